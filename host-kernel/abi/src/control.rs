@@ -1,0 +1,144 @@
+//! What the supervisor asks of the kernel, and what it is told.
+
+use crate::end::EndRecord;
+use crate::net::NetworkConfig;
+use crate::registers::NAME_MAX;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The argument of `vm_create`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VmConfig {
+    /// The image to run.
+    pub image: u64,
+    /// Memory limit in pages; 0 takes the image's request.
+    pub memory_pages: u32,
+    /// Length of the arguments in bytes.
+    pub arguments_len: u32,
+    /// Address of the arguments in the supervisor's memory.
+    pub arguments: u64,
+    /// The virtual Ethernet; the MAC must be unicast and not in use.
+    pub network: NetworkConfig,
+    /// A name for logs, padded with zeros.
+    pub name: [u8; NAME_MAX],
+}
+
+const _: () = assert!(size_of::<VmConfig>() == 88);
+
+/// What a VM is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum VmState {
+    /// Runnable.
+    Ready = 1,
+    /// In idle-with-timeout.
+    Idle = 2,
+    /// Ended; [`VmStatus::end`] says why.
+    Ended = 3,
+    /// Not admitted by the gatekeeper at present.
+    Dormant = 4,
+}
+
+impl VmState {
+    /// Returns the state with number `code`, if there is one.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Ready,
+            2 => Self::Idle,
+            3 => Self::Ended,
+            4 => Self::Dormant,
+            _ => return None,
+        })
+    }
+
+    /// Returns the number of this state.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+}
+
+/// The state and counters of one VM.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VmStatus {
+    /// The VM's id.
+    pub vm: u64,
+    /// The image it runs.
+    pub image: u64,
+    /// A [`VmState`] code.
+    pub state: u32,
+    /// Memory limit in pages.
+    pub memory_pages: u32,
+    /// Frames that belong to this VM alone.
+    pub resident_pages: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Why it ended.
+    pub end: EndRecord,
+    /// Monotonic time of its creation in nanoseconds since boot.
+    pub created_ns: u64,
+    /// CPU time used in nanoseconds.
+    pub cpu_ns: u64,
+    /// World switches into this VM.
+    pub switches: u64,
+    /// Pages given to it on demand.
+    pub page_faults: u64,
+    /// Frames delivered to it.
+    pub rx_frames: u64,
+    /// Frames dropped for want of a posted buffer.
+    pub rx_dropped: u64,
+    /// Frames it sent.
+    pub tx_frames: u64,
+    /// Frames refused on transmit: forged source, malformed, or nowhere to go.
+    pub tx_refused: u64,
+    /// Bytes ever written to its console.
+    pub console_written: u64,
+    /// Its network configuration.
+    pub network: NetworkConfig,
+    /// Its name, padded with zeros.
+    pub name: [u8; NAME_MAX],
+}
+
+const _: () = assert!(size_of::<VmStatus>() == 200);
+
+/// The state and counters of the host.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HostStatus {
+    /// The kernel's [`ABI_VERSION`](crate::ABI_VERSION).
+    pub abi_version: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Frames the kernel can give to VMs and images.
+    pub frames_total: u64,
+    /// Frames free now.
+    pub frames_free: u64,
+    /// Frames promised to admitted VMs, whether used or not, and held by images.
+    pub frames_committed: u64,
+    /// VMs in the table.
+    pub vms: u64,
+    /// Size of the table.
+    pub vms_max: u64,
+    /// Images in the table.
+    pub images: u64,
+    /// Size of the table.
+    pub images_max: u64,
+    /// Monotonic time in nanoseconds since boot.
+    pub now_ns: u64,
+    /// Time the CPU was idle, in nanoseconds.
+    pub idle_ns: u64,
+    /// Frames received from the wire.
+    pub nic_rx_frames: u64,
+    /// Frames sent to the wire.
+    pub nic_tx_frames: u64,
+    /// Frames from the wire for nobody here, or dropped for want of room.
+    pub nic_dropped: u64,
+    /// The physical NIC's hardware address.
+    pub nic_mac: [u8; 6],
+    /// Zero.
+    pub reserved_tail: [u8; 2],
+}
+
+const _: () = assert!(size_of::<HostStatus>() == 112);

@@ -1,0 +1,162 @@
+//! Purely virtual instructions.
+//!
+//! A guest loads the number into `rax`, arguments into `rdi`, `rsi`, `rdx`, `r10`, `r8`, `r9`, and
+//! executes `syscall`. The result comes back in `rax`: zero or more, or a negated
+//! [`Errno`](crate::errno::Errno). To the guest it is a function call: `rcx`, `r11` and all vector
+//! registers are lost, every other register is kept.
+//!
+//! The numbers start far above Linux's, so that a stray Linux system call ends the VM with
+//! [`EndReason::BadHypercall`](crate::end::EndReason::BadHypercall) and its number instead of doing
+//! something unintended.
+
+/// The first number in use.
+pub const HYPERCALL_BASE: u64 = 0x4445_0000;
+
+/// The first number only the supervisor may call.
+pub const CONTROL_BASE: u64 = HYPERCALL_BASE + 0x100;
+
+/// `console_write` takes at most this many bytes a call.
+pub const CONSOLE_WRITE_MAX: u64 = 4096;
+
+/// `random` gives at most this many bytes a call.
+pub const RANDOM_MAX: u64 = 256;
+
+/// `image_write` takes at most this many bytes a call.
+pub const IMAGE_WRITE_MAX: u64 = 64 * 1024;
+
+/// `idle_with_timeout` with this deadline waits for an interrupt alone.
+pub const NO_DEADLINE: u64 = u64::MAX;
+
+/// What a hypercall number means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Hypercall {
+    /// `(deadline_ns)`: sends what the transmit ring holds, then gives up the CPU until a virtual
+    /// interrupt is pending or the monotonic clock reaches `deadline_ns`. Returns at once if one is
+    /// pending already. Returns the pending mask, and clears it.
+    IdleWithTimeout = HYPERCALL_BASE,
+    /// `(code)`: ends the VM with an exit code (`i32`). Does not return.
+    Terminate = HYPERCALL_BASE + 1,
+    /// `()`: gives the rest of the quantum to others. Returns 0.
+    Yield = HYPERCALL_BASE + 2,
+    /// `()`: sends what the transmit ring holds. Returns 0.
+    NetworkNotify = HYPERCALL_BASE + 3,
+    /// `(address, length)`: appends bytes to the VM's console ring. Returns the number taken, at
+    /// most [`CONSOLE_WRITE_MAX`].
+    ConsoleWrite = HYPERCALL_BASE + 4,
+    /// `(address, length)`: fills memory with random bytes, at most [`RANDOM_MAX`]. Returns the
+    /// number given.
+    Random = HYPERCALL_BASE + 5,
+    /// `(address, pages)`: gives whole pages of heap or stack back; they read as zero afterwards.
+    /// Returns the number of pages that were resident. Any number of pages may be named; the call
+    /// does bounded work (4,096 pages) and returns `BadAddress` outside heap and stacks.
+    ReleaseMemory = HYPERCALL_BASE + 6,
+
+    /// `(header_address)`: makes an empty image from an
+    /// [`ImageHeader`](crate::image::ImageHeader). Returns its id.
+    ImageCreate = CONTROL_BASE,
+    /// `(image, offset, address, length)`: writes contents at a byte offset into text, rodata and
+    /// data (the header page is not counted). Refused with `Busy` once a VM runs the image.
+    /// Returns 0.
+    ImageWrite = CONTROL_BASE + 1,
+    /// `(image)`: frees an image that no VM uses. Returns 0.
+    ImageDestroy = CONTROL_BASE + 2,
+    /// `(config_address)`: creates and starts a VM from a
+    /// [`VmConfig`](crate::control::VmConfig). Returns its id.
+    VmCreate = CONTROL_BASE + 3,
+    /// `(vm)`: ends a VM; descriptor and console stay until it is destroyed. Returns 0.
+    VmStop = CONTROL_BASE + 4,
+    /// `(vm)`: frees an ended VM. Returns 0.
+    VmDestroy = CONTROL_BASE + 5,
+    /// `(vm, address)`: writes a [`VmStatus`](crate::control::VmStatus). Returns 0.
+    VmStatus = CONTROL_BASE + 6,
+    /// `(after)`: returns the id of the next VM in the table behind `after`, starting with 0, or
+    /// `NotFound` behind the last.
+    VmNext = CONTROL_BASE + 7,
+    /// `(vm, position, address, length)`: copies console bytes from the absolute `position` on (or
+    /// the oldest kept, if that is later). Returns how many; the position they started at is
+    /// written in front of them as a `u64` at `address`, so `length` counts 8 bytes more.
+    ConsoleRead = CONTROL_BASE + 8,
+    /// `(address)`: writes a [`HostStatus`](crate::control::HostStatus). Returns 0.
+    HostStatus = CONTROL_BASE + 9,
+}
+
+impl Hypercall {
+    /// Every hypercall, guests' first.
+    pub const ALL: [Self; 17] = [
+        Self::IdleWithTimeout,
+        Self::Terminate,
+        Self::Yield,
+        Self::NetworkNotify,
+        Self::ConsoleWrite,
+        Self::Random,
+        Self::ReleaseMemory,
+        Self::ImageCreate,
+        Self::ImageWrite,
+        Self::ImageDestroy,
+        Self::VmCreate,
+        Self::VmStop,
+        Self::VmDestroy,
+        Self::VmStatus,
+        Self::VmNext,
+        Self::ConsoleRead,
+        Self::HostStatus,
+    ];
+
+    /// Returns the number a guest loads into `rax`.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self as u64
+    }
+
+    /// Returns the hypercall with this number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
+        Some(match number.wrapping_sub(HYPERCALL_BASE) {
+            0 => Self::IdleWithTimeout,
+            1 => Self::Terminate,
+            2 => Self::Yield,
+            3 => Self::NetworkNotify,
+            4 => Self::ConsoleWrite,
+            5 => Self::Random,
+            6 => Self::ReleaseMemory,
+            0x100 => Self::ImageCreate,
+            0x101 => Self::ImageWrite,
+            0x102 => Self::ImageDestroy,
+            0x103 => Self::VmCreate,
+            0x104 => Self::VmStop,
+            0x105 => Self::VmDestroy,
+            0x106 => Self::VmStatus,
+            0x107 => Self::VmNext,
+            0x108 => Self::ConsoleRead,
+            0x109 => Self::HostStatus,
+            _ => return None,
+        })
+    }
+
+    /// Returns whether only the supervisor may call it.
+    #[must_use]
+    pub const fn is_control(self) -> bool {
+        self.number() >= CONTROL_BASE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_hypercalls_correspond() {
+        for call in Hypercall::ALL {
+            assert_eq!(Hypercall::from_number(call.number()), Some(call));
+        }
+        for number in [0, 231, HYPERCALL_BASE - 1, HYPERCALL_BASE + 7, CONTROL_BASE + 10] {
+            assert_eq!(Hypercall::from_number(number), None);
+        }
+    }
+
+    #[test]
+    fn a_guest_has_at_most_sixteen() {
+        assert!(Hypercall::ALL.iter().filter(|call| !call.is_control()).count() <= 16);
+    }
+}

@@ -1,0 +1,47 @@
+//! The shared page: written by guest and kernel without crossing.
+//!
+//! The kernel runs only while the guest does not (a VM has one virtual CPU), so no field needs an
+//! atomic read-modify-write for the kernel's sake; the guest uses atomics for its own upcalls.
+//! Everything the guest writes is an allegation to the kernel: read once, checked, used.
+
+use crate::net::{Descriptor, RING_LEN};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bits of the pending mask: each means that one or more of these things happened.
+pub mod interrupt {
+    /// Frames are in the receive ring.
+    pub const RECEIVE: u32 = 1 << 0;
+    /// Transmit descriptors were consumed after the ring had been full.
+    pub const TRANSMIT: u32 = 1 << 1;
+    /// The deadline given to idle-with-timeout passed.
+    pub const TIMER: u32 = 1 << 2;
+    /// Supervisor only: a VM changed its state.
+    pub const CONTROL: u32 = 1 << 3;
+}
+
+/// The page at [`SHARED_ADDRESS`](crate::layout::SHARED_ADDRESS). All zero when the VM starts.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SharedPage {
+    /// Guest: 1 when upcalls may be delivered.
+    pub interrupts_enabled: u32,
+    /// Kernel sets bits of [`interrupt`], idle-with-timeout clears them.
+    pub pending: u32,
+    /// Guest: transmit descriptors produced.
+    pub tx_produced: u32,
+    /// Kernel: transmit descriptors consumed.
+    pub tx_consumed: u32,
+    /// Guest: receive buffers posted.
+    pub rx_posted: u32,
+    /// Kernel: receive buffers filled.
+    pub rx_filled: u32,
+    /// Zero.
+    pub reserved: [u32; 10],
+    /// The transmit ring.
+    pub tx: [Descriptor; RING_LEN as usize],
+    /// The receive ring.
+    pub rx: [Descriptor; RING_LEN as usize],
+}
+
+const _: () = assert!(size_of::<SharedPage>() == 64 + 2 * 16 * RING_LEN as usize);
+const _: () = assert!(size_of::<SharedPage>() <= 4096);

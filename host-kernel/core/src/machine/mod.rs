@@ -1,0 +1,197 @@
+//! What hardware must offer: the one seam between decisions and the machine half.
+//!
+//! The core drives a [`Machine`]; it never meets an address of physical memory, a page-table entry
+//! or a device register. Frames are numbers, address spaces are pairs of frames. The real machine
+//! ([`Machine`] for the PC) lives in `host-kernel`; `FakeMachine` (`fake.rs`) runs the same
+//! kernel under test.
+//!
+//! Contract for implementors: no method may panic on values the core passes on from a guest
+//! (page numbers are below [`GUEST_END`](denali_abi::layout::GUEST_END), frames come from the frame
+//! table, lengths stay inside a frame). A machine runs one VM at a time and takes interrupts only
+//! inside [`Machine::run`] and [`Machine::idle_until`].
+
+use crate::time::Time;
+use denali_abi::registers::ClockParameters;
+
+/// A physical frame of 4 KiB, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameId(pub u32);
+
+/// A page of a guest's address space, by number (address divided by 4 KiB).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Page(pub u32);
+
+/// A guest's address space and its register context: two frames that the machine lays out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Space {
+    /// The root page table.
+    pub root: FrameId,
+    /// General registers and vector state while the VM does not run.
+    pub context: FrameId,
+}
+
+/// What a mapping allows the guest. Write and execute exclude each other by construction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `r--`
+    Read,
+    /// `rw-`
+    ReadWrite,
+    /// `r-x`
+    ReadExecute,
+}
+
+/// A level of the page table is missing: give the machine a frame for it
+/// ([`Machine::add_table`]) and map again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableMissing;
+
+/// The kind of access that faulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultAccess {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// An instruction fetch.
+    Execute,
+}
+
+/// Why a VM stopped running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It executed `syscall`. The result goes back by [`Machine::set_result`].
+    Hypercall {
+        /// The number in `rax`.
+        number: u64,
+        /// `rdi`, `rsi`, `rdx`, `r10`, `r8`, `r9`.
+        arguments: [u64; 6],
+    },
+    /// It touched `address` and the mapping was absent or did not allow it.
+    PageFault {
+        /// The address, anywhere in 64 bits.
+        address: u64,
+        /// What it tried.
+        access: FaultAccess,
+        /// Whether a mapping was there.
+        present: bool,
+    },
+    /// Any other processor exception.
+    Exception {
+        /// The vector, 0 to 31.
+        vector: u8,
+        /// The error code, or 0.
+        code: u64,
+    },
+    /// The slice is over or an interrupt arrived: poll events and decide anew.
+    Interrupted,
+}
+
+/// Something that happened outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The NIC may hold received frames: call [`Machine::nic_receive`] until it is empty.
+    NicReceive,
+    /// The NIC has room to transmit again after a [`NicFull`].
+    NicTransmit,
+}
+
+/// The NIC's transmit queue is full; an [`Event::NicTransmit`] follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NicFull;
+
+/// Where a VM is: for the record of its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Stack pointer.
+    pub rsp: u64,
+}
+
+/// The hardware as the core sees it.
+pub trait Machine {
+    /// Returns the monotonic time.
+    fn now(&mut self) -> Time;
+
+    /// Returns the parameters guests use to read the same clock.
+    fn clock(&self) -> ClockParameters;
+
+    /// Returns ticks of the time-stamp counter per second.
+    fn cpu_hz(&self) -> u64;
+
+    /// Returns 64 bits of entropy, best effort, to seed the kernel's generator.
+    fn entropy(&mut self) -> u64;
+
+    /// Returns the next thing that happened outside, if any.
+    fn poll_event(&mut self) -> Option<Event>;
+
+    /// Runs the guest of `space` until it exits or `until` passes.
+    fn run(&mut self, space: Space, until: Time) -> Exit;
+
+    /// Halts the CPU until an interrupt arrives or `until` passes; `None` waits for interrupts
+    /// alone. Returns at once if an event is pending.
+    fn idle_until(&mut self, until: Option<Time>);
+
+    /// Lays out a new address space in two zeroed frames: no guest mapping, all registers zero but
+    /// the instruction and stack pointer, clean vector state.
+    fn create_space(&mut self, space: Space, entry: u64, stack_top: u64);
+
+    /// Forgets everything cached about a space whose frames are about to be freed.
+    fn drop_space(&mut self, space: Space);
+
+    /// Sets the result of the hypercall the guest exited with.
+    fn set_result(&mut self, space: Space, result: i64);
+
+    /// Returns where the guest is.
+    fn position(&self, space: Space) -> Position;
+
+    /// Maps `page` to `frame`, replacing an earlier mapping of the page.
+    ///
+    /// # Errors
+    ///
+    /// [`TableMissing`] if the machine needs a frame for a page table first.
+    fn map(
+        &mut self,
+        space: Space,
+        page: Page,
+        frame: FrameId,
+        access: Access,
+    ) -> Result<(), TableMissing>;
+
+    /// Installs a zeroed frame as the first page table missing on the way to `page`.
+    fn add_table(&mut self, space: Space, page: Page, frame: FrameId);
+
+    /// Removes the mapping of `page` and returns what it was.
+    fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId>;
+
+    /// Returns the mapping of `page`.
+    fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)>;
+
+    /// Copies bytes out of a frame. `offset + buffer.len()` is at most 4,096.
+    fn read_frame(&self, frame: FrameId, offset: usize, buffer: &mut [u8]);
+
+    /// Copies bytes into a frame. `offset + bytes.len()` is at most 4,096.
+    fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]);
+
+    /// Fills a frame with zeros.
+    fn zero_frame(&mut self, frame: FrameId);
+
+    /// Copies a whole frame.
+    fn copy_frame(&mut self, from: FrameId, to: FrameId);
+
+    /// Returns the hardware address of the NIC; all zero if there is none.
+    fn nic_mac(&self) -> [u8; 6];
+
+    /// Takes one received frame out of the NIC, into `buffer` (at least 1,514 bytes), and returns
+    /// its length.
+    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize>;
+
+    /// Queues one frame for transmission. The device is told at the latest when the machine next
+    /// runs a VM or idles.
+    ///
+    /// # Errors
+    ///
+    /// [`NicFull`] if there is no room; the frame was not taken.
+    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull>;
+}

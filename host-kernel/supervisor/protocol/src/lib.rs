@@ -1,0 +1,257 @@
+//! What the supervisor and `cargo denali` tell each other: plain data as JSON, over SSH.
+//!
+//! A *package* is a `tar` with the entries [`MANIFEST_ENTRY`], [`IMAGE_ENTRY`] and
+//! [`BUILD_ID_ENTRY`]. Commands are lines of text (`ls --json`, `deploy --sha256 … --length …`);
+//! answers with `--json` are the types below, one JSON value (or one a line for streams).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Name of the manifest inside a package.
+pub const MANIFEST_ENTRY: &str = "manifest.json";
+
+/// Name of the flat image inside a package.
+pub const IMAGE_ENTRY: &str = "image";
+
+/// Name of the entry with the build-id in hexadecimal digits.
+pub const BUILD_ID_ENTRY: &str = "build-id";
+
+/// The format of packages; a supervisor refuses others.
+pub const PACKAGE_FORMAT: u32 = 1;
+
+/// Longest package in bytes.
+pub const PACKAGE_LEN_MAX: u64 = 16 << 20;
+
+/// The user everybody logs in as.
+pub const ADMIN_USER: &str = "admin";
+
+/// What a package says of the service inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// [`PACKAGE_FORMAT`].
+    pub format: u32,
+    /// Name of the service: letters, digits, `-` and `_`, at most 32 bytes.
+    pub name: String,
+    /// Version of the service's crate.
+    pub version: String,
+    /// The image's build-id in hexadecimal digits.
+    pub build_id: String,
+    /// Memory limit in bytes, a multiple of 4,096.
+    pub memory: u64,
+    /// Ports to publish on the host.
+    pub publish: Vec<PublishedPort>,
+    /// Arguments of the service.
+    pub arguments: Vec<String>,
+    /// Environment of the service.
+    pub environment: BTreeMap<String, String>,
+    /// `None` takes an address from the host's pool.
+    pub address: Option<Address>,
+}
+
+/// One port of the service made reachable on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PublishedPort {
+    /// The port on the host, 1 to 65,535.
+    pub host: u16,
+    /// The port the service listens on, 1 to 65,535.
+    pub guest: u16,
+    /// TCP or UDP.
+    pub protocol: Transport,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// How a service gets its IPv4 address, if not from the host's pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Address {
+    /// From the DHCP server on the host's Ethernet.
+    Dhcp,
+    /// This one.
+    Static([u8; 4]),
+}
+
+/// What a service is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    /// Its VM is runnable.
+    Running,
+    /// Its VM waits for a packet or an alarm.
+    Idle,
+    /// Its VM is not admitted at present.
+    Dormant,
+    /// Stopped by order.
+    Stopped,
+    /// Ended by itself with exit code 0.
+    Exited,
+    /// Ended by a fault or with an exit code other than 0.
+    Crashed,
+}
+
+/// One service, as `ls --json` shows it (an array of these).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Version of its crate.
+    pub version: String,
+    /// The image's build-id in hexadecimal digits.
+    pub build_id: String,
+    /// What it is doing.
+    pub state: ServiceState,
+    /// Why it ended, in words (`stack overflow at 0x20040ff8, rip 0x112233`), if it did.
+    pub reason: Option<String>,
+    /// The exit code, if it terminated by itself.
+    pub exit_code: Option<i32>,
+    /// Its IPv4 address in dotted notation, if it has one already.
+    pub address: Option<String>,
+    /// Its published ports.
+    pub publish: Vec<PublishedPort>,
+    /// Memory limit in bytes.
+    pub memory: u64,
+    /// Resident memory of its own in bytes.
+    pub resident: u64,
+    /// CPU time used in nanoseconds.
+    pub cpu_ns: u64,
+    /// Time since its VM was created in nanoseconds.
+    pub age_ns: u64,
+    /// Frames received and sent.
+    pub rx_frames: u64,
+    /// Frames sent.
+    pub tx_frames: u64,
+}
+
+/// The host, as `host --json` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Host {
+    /// Version of the supervisor.
+    pub version: String,
+    /// Version of the kernel's interface.
+    pub abi_version: u32,
+    /// Memory for VMs and images in bytes.
+    pub memory_total: u64,
+    /// Memory not promised to anybody in bytes.
+    pub memory_available: u64,
+    /// Memory not in use in bytes.
+    pub memory_free: u64,
+    /// VMs there are.
+    pub vms: u64,
+    /// VMs there can be.
+    pub vms_max: u64,
+    /// Time since boot in nanoseconds.
+    pub uptime_ns: u64,
+    /// Time the CPU was idle in nanoseconds.
+    pub idle_ns: u64,
+    /// Frames from the wire.
+    pub nic_rx_frames: u64,
+    /// Frames to the wire.
+    pub nic_tx_frames: u64,
+    /// Frames dropped.
+    pub nic_dropped: u64,
+}
+
+/// One step of a deploy, a JSON line each; the last is `done` or `refused`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum DeployStep {
+    /// The host is ready for the package; nothing was created yet.
+    Ready,
+    /// The package arrived whole and its digest is right.
+    Verified {
+        /// Bytes received.
+        length: u64,
+    },
+    /// The gatekeeper admitted the VM.
+    Admitted {
+        /// Memory promised to it in bytes.
+        memory: u64,
+        /// Memory the host still has to give in bytes.
+        available: u64,
+    },
+    /// The service runs, and replaced the one of this name if there was one.
+    Done {
+        /// The service.
+        service: Service,
+        /// Whether it took the place of another.
+        replaced: bool,
+    },
+    /// Nothing was changed.
+    Refused {
+        /// Which rule: decides the exit code.
+        kind: Refusal,
+        /// One line that says what is wrong and what to do.
+        message: String,
+    },
+}
+
+/// Why a deploy is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// The package is malformed, truncated, or its digest is wrong.
+    Package,
+    /// It does not fit: memory or tables.
+    Admission,
+    /// A port or address is taken.
+    Conflict,
+    /// The command line is malformed.
+    Usage,
+}
+
+/// Exit status of a supervisor command over SSH.
+pub mod status {
+    /// Done.
+    pub const OK: u32 = 0;
+    /// It failed; one line on standard error says why.
+    pub const FAILED: u32 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u32 = 2;
+    /// No service of that name.
+    pub const NOT_FOUND: u32 = 3;
+    /// Refused by the gatekeeper, or in conflict with another service.
+    pub const REFUSED: u32 = 5;
+}
+
+/// The boot configuration: what `host up` and `host image` put behind the supervisor's image in the
+/// boot module, and the kernel hands to the supervisor unread as its arguments. JSON, at most 3,072
+/// bytes (`denali_abi::registers::ARGUMENTS_MAX`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BootConfig {
+    /// The host's name.
+    pub name: String,
+    /// The supervisor's address with prefix length (`10.90.0.15/16`), or `None` for DHCP.
+    pub address: Option<String>,
+    /// The router.
+    pub gateway: Option<String>,
+    /// The name server.
+    pub dns: Option<String>,
+    /// First address of the pool for services; the pool ends with the subnet.
+    pub pool: Option<String>,
+    /// The TCP port of the SSH server.
+    pub ssh_port: u16,
+    /// The Ed25519 host key's secret seed, 64 hexadecimal digits.
+    pub host_key: String,
+    /// Public keys that may log in, as OpenSSH prints them (`ssh-ed25519 AAAA… comment`).
+    pub authorized_keys: Vec<String>,
+}
