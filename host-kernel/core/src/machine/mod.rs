@@ -180,6 +180,9 @@ pub trait Machine {
     /// Copies a whole frame.
     fn copy_frame(&mut self, from: FrameId, to: FrameId);
 
+    /// Writes the supervisor's console output to the machine's own log.
+    fn log(&mut self, bytes: &[u8]);
+
     /// Returns the hardware address of the NIC; all zero if there is none.
     fn nic_mac(&self) -> [u8; 6];
 
