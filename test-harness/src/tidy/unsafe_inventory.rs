@@ -1,0 +1,107 @@
+//! The unsafe inventory: which files may contain `unsafe`, and how many times it is used.
+//!
+//! The workspace denies `unsafe_code`; a file (or its parent module) that needs it says so with
+//! `#![expect(unsafe_code, reason = "…")]`. This check holds those files against the list below, so
+//! that the list, not habit, decides where unsafe code may live.
+
+use super::{Finding, Source};
+
+/// Where unsafe code may live: a path prefix, and why.
+pub const ALLOWED: [(&str, &str); 19] = [
+    ("host-kernel/src/arch/", "the processor"),
+    ("host-kernel/src/main.rs", "the entry symbol"),
+    ("host-kernel/src/machine.rs", "joins core and processor"),
+    (
+        "host-kernel/src/guest_memory.rs",
+        "frames through the direct map",
+    ),
+    (
+        "host-kernel/src/boot_info.rs",
+        "tables the boot loader left in memory",
+    ),
+    ("host-kernel/src/heap.rs", "the kernel's allocator"),
+    (
+        "host-kernel/src/cell.rs",
+        "statics of a kernel that nothing re-enters",
+    ),
+    ("host-kernel/src/panic.rs", "halting"),
+    ("host-kernel/src/drivers/", "device registers and DMA"),
+    (
+        "host-kernel/freestanding/src/",
+        "memory functions and unwinder symbols by their C names",
+    ),
+    ("denali-rt/src/entry.rs", "the entry symbol"),
+    ("denali-rt/src/lib.rs", "the main symbol, inside `entry!`"),
+    ("denali-rt/src/hypercall/", "the only `syscall` instruction"),
+    ("denali-rt/src/registers.rs", "the page the kernel writes"),
+    ("denali-rt/src/heap.rs", "the allocator"),
+    ("denali-rt/src/thread/", "stacks and context switch"),
+    ("denali-rt/src/sync/", "cells of a VM with one virtual CPU"),
+    ("denali-rt/src/net/", "the shared page and its buffers"),
+    ("test-harness/guests/", "guests that misbehave on purpose"),
+];
+
+const KEYWORD: &str = "unsafe";
+
+/// Returns a finding for each file with unsafe code outside [`ALLOWED`].
+#[must_use]
+pub fn check(sources: &[Source]) -> Vec<Finding> {
+    sources
+        .iter()
+        .filter(|source| source.has_extension("rs") && count(&source.text) > 0)
+        .filter(|source| {
+            !ALLOWED
+                .iter()
+                .any(|(prefix, _)| source.path.starts_with(prefix.trim_end_matches('/')))
+        })
+        .map(|source| {
+            source.finding(
+                0,
+                "unsafe code outside the inventory (test-harness/src/tidy/unsafe_inventory.rs)",
+            )
+        })
+        .collect()
+}
+
+/// Returns how often the keyword is used in code: comments, strings and attributes do not count.
+#[must_use]
+pub fn count(text: &str) -> usize {
+    text.lines()
+        .map(|line| {
+            // Every second piece between quotes is a string.
+            let code: String = line.split('"').step_by(2).collect();
+            let code = code.split("//").next().unwrap_or_default();
+            code.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .filter(|&word| word == KEYWORD)
+                .count()
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(path: &str, text: &str) -> Source {
+        Source {
+            path: path.into(),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn unsafe_code_is_found_where_it_may_not_be() {
+        let text = "//! X.\nfn f() { unsafe { g() } }\n";
+        assert_eq!(
+            check(&[source("host-kernel/core/src/vm/mod.rs", text)]).len(),
+            1
+        );
+        assert!(check(&[source("host-kernel/src/arch/x86_64/cpu.rs", text)]).is_empty());
+    }
+
+    #[test]
+    fn comments_and_attributes_do_not_count() {
+        assert_eq!(count("// unsafe { }\n#![expect(unsafe_code)]\n"), 0);
+        assert_eq!(count("unsafe fn f() {}\nlet x = unsafe { f() };\n"), 2);
+    }
+}
