@@ -19,10 +19,9 @@ fn main() {
         let path = url_path(file.strip_prefix(&root).expect("it lies below the root"));
         writeln!(
             table,
-            "    Asset {{ path: {path:?}, media_type: {:?}, etag: \"\\\"{:016x}\\\"\", contents: include_bytes!({:?}) }},",
+            "Asset {{ path: {path:?}, media_type: {:?}, etag: {:?}, contents: include_bytes!({file:?}) }},",
             media_type(file),
-            fnv1a(&contents),
-            file,
+            format!("\"{:016x}\"", fnv1a(&contents)),
         )
         .expect("writing to a string");
     }

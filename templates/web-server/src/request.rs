@@ -259,7 +259,9 @@ mod tests {
 
     #[test]
     fn pipelined_requests_come_out_one_by_one() {
-        let input = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789HEAD /y?z=1 HTTP/1.0\r\n\r\n";
+        let input = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\
+            POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789\
+            HEAD /y?z=1 HTTP/1.0\r\n\r\n";
         let paths: Vec<_> = read_all(input)
             .into_iter()
             .filter_map(|incoming| match incoming {

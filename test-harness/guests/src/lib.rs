@@ -1,0 +1,3 @@
+//! Guests with one behaviour each, for the tests that boot a machine: see `src/bin`.
+
+#![no_std]
