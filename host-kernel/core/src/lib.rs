@@ -13,4 +13,5 @@ extern crate alloc;
 extern crate std;
 
 pub mod machine;
+pub mod net;
 pub mod time;

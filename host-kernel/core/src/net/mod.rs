@@ -1,0 +1,22 @@
+//! The virtual Ethernet: from a guest's rings through the switch to another ring or the wire.
+//!
+//! | module       | what it does                                             |
+//! |--------------|----------------------------------------------------------|
+//! | [`ring`]     | takes frames out of and puts them into untrusted rings   |
+//! | [`ethernet`] | reads what the checks need from a frame                  |
+//! | [`source`]   | checks whom a frame claims to come from                  |
+//! | [`switch`]   | decides where a frame goes                               |
+//! | [`table`]    | finds a port by hardware or IPv4 address                 |
+//! | [`refusal`]  | why a frame was not sent, and how often                  |
+//!
+//! Nothing here allocates, panics or formats for a frame, whatever its bytes are.
+
+pub mod ethernet;
+pub mod refusal;
+pub mod ring;
+pub mod source;
+pub mod switch;
+pub mod table;
+
+#[cfg(test)]
+mod test_frames;

@@ -1,0 +1,365 @@
+//! The Ethernet switch among the VMs and the wire.
+//!
+//! It demultiplexes by hardware address, whose owners it knows beforehand: nothing is learnt from
+//! sources, so no guest can draw another's frames to itself. Broadcasts that concern one VM or
+//! none wake one VM or none: sleeping services outnumber working ones by far.
+
+use super::ethernet::{
+    Arp, ArpOperation, Dhcp, DhcpOperation, Frame, Ipv4, Mac, Udp, ethertype, port, protocol,
+};
+use super::refusal::{Refusal, RefusalCounters};
+use super::source::{self, Addressing, Identity, Kind};
+use super::table::Table;
+use alloc::vec::Vec;
+use denali_abi::convert::u32_to_usize;
+use denali_abi::errno::Errno;
+use denali_abi::net::{FRAME_LEN_MAX, FRAME_LEN_MIN, NetworkConfig, addressing};
+
+/// Ports of a switch; VM indices are below.
+pub const PORTS_MAX: u32 = 1 << 20;
+
+/// Where a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To the physical network.
+    Wire,
+    /// To this VM.
+    Vm(u32),
+    /// To every connected VM, see [`Switch::connected`].
+    AllVms {
+        /// The sender, which does not hear itself.
+        except: Option<u32>,
+        /// Whether the physical network gets it too.
+        wire: bool,
+    },
+    /// To nobody.
+    Nowhere,
+}
+
+/// One VM's place at the switch.
+#[derive(Clone, Copy, Debug)]
+struct Port {
+    identity: Identity,
+    /// The DHCP transaction that may bring an address.
+    transaction: Option<u32>,
+}
+
+const _: () = assert!(size_of::<Option<Port>>() <= 32);
+
+/// The switch of one host.
+#[derive(Debug)]
+pub struct Switch {
+    has_wire: bool,
+    /// By VM index.
+    ports: Vec<Option<Port>>,
+    connected: usize,
+    by_mac: Table,
+    by_address: Table,
+    refused: RefusalCounters,
+}
+
+impl Switch {
+    /// Makes a switch whose wire is the NIC with address `nic_mac`; all zero means no wire.
+    #[must_use]
+    pub fn new(nic_mac: [u8; 6]) -> Self {
+        Self {
+            has_wire: nic_mac != [0; 6],
+            ports: Vec::new(),
+            connected: 0,
+            by_mac: Table::default(),
+            by_address: Table::default(),
+            refused: RefusalCounters::default(),
+        }
+    }
+
+    /// Gives the VM with index `vm` a port. Allocates; frames never do.
+    ///
+    /// # Errors
+    ///
+    /// * [`Errno::Invalid`]: an address or prefix length that no host can have, or an unknown way
+    ///   of addressing
+    /// * [`Errno::Exists`]: the MAC or IPv4 address is taken, or the VM has a port
+    /// * [`Errno::TableFull`]: `vm` is [`PORTS_MAX`] or more
+    /// * [`Errno::OutOfMemory`]: the kernel has no memory for the tables
+    pub fn connect(&mut self, vm: u32, config: &NetworkConfig) -> Result<(), Errno> {
+        let identity = identity(config)?;
+        if vm >= PORTS_MAX {
+            return Err(Errno::TableFull);
+        }
+        let taken = identity
+            .address
+            .is_some_and(|address| self.owner(address).is_some());
+        if taken || self.port(vm).is_some() || self.by_mac.get(identity.mac.key()).is_some() {
+            return Err(Errno::Exists);
+        }
+
+        self.by_mac.reserve(self.connected + 1)?;
+        self.by_address.reserve(self.connected + 1)?;
+        let index = u32_to_usize(vm);
+        if index >= self.ports.len() {
+            let more = index + 1 - self.ports.len();
+            self.ports
+                .try_reserve(more)
+                .map_err(|_| Errno::OutOfMemory)?;
+            self.ports.resize(index + 1, None);
+        }
+
+        self.by_mac
+            .insert(identity.mac.key(), vm)
+            .map_err(|_| Errno::TableFull)?;
+        if let Some(address) = identity.address {
+            self.by_address
+                .insert(address_key(address), vm)
+                .map_err(|_| Errno::TableFull)?;
+        }
+        if let Some(port) = self.ports.get_mut(index) {
+            *port = Some(Port {
+                identity,
+                transaction: None,
+            });
+        }
+        self.connected += 1;
+        Ok(())
+    }
+
+    /// Removes the port of `vm`, if it has one.
+    pub fn disconnect(&mut self, vm: u32) {
+        let Some(port) = self.ports.get_mut(u32_to_usize(vm)).and_then(Option::take) else {
+            return;
+        };
+        self.connected -= 1;
+        self.by_mac.remove(port.identity.mac.key());
+        if let Some(address) = port.identity.address {
+            self.by_address.remove(address_key(address));
+        }
+    }
+
+    /// Checks a frame that `vm` sends and returns where it goes.
+    ///
+    /// # Errors
+    ///
+    /// Why the frame is dropped; it is counted already.
+    pub fn check_transmit(&mut self, vm: u32, frame: &[u8]) -> Result<Destination, Refusal> {
+        let result = self.checked_route(vm, frame);
+        if let Err(refusal) = result {
+            self.refused.record(refusal);
+        }
+        result
+    }
+
+    /// Returns where a frame from the wire goes, and learns from it a lease that a VM asked for.
+    pub fn route_received(&mut self, frame: &[u8]) -> Destination {
+        if !(FRAME_LEN_MIN..=FRAME_LEN_MAX).contains(&frame.len()) {
+            return Destination::Nowhere;
+        }
+        let Some(frame) = Frame::parse(frame) else {
+            return Destination::Nowhere;
+        };
+        let known = matches!(
+            frame.ethertype,
+            ethertype::IPV4 | ethertype::ARP | ethertype::IPV6
+        );
+        // A source of ours is an echo or a forgery: VMs' frames to each other never reach the wire.
+        let ours = self.by_mac.get(frame.source.key()).is_some();
+        if !known || ours || frame.destination.is_reserved_group() {
+            return Destination::Nowhere;
+        }
+        let lease = self.learn_lease(&frame);
+        if !frame.destination.is_group() {
+            let owner = self.by_mac.get(frame.destination.key());
+            return owner.map_or(Destination::Nowhere, Destination::Vm);
+        }
+        if let Some(recipient) = lease {
+            return recipient.map_or(Destination::Nowhere, Destination::Vm);
+        }
+        let everybody = Destination::AllVms {
+            except: None,
+            wire: false,
+        };
+        if frame.ethertype != ethertype::ARP {
+            return everybody;
+        }
+        match Arp::parse(frame.payload) {
+            // An announcement (RFC 5227 §2.3) is news to all that have the sender in their cache.
+            Some(arp) if arp.operation == ArpOperation::Reply || arp.sender == arp.target => {
+                everybody
+            }
+            Some(arp) => self
+                .owner(arp.target)
+                .map_or(Destination::Nowhere, Destination::Vm),
+            None => Destination::Nowhere,
+        }
+    }
+
+    /// Returns the IPv4 address of `vm`: configured, or learnt from its DHCP server.
+    #[must_use]
+    pub fn address_of(&self, vm: u32) -> Option<[u8; 4]> {
+        self.port(vm)?.identity.address
+    }
+
+    /// Returns the indices of all VMs with a port, in order.
+    pub fn connected(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..)
+            .zip(&self.ports)
+            .filter_map(|(vm, port)| port.is_some().then_some(vm))
+    }
+
+    /// Returns how often frames were refused on transmit, by reason.
+    #[must_use]
+    pub const fn refused(&self) -> &RefusalCounters {
+        &self.refused
+    }
+
+    fn port(&self, vm: u32) -> Option<&Port> {
+        self.ports.get(u32_to_usize(vm))?.as_ref()
+    }
+
+    fn owner(&self, address: [u8; 4]) -> Option<u32> {
+        self.by_address.get(address_key(address))
+    }
+
+    fn wire(&self) -> Destination {
+        if self.has_wire {
+            Destination::Wire
+        } else {
+            Destination::Nowhere
+        }
+    }
+
+    fn checked_route(&mut self, vm: u32, frame: &[u8]) -> Result<Destination, Refusal> {
+        let port = self
+            .ports
+            .get_mut(u32_to_usize(vm))
+            .and_then(Option::as_mut);
+        let port = port.ok_or(Refusal::NotConnected)?;
+        let checked = source::check(&port.identity, frame)?;
+        if let Kind::DhcpRequest { transaction } = checked.kind
+            && port.identity.addressing == Addressing::Dhcp
+        {
+            port.transaction = Some(transaction);
+        }
+
+        let to = checked.frame.destination;
+        if !to.is_group() {
+            return Ok(match self.by_mac.get(to.key()) {
+                Some(owner) if owner == vm => Destination::Nowhere,
+                Some(owner) => Destination::Vm(owner),
+                None => self.wire(),
+            });
+        }
+        Ok(match checked.kind {
+            // Every address of a VM is known here, so only its owner or the wire can answer.
+            Kind::ArpRequest { target } => match self.owner(target) {
+                Some(owner) if owner != vm => Destination::Vm(owner),
+                _ => self.wire(),
+            },
+            // No VM may be a DHCP server.
+            Kind::DhcpRequest { .. } => self.wire(),
+            Kind::Ordinary => Destination::AllVms {
+                except: Some(vm),
+                wire: self.has_wire,
+            },
+        })
+    }
+
+    /// Takes note of a DHCP server's answer.
+    ///
+    /// Returns `None` if the frame is none, else the VM that asked, if it is here.
+    fn learn_lease(&mut self, frame: &Frame<'_>) -> Option<Option<u32>> {
+        let message = dhcp_reply(frame)?;
+        let vm = self.by_mac.get(message.client.key());
+        let Some(vm) = vm else { return Some(None) };
+        let addressed = frame.destination == message.client || frame.destination == Mac::BROADCAST;
+        if addressed
+            && message.message_type() == Some(Dhcp::ACKNOWLEDGE)
+            && self.is_awaited(vm, message.transaction)
+        {
+            self.lease(vm, message.your_address);
+        }
+        Some(Some(vm))
+    }
+
+    fn is_awaited(&self, vm: u32, transaction: u32) -> bool {
+        self.port(vm)
+            .is_some_and(|port| port.transaction == Some(transaction))
+    }
+
+    /// Gives `vm` the address a DHCP server acknowledged, and takes it from a VM whose lease the
+    /// server must have considered over. An address given by the supervisor stays where it is.
+    fn lease(&mut self, vm: u32, address: [u8; 4]) {
+        if !is_host_address(address) {
+            return;
+        }
+        if let Some(owner) = self.owner(address)
+            && owner != vm
+        {
+            let Some(Some(other)) = self.ports.get_mut(u32_to_usize(owner)) else {
+                return;
+            };
+            if other.identity.addressing == Addressing::Static {
+                return;
+            }
+            other.identity.address = None;
+        }
+        let Some(Some(port)) = self.ports.get_mut(u32_to_usize(vm)) else {
+            return;
+        };
+        port.transaction = None;
+        if let Some(former) = port.identity.address.take() {
+            self.by_address.remove(address_key(former));
+        }
+        // Each port has room for one address, reserved when it was connected.
+        if self.by_address.insert(address_key(address), vm).is_ok() {
+            port.identity.address = Some(address);
+        }
+    }
+}
+
+fn address_key(address: [u8; 4]) -> u64 {
+    u64::from(u32::from_be_bytes(address))
+}
+
+/// Returns whether a host may have this IPv4 address: neither this network, loopback, multicast
+/// nor reserved (RFC 6890 §2.2.2).
+const fn is_host_address(address: [u8; 4]) -> bool {
+    !matches!(address[0], 0 | 127 | 224..=255)
+}
+
+/// Returns the message of a DHCP server that a frame holds.
+fn dhcp_reply<'a>(frame: &Frame<'a>) -> Option<Dhcp<'a>> {
+    if frame.ethertype != ethertype::IPV4 {
+        return None;
+    }
+    let packet = Ipv4::parse(frame.payload)?;
+    if packet.protocol != protocol::UDP || packet.fragment_offset != 0 {
+        return None;
+    }
+    let datagram = Udp::parse(packet.payload)?;
+    if datagram.source != port::DHCP_SERVER || datagram.destination != port::DHCP_CLIENT {
+        return None;
+    }
+    Dhcp::parse(datagram.payload).filter(|message| message.operation == DhcpOperation::Reply)
+}
+
+fn identity(config: &NetworkConfig) -> Result<Identity, Errno> {
+    let mac = Mac(config.mac);
+    let unset = config.address == [0; 4];
+    let addressing = match config.addressing {
+        addressing::STATIC => Addressing::Static,
+        addressing::DHCP if unset => Addressing::Dhcp,
+        _ => return Err(Errno::Invalid),
+    };
+    let usable = unset || is_host_address(config.address);
+    if !mac.is_station() || !usable || config.prefix_len > 32 {
+        return Err(Errno::Invalid);
+    }
+    Ok(Identity {
+        mac,
+        address: (!unset).then_some(config.address),
+        addressing,
+    })
+}
+
+#[cfg(test)]
+#[path = "switch_tests.rs"]
+mod tests;
