@@ -1,3 +1,5 @@
+//! The rings from both sides: an honest guest, a careless one, and one that lies at every read.
+
 use super::*;
 use crate::net::test_frames::Random;
 use std::vec;

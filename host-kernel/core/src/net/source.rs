@@ -186,3 +186,7 @@ fn check_icmpv6(message: &Icmpv6<'_>, own: [u8; 16]) -> Result<(), Refusal> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

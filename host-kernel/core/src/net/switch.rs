@@ -25,7 +25,8 @@ pub enum Destination {
     Wire,
     /// To this VM.
     Vm(u32),
-    /// To every connected VM, see [`Switch::connected`].
+    /// To every connected VM, see [`Switch::connected`]. Offer it to the wire first: then a full
+    /// NIC can still leave it with its sender.
     AllVms {
         /// The sender, which does not hear itself.
         except: Option<u32>,

@@ -1,8 +1,25 @@
-//! Frames and random numbers for the tests of this folder.
+//! Frames, stations and random numbers for the tests of this folder.
 
 use super::ethernet::Mac;
+use super::switch::Switch;
+use denali_abi::net::{NetworkConfig, addressing};
 use std::vec;
 use std::vec::Vec;
+
+pub(super) const NIC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
+pub(super) const A: Mac = Mac([2, 0, 0, 0, 0, 0xa]);
+pub(super) const B: Mac = Mac([2, 0, 0, 0, 0, 0xb]);
+pub(super) const D: Mac = Mac([2, 0, 0, 0, 0, 0xd]);
+pub(super) const ELSEWHERE: Mac = Mac([2, 0, 0, 0, 0, 0xee]);
+pub(super) const IP_A: [u8; 4] = [10, 90, 1, 1];
+pub(super) const IP_B: [u8; 4] = [10, 90, 1, 2];
+pub(super) const IP_D: [u8; 4] = [10, 90, 9, 9];
+pub(super) const IP_ELSEWHERE: [u8; 4] = [10, 90, 0, 2];
+pub(super) const ANY: [u8; 4] = [0; 4];
+pub(super) const ALL: [u8; 4] = [255; 4];
+pub(super) const VM_A: u32 = 3;
+pub(super) const VM_B: u32 = 40;
+pub(super) const VM_D: u32 = 5;
 
 /// A xorshift generator (Marsaglia 2003); the seed is the state and must not be zero.
 #[derive(Debug)]
@@ -66,4 +83,38 @@ pub(super) fn ipv6(to: Mac, from: Mac, source: [u8; 16], next: u8, body: &[u8]) 
     let fixed = [0x60, 0, 0, 0, high, low, next, 255];
     let packet = [&fixed[..], &source, &[0xff; 16], body].concat();
     ethernet(to, from, 0x86dd, &packet)
+}
+
+pub(super) fn config(mac: Mac, address: [u8; 4], addressing: u32) -> NetworkConfig {
+    NetworkConfig {
+        mac: mac.0,
+        address,
+        addressing,
+        prefix_len: 16,
+        ..Default::default()
+    }
+}
+
+/// A and B have static addresses, D asks a DHCP server.
+pub(super) fn switch() -> Switch {
+    let mut switch = Switch::new(NIC.0);
+    switch
+        .connect(VM_A, &config(A, IP_A, addressing::STATIC))
+        .unwrap();
+    switch
+        .connect(VM_B, &config(B, IP_B, addressing::STATIC))
+        .unwrap();
+    switch
+        .connect(VM_D, &config(D, ANY, addressing::DHCP))
+        .unwrap();
+    switch
+}
+
+pub(super) fn tcp(to: Mac, from: Mac, source: [u8; 4]) -> Vec<u8> {
+    ipv4(to, from, [source, IP_B], 6, &[0; 20])
+}
+
+pub(super) fn request(client: Mac, transaction: u32) -> Vec<u8> {
+    let message = udp(68, 67, &dhcp(1, 3, transaction, client, ANY));
+    ipv4(Mac::BROADCAST, client, [ANY, ALL], 17, &message)
 }
