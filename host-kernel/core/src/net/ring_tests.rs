@@ -190,14 +190,27 @@ fn descriptors_that_break_the_contract_are_violations() {
 }
 
 #[test]
-fn a_chain_without_end_is_a_violation() {
-    let (mut state, mut guest) = at(0);
-    for slot in 0..RING_LEN {
-        guest.set(Ring::Transmit, slot, buffer(HEAP, 1, flags::MORE));
+fn a_chain_longer_than_the_limit_is_a_violation() {
+    let limit = u32::try_from(CHAIN_MAX).unwrap();
+    for last in [limit - 1, limit, RING_LEN] {
+        let (mut state, mut guest) = at(0);
+        for slot in 0..RING_LEN {
+            let more = if slot == last { 0 } else { flags::MORE };
+            guest.set(Ring::Transmit, slot, buffer(HEAP, 1, more));
+        }
+        guest.set_index(TX_PRODUCED, RING_LEN);
+        let result = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX]);
+        let whole = Outgoing {
+            len: CHAIN_MAX,
+            descriptors: limit,
+        };
+        let expected = if last < limit {
+            Ok(Some(whole))
+        } else {
+            Err(RingViolation::Chain)
+        };
+        assert_eq!(result, expected);
     }
-    guest.set_index(TX_PRODUCED, RING_LEN);
-    let result = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX]);
-    assert_eq!(result, Err(RingViolation::Chain));
 }
 
 #[test]
