@@ -1,0 +1,437 @@
+//! Virtio network device (virtio 1.2 §5.1): one receive and one transmit queue, by MSI-X.
+//!
+//! Frames are copied into and out of DMA buffers made once; nothing is allocated per frame and
+//! nothing waits. The device interrupts for received frames only after the driver has found the
+//! queue empty, and for sent frames only after the driver has found it full; sent buffers are
+//! otherwise collected when the next frame needs one. No offloads are negotiated.
+//!
+//! A device that breaks the protocol is reset and set up anew, a limited number of times.
+
+use super::Platform;
+use super::dma::DeviceMemory;
+use super::pci::{self, DeviceId, Function};
+use super::virtio::{self, Doorbell, Transport, VirtioError};
+use super::virtqueue::Violation;
+use super::virtqueue::{Buffers, Direction, QUEUE_BYTES, QUEUE_LEN_MAX, Suppression, Virtqueue};
+use core::fmt;
+use denali_abi::convert::usize_to_u64;
+use denali_kernel_core::machine::NicFull;
+
+const VENDOR: u16 = 0x1af4;
+const DEVICE_MODERN: u16 = 0x1041;
+const DEVICE_TRANSITIONAL: u16 = 0x1000;
+
+const FEATURE_MAC: u64 = 1 << 5;
+
+const RECEIVE_QUEUE: u16 = 0;
+const TRANSMIT_QUEUE: u16 = 1;
+
+/// Bytes of `virtio_net_hdr`, all zero without offloads (§5.1.6).
+const HEADER_BYTES: usize = 12;
+
+/// Bytes of one buffer: header and frame, two to a page.
+const BUFFER_BYTES: u16 = 2048;
+
+/// Longest frame that fits a buffer.
+pub const FRAME_BYTES_MAX: usize = BUFFER_BYTES as usize - HEADER_BYTES;
+
+const BUFFERS_BYTES: usize = QUEUE_LEN_MAX as usize * BUFFER_BYTES as usize;
+
+/// Contiguous memory the NIC takes from [`Platform::take_dma`], in one piece.
+pub const DMA_BYTES: usize = 2 * (QUEUE_BYTES + BUFFERS_BYTES);
+
+/// Receive buffers are shown to the device again at the latest after this many frames.
+const REPOST_BATCH: u16 = 32;
+
+/// After this many resets a device is given up.
+const RESETS_MAX: u32 = 8;
+
+/// The CPU's interrupt vectors for the two queues.
+#[derive(Clone, Copy, Debug)]
+pub struct Vectors {
+    /// Frames were received.
+    pub receive: u8,
+    /// Frames were sent.
+    pub transmit: u8,
+}
+
+/// Frames that did not get through, and what the device did wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Received frames that were longer than a buffer or shorter than their header.
+    pub receive_dropped: u64,
+    /// Frames too long to send, or sent to a device given up.
+    pub transmit_dropped: u64,
+    /// Resets after violations.
+    pub resets: u32,
+}
+
+/// Why there is a NIC that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NicError {
+    function: Function,
+    reason: Reason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Virtio(VirtioError),
+    NoMemory,
+}
+
+impl fmt::Display for NicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "virtio-net at {}: ", self.function)?;
+        match self.reason {
+            Reason::Virtio(error) => error.fmt(f),
+            Reason::NoMemory => write!(f, "no {DMA_BYTES} contiguous bytes for its buffers"),
+        }
+    }
+}
+
+impl core::error::Error for NicError {}
+
+impl From<VirtioError> for Reason {
+    fn from(error: VirtioError) -> Self {
+        Self::Virtio(error)
+    }
+}
+
+/// A queue and the buffers it moves.
+#[derive(Debug)]
+struct Lane {
+    queue: Virtqueue,
+    buffers: DeviceMemory,
+    doorbell: Doorbell,
+}
+
+/// The network card.
+#[derive(Debug)]
+pub struct Nic {
+    transport: Transport,
+    receive: Lane,
+    transmit: Lane,
+    mac: [u8; 6],
+    /// Receive buffers taken since they were last shown to the device.
+    reposted: u16,
+    /// The core was told that the queue is full and waits for room.
+    full: bool,
+    /// Reset too often: takes and gives nothing any more.
+    given_up: bool,
+    counters: Counters,
+}
+
+impl Nic {
+    /// Finds the first virtio network device and starts it; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// A [`NicError`] if there is one that cannot be used.
+    pub fn probe(platform: &mut dyn Platform, vectors: Vectors) -> Result<Option<Self>, NicError> {
+        let wanted = |id: DeviceId| {
+            id.vendor == VENDOR && matches!(id.device, DEVICE_MODERN | DEVICE_TRANSITIONAL)
+        };
+        let Some(function) = pci::find(platform, wanted) else {
+            return Ok(None);
+        };
+        let nic = Self::open(platform, function, vectors);
+        nic.map(Some)
+            .map_err(|reason| NicError { function, reason })
+    }
+
+    fn open(
+        platform: &mut dyn Platform,
+        function: Function,
+        vectors: Vectors,
+    ) -> Result<Self, Reason> {
+        let mut transport = Transport::open(function, platform)?;
+        let features = negotiate(&mut transport)?;
+        function
+            .enable_msix(platform, &[vectors.receive, vectors.transmit])
+            .map_err(VirtioError::from)?;
+        let memory = platform
+            .take_dma(DMA_BYTES)
+            .filter(|memory| memory.length() >= DMA_BYTES);
+        let (receive, transmit) = memory.ok_or(Reason::NoMemory)?.split_at(DMA_BYTES / 2);
+        let mut lane = |index, direction, memory| {
+            Lane::open(
+                &mut transport,
+                index,
+                direction,
+                memory,
+                suppression(features),
+            )
+        };
+        let receive = lane(RECEIVE_QUEUE, Direction::FromDevice, receive)?;
+        let transmit = lane(TRANSMIT_QUEUE, Direction::ToDevice, transmit)?;
+        let mut mac = [0; 6];
+        transport.configuration().copy_out(0, &mut mac);
+        let mut nic = Self {
+            transport,
+            receive,
+            transmit,
+            mac,
+            reposted: 0,
+            full: false,
+            given_up: false,
+            counters: Counters::default(),
+        };
+        nic.start()?;
+        log::info!(
+            "nic: virtio-net at {function}, {} receive and {} transmit buffers",
+            nic.receive.queue.count(),
+            nic.transmit.queue.count(),
+        );
+        Ok(nic)
+    }
+
+    /// Connects both queues, hands out the receive buffers and lets the device work.
+    fn start(&mut self) -> Result<(), VirtioError> {
+        self.receive.connect(&mut self.transport, RECEIVE_QUEUE)?;
+        self.transmit.connect(&mut self.transport, TRANSMIT_QUEUE)?;
+        self.transport.start();
+        while let Some(buffer) = self.receive.queue.take_free() {
+            self.receive.queue.post(buffer, u32::from(BUFFER_BYTES));
+        }
+        self.receive.publish(&mut self.transport);
+        // Nothing was taken yet, so there is nothing to miss.
+        let _ = self.receive.queue.arm(1);
+        self.reposted = 0;
+        Ok(())
+    }
+
+    /// Returns the hardware address.
+    #[must_use]
+    pub const fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// Returns what went wrong so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Takes one received frame into `buffer` and returns its length.
+    ///
+    /// `None` means that the queue is empty and that the next frame interrupts; the caller must
+    /// therefore go on until it sees `None`.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        // A device cannot have more done than the queue holds without being fed anew.
+        for _ in 0..=QUEUE_LEN_MAX {
+            if self.given_up {
+                return None;
+            }
+            match self.receive.queue.take_used() {
+                Ok(Some(used)) => {
+                    let length = usize::try_from(used.length)
+                        .ok()
+                        .and_then(|length| length.checked_sub(HEADER_BYTES))
+                        .filter(|&length| !used.clamped && 0 < length && length <= buffer.len());
+                    if let Some(length) = length {
+                        let offset = offset_of(used.buffer) + HEADER_BYTES;
+                        self.receive.buffers.copy_out(offset, &mut buffer[..length]);
+                    }
+                    self.repost(used.buffer);
+                    match length {
+                        Some(length) => return Some(length),
+                        None => self.counters.receive_dropped += 1,
+                    }
+                }
+                Ok(None) => {
+                    self.receive.publish(&mut self.transport);
+                    self.reposted = 0;
+                    if !self.receive.queue.arm(1) {
+                        return None;
+                    }
+                    self.receive.queue.disarm();
+                }
+                Err(violation) => self.restart(violation),
+            }
+        }
+        // A flood of bad frames: let others run, and come back.
+        let _ = self.receive.queue.arm(1);
+        None
+    }
+
+    fn repost(&mut self, buffer: u16) {
+        self.receive.queue.post(buffer, u32::from(BUFFER_BYTES));
+        self.reposted += 1;
+        if self.reposted >= REPOST_BATCH {
+            self.receive.publish(&mut self.transport);
+            self.receive.queue.disarm();
+            self.reposted = 0;
+        }
+    }
+
+    /// Queues one frame; [`flush`](Self::flush) shows it to the device. A frame longer than
+    /// [`FRAME_BYTES_MAX`] is dropped and counted.
+    ///
+    /// # Errors
+    ///
+    /// [`NicFull`] if no buffer is free; the device then interrupts when half of them are, and
+    /// [`tx_interrupt`](Self::tx_interrupt) says so.
+    pub fn transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+        let length = u16::try_from(HEADER_BYTES + frame.len());
+        let Some(length) = length.ok().filter(|&length| length <= BUFFER_BYTES) else {
+            self.counters.transmit_dropped += 1;
+            return Ok(());
+        };
+        let Some(buffer) = self.free_transmit_buffer() else {
+            if self.given_up {
+                self.counters.transmit_dropped += 1;
+                return Ok(());
+            }
+            self.full = true;
+            return Err(NicFull);
+        };
+        let offset = offset_of(buffer);
+        self.transmit.buffers.copy_in(offset, &[0; HEADER_BYTES]);
+        self.transmit.buffers.copy_in(offset + HEADER_BYTES, frame);
+        self.transmit.queue.post(buffer, u32::from(length));
+        Ok(())
+    }
+
+    /// Returns a free buffer, or none with the device told to interrupt when there are some.
+    fn free_transmit_buffer(&mut self) -> Option<u16> {
+        if let Some(buffer) = self.transmit.queue.take_free() {
+            return Some(buffer);
+        }
+        self.collect_sent();
+        if let Some(buffer) = self.transmit.queue.take_free() {
+            return Some(buffer);
+        }
+        if self.given_up {
+            return None;
+        }
+        // A device that has not been shown the frames would never make room.
+        self.flush();
+        let half = self.transmit.queue.outstanding().div_ceil(2);
+        if self.transmit.queue.arm(half) {
+            self.collect_sent();
+        }
+        self.transmit.queue.take_free()
+    }
+
+    /// Frees the buffers of frames that were sent.
+    fn collect_sent(&mut self) {
+        for _ in 0..QUEUE_LEN_MAX {
+            match self.transmit.queue.take_used() {
+                Ok(Some(used)) => self.transmit.queue.give_back(used.buffer),
+                Ok(None) => break,
+                Err(violation) => return self.restart(violation),
+            }
+        }
+        self.transmit.queue.disarm();
+    }
+
+    /// Shows the device all queued frames, with at most one notification.
+    pub fn flush(&mut self) {
+        if !self.given_up {
+            self.transmit.publish(&mut self.transport);
+        }
+    }
+
+    /// Handles the receive interrupt: no further one comes until [`receive`](Self::receive) has
+    /// returned `None`. The caller reports that there are frames.
+    pub fn rx_interrupt(&mut self) {
+        self.receive.queue.disarm();
+    }
+
+    /// Handles the transmit interrupt; returns whether somebody waits for the room it announces.
+    pub fn tx_interrupt(&mut self) -> bool {
+        self.collect_sent();
+        core::mem::take(&mut self.full)
+    }
+
+    /// Sets the device up anew after it broke the protocol; frames under way are lost.
+    fn restart(&mut self, violation: Violation) {
+        self.counters.resets += 1;
+        if self.counters.resets > RESETS_MAX {
+            return self.give_up(format_args!(
+                "{violation}, reset {RESETS_MAX} times in vain"
+            ));
+        }
+        log::error!("nic: {violation}; resetting the device");
+        if let Err(error) = self.transport.reset() {
+            return self.give_up(format_args!("{error}"));
+        }
+        self.receive.queue.reset();
+        self.transmit.queue.reset();
+        let started = negotiate(&mut self.transport).and_then(|_| self.start());
+        if let Err(error) = started {
+            self.give_up(format_args!("{error}"));
+        }
+    }
+
+    fn give_up(&mut self, reason: fmt::Arguments<'_>) {
+        log::error!("nic: given up: {reason}; this host is off the network until it reboots");
+        self.given_up = true;
+        self.transport.fail();
+        // Best effort: a device that ignores this ignored the reset before, too.
+        let _ = self.transport.reset();
+    }
+}
+
+impl Lane {
+    /// Makes a queue of the size the device allows, in half of the NIC's memory.
+    fn open(
+        transport: &mut Transport,
+        index: u16,
+        direction: Direction,
+        memory: DeviceMemory,
+        suppression: Suppression,
+    ) -> Result<Self, VirtioError> {
+        let offered = transport.queue_size_max(index).min(QUEUE_LEN_MAX);
+        // Split queues have a power of two (§2.7); rounding down makes it one.
+        let count = offered.checked_ilog2().map(|bits| 1 << bits);
+        let count = count.ok_or(VirtioError::Queue(index))?;
+        let (rings, buffers) = memory.split_at(QUEUE_BYTES);
+        let described = Buffers {
+            physical: buffers.physical(),
+            length: u32::from(BUFFER_BYTES),
+            count,
+            direction,
+        };
+        let queue = Virtqueue::new(rings, described, suppression);
+        Ok(Self {
+            queue,
+            buffers,
+            doorbell: Doorbell::default(),
+        })
+    }
+
+    /// Connects the queue to the device; its MSI-X message has its own number.
+    fn connect(&mut self, transport: &mut Transport, index: u16) -> Result<(), VirtioError> {
+        let (count, addresses) = (self.queue.count(), self.queue.addresses());
+        self.doorbell = transport.connect(index, count, addresses, index)?;
+        Ok(())
+    }
+
+    fn publish(&mut self, transport: &mut Transport) {
+        let notify = self.queue.publish();
+        transport.ring(self.doorbell, notify);
+    }
+}
+
+fn negotiate(transport: &mut Transport) -> Result<u64, VirtioError> {
+    transport.negotiate(
+        virtio::FEATURE_VERSION_1 | FEATURE_MAC,
+        virtio::FEATURE_EVENT_INDEX | virtio::FEATURE_ACCESS_PLATFORM,
+    )
+}
+
+const fn suppression(features: u64) -> Suppression {
+    if features & virtio::FEATURE_EVENT_INDEX != 0 {
+        Suppression::EventIndex
+    } else {
+        Suppression::Flags
+    }
+}
+
+/// Returns where a buffer starts in its lane's memory.
+fn offset_of(buffer: u16) -> usize {
+    usize::from(buffer) * usize::from(BUFFER_BYTES)
+}
+
+const _: () = assert!(usize_to_u64(DMA_BYTES) % 4096 == 0);
