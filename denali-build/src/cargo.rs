@@ -1,0 +1,246 @@
+//! Drives cargo: finds the package, builds it as a guest, returns the ELF.
+
+use crate::failure::{Failure, Status};
+use crate::link::{self, TARGET};
+use anyhow::{Context, Result};
+use cargo_metadata::{Message, Metadata, MetadataCommand, Package, TargetKind};
+use std::env;
+use std::ffi::OsString;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What to build.
+#[derive(Clone, Debug, Default)]
+pub struct BuildRequest {
+    /// The manifest; `None` looks in the current folder and above it, as cargo does.
+    pub manifest_path: Option<PathBuf>,
+    /// The package of a workspace.
+    pub package: Option<String>,
+    /// The binary of a package with several.
+    pub bin: Option<String>,
+    /// Where to build; `None` is the workspace's own target folder.
+    pub target_dir: Option<PathBuf>,
+    /// More arguments for `cargo build`, such as `--locked`.
+    pub arguments: Vec<String>,
+}
+
+/// The package and binary that a request means.
+#[derive(Clone, Debug)]
+pub struct Located {
+    package: Package,
+    bin: String,
+    workspace_root: PathBuf,
+    target_dir: PathBuf,
+}
+
+/// Returns a command that runs the cargo that called us, or the one on the path.
+#[must_use]
+pub fn command() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+}
+
+/// Finds the package and binary to build.
+///
+/// # Errors
+///
+/// There is no such package or binary, or the manifest is wrong: [`Status::Usage`].
+pub fn locate(request: &BuildRequest) -> Result<Located> {
+    let (metadata, package) = find_package(request)?;
+    let bin = choose_bin(&package, request.bin.as_deref())?;
+    let default_target_dir = || metadata.target_directory.as_std_path().join("denali");
+    Ok(Located {
+        bin,
+        package,
+        workspace_root: metadata.workspace_root.as_std_path().to_owned(),
+        target_dir: request.target_dir.clone().unwrap_or_else(default_target_dir),
+    })
+}
+
+impl Located {
+    /// Returns the name of the binary, which is the service's name.
+    #[must_use]
+    pub fn bin(&self) -> &str {
+        &self.bin
+    }
+
+    /// Returns the package's version.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.package.version.to_string()
+    }
+
+    /// Returns the package's manifest.
+    #[must_use]
+    pub fn manifest_path(&self) -> &Path {
+        self.package.manifest_path.as_std_path()
+    }
+
+    /// Returns the folder to build in.
+    #[must_use]
+    pub fn target_dir(&self) -> &Path {
+        &self.target_dir
+    }
+
+    /// Builds the binary as a guest and returns its ELF file; cargo's progress and messages go to
+    /// standard error.
+    ///
+    /// # Errors
+    ///
+    /// It does not build: [`Status::Build`].
+    pub fn build(&self, arguments: &[String]) -> Result<PathBuf> {
+        let rustflags = rustflags(&self.workspace_root, &self.target_dir)?;
+        let mut command = command();
+        command
+            .args(["build", "--release", "--target", TARGET])
+            .args(["--message-format", "json-render-diagnostics"])
+            .args(["--config", "profile.release.panic=\"abort\""])
+            .arg("--manifest-path")
+            .arg(&self.package.manifest_path)
+            .args(["--bin", &self.bin])
+            .arg("--target-dir")
+            .arg(&self.target_dir)
+            .args(arguments)
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", rustflags);
+        run(command, &self.package, &self.bin)
+    }
+}
+
+/// Runs `cargo build` and returns the executable it reports.
+fn run(mut command: Command, package: &Package, bin: &str) -> Result<PathBuf> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting cargo, which must be on the PATH")?;
+    let stdout = child.stdout.take().expect("it is piped");
+    let mut executable = None;
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        if let Message::CompilerArtifact(artifact) = message.context("reading cargo's messages")?
+            && artifact.package_id == package.id
+            && artifact.target.name == bin
+            && artifact.target.is_bin()
+        {
+            executable = artifact.executable;
+        }
+    }
+    let status = child.wait().context("waiting for cargo")?;
+    crate::interrupt::check()?;
+    if !status.success() {
+        return Err(Failure::new(Status::Build, format!("`{}` does not build", package.name))
+            .help("the message of cargo above says why")
+            .into());
+    }
+    let path = executable.context("cargo reported no executable")?;
+    Ok(path.into_std_path_buf())
+}
+
+fn find_package(request: &BuildRequest) -> Result<(Metadata, Package)> {
+    let manifest_path = match &request.manifest_path {
+        Some(path) => path.clone(),
+        None => find_manifest()?,
+    };
+    let manifest_path = manifest_path.canonicalize().map_err(|error| {
+        Failure::new(Status::Usage, format!("`{}`: {error}", manifest_path.display()))
+    })?;
+    let metadata = MetadataCommand::new()
+        .cargo_path(command().get_program())
+        .manifest_path(&manifest_path)
+        .no_deps()
+        .exec()
+        .map_err(|error| Failure::new(Status::Usage, metadata_message(&error)))?;
+    let package = metadata
+        .packages
+        .iter()
+        .find(|package| match &request.package {
+            Some(name) => *package.name == *name,
+            None => package.manifest_path.as_std_path() == manifest_path,
+        })
+        .cloned();
+    let package = package.ok_or_else(|| match &request.package {
+        Some(name) => Failure::new(Status::Usage, format!("there is no package `{name}` here")),
+        None => Failure::new(
+            Status::Usage,
+            format!("`{}` is a workspace without a package of its own", manifest_path.display()),
+        )
+        .help("name one of its packages: cargo denali build -p NAME"),
+    })?;
+    Ok((metadata, package))
+}
+
+/// Returns the nearest manifest, from the current folder upwards.
+fn find_manifest() -> Result<PathBuf> {
+    let here = env::current_dir().context("finding the current folder")?;
+    let found = here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.exists());
+    found.ok_or_else(|| {
+        Failure::new(
+            Status::Usage,
+            format!("there is no Cargo.toml in `{}` or above it", here.display()),
+        )
+        .help("change to a project, or make one: cargo denali new NAME")
+        .into()
+    })
+}
+
+/// Returns cargo's own words without its `error: `.
+fn metadata_message(error: &cargo_metadata::Error) -> String {
+    match error {
+        cargo_metadata::Error::CargoMetadata { stderr } => {
+            stderr.trim().trim_start_matches("error: ").to_owned()
+        }
+        other => format!("asking cargo for the project: {other}"),
+    }
+}
+
+fn choose_bin(package: &Package, wanted: Option<&str>) -> Result<String, Failure> {
+    let is_bin = |target: &&cargo_metadata::Target| target.kind.contains(&TargetKind::Bin);
+    let names: Vec<&str> =
+        package.targets.iter().filter(is_bin).map(|target| target.name.as_str()).collect();
+    let wrong = |what: String| {
+        Failure::new(Status::Usage, what).help(format!("its binaries: {}", names.join(", ")))
+    };
+    match (wanted, names.as_slice()) {
+        (Some(name), _) if names.contains(&name) => Ok(name.to_owned()),
+        (Some(name), _) => Err(wrong(format!("`{}` has no binary `{name}`", package.name))),
+        (None, [name]) => Ok((*name).to_owned()),
+        (None, []) => Err(Failure::new(
+            Status::Usage,
+            format!("`{}` has no binary, and a service is one", package.name),
+        )
+        .help("add src/main.rs")),
+        (None, _) => Err(wrong(format!("`{}` has several binaries: choose one with --bin", package.name))),
+    }
+}
+
+/// Returns the encoded flags, with every folder of this machine renamed: the same sources give
+/// the same bytes wherever they lie.
+fn rustflags(workspace_root: &Path, target_dir: &Path) -> Result<String> {
+    let script = link::write_script(target_dir)?;
+    let sysroot = sysroot(workspace_root)?;
+    let cargo_home = cargo_home();
+    Ok(link::encoded_rustflags(
+        &script,
+        &[
+            (workspace_root, "/project"),
+            (target_dir, "/project/target/denali"),
+            (&cargo_home, "/cargo"),
+            (&sysroot, "/rust"),
+        ],
+    ))
+}
+
+fn sysroot(folder: &Path) -> Result<PathBuf> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
+    let output = Command::new(rustc)
+        .args(["--print", "sysroot"])
+        .current_dir(folder)
+        .output()
+        .context("starting rustc, which must be on the PATH")?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+fn cargo_home() -> PathBuf {
+    let default = || env::home_dir().unwrap_or_default().join(".cargo");
+    env::var_os("CARGO_HOME").map_or_else(default, PathBuf::from)
+}

@@ -1,0 +1,67 @@
+//! Flags that make rustc and the linker produce a guest.
+//!
+//! The toolchain's own `rust-lld` links: unlike `cc` it knows no libc, so that a dependency that
+//! needs one fails to link instead of failing to start.
+
+use anyhow::{Context, Result};
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The linker script of guests.
+const SCRIPT: &str = include_str!("guest.ld");
+
+/// The target guests are built for, whose precompiled `core` and `alloc` come with the toolchain.
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// A folder whose name must not show in the image, and what stands for it.
+pub(crate) type Remap<'a> = (&'a Path, &'static str);
+
+/// Writes the linker script into `folder`, and returns its path.
+pub(crate) fn write_script(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("guest.ld");
+    let present = std::fs::read_to_string(&path);
+    if !present.is_ok_and(|text| text == SCRIPT) {
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&path, SCRIPT))
+            .with_context(|| format!("writing `{}`", path.display()))?;
+    }
+    Ok(path)
+}
+
+/// Returns the compiler's flags for a guest, in the form of `CARGO_ENCODED_RUSTFLAGS`.
+///
+/// The caller's own flags come first, so that ours win.
+pub(crate) fn encoded_rustflags(script: &Path, remaps: &[Remap<'_>]) -> String {
+    let mut flags = callers_flags();
+    let fixed = [
+        "--cfg=denali",
+        "--cfg=getrandom_backend=\"custom\"",
+        "--cfg=rustix_use_libc",
+        "-Clinker=rust-lld",
+        "-Clinker-flavor=ld.lld",
+        "-Crelocation-model=static",
+        "-Clink-arg=-static",
+        "-Clink-arg=--no-dynamic-linker",
+        "-Clink-arg=--build-id=sha1",
+        "-Clink-arg=-zmax-page-size=4096",
+    ];
+    flags.extend(fixed.map(str::to_owned));
+    flags.push(format!("-Clink-arg=-T{}", script.display()));
+    // The last match wins, so the innermost folder comes last.
+    let mut remaps = remaps.to_vec();
+    remaps.sort_by_key(|(from, _)| from.as_os_str().len());
+    for (from, to) in remaps {
+        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    }
+    flags.join("\u{1f}")
+}
+
+fn callers_flags() -> Vec<String> {
+    let split = |text: String, separator: fn(char) -> bool| {
+        text.split(separator).filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
+    };
+    if let Ok(encoded) = env::var("CARGO_ENCODED_RUSTFLAGS") {
+        return split(encoded, |c| c == '\u{1f}');
+    }
+    env::var("RUSTFLAGS").map_or_else(|_| Vec::new(), |flags| split(flags, char::is_whitespace))
+}

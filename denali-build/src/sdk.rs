@@ -1,0 +1,142 @@
+//! The SDK inside this program: the sources that projects and hosts are built from.
+//!
+//! `build.rs` packs them. A project gets the guest part in its `.denali` folder, a host is built
+//! from the host part in a cache folder; neither needs a checkout.
+
+use crate::image::hexadecimal;
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use toml_edit::{DocumentMut, Item};
+
+static ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sdk.tar"));
+
+/// A choice of the SDK's packages that is a cargo workspace by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What a service is built from.
+    Guest,
+    /// What a host is built from: kernel, supervisor and all of the guest part.
+    Host,
+}
+
+impl Part {
+    /// The members of the workspace.
+    const fn members(self) -> &'static [&'static str] {
+        match self {
+            Self::Guest => &["denali-rt", "host-kernel/abi", "host-kernel/freestanding"],
+            Self::Host => &[
+                "denali-rt",
+                "host-kernel",
+                "host-kernel/abi",
+                "host-kernel/core",
+                "host-kernel/freestanding",
+                "host-kernel/supervisor",
+                "host-kernel/supervisor/protocol",
+            ],
+        }
+    }
+}
+
+/// Returns a name for this SDK: equal sources, equal name.
+pub(crate) fn digest() -> String {
+    hexadecimal(&Sha256::digest(ARCHIVE)[..8])
+}
+
+/// Returns the SDK's files below `prefix`, with their paths relative to it.
+pub(crate) fn files(prefix: &str) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(Cursor::new(ARCHIVE)).entries().context("reading the SDK")? {
+        let mut entry = entry.context("reading the SDK")?;
+        let path = entry.path().context("reading the SDK")?.into_owned();
+        if let Ok(relative) = path.strip_prefix(prefix) {
+            let mut contents = Vec::new();
+            entry.read_to_end(&mut contents).context("reading the SDK")?;
+            files.push((relative.to_owned(), contents));
+        }
+    }
+    Ok(files)
+}
+
+/// Returns one of the SDK's files.
+pub(crate) fn file(path: &str) -> Result<Vec<u8>> {
+    let mut files = files(path)?;
+    let (_, contents) = files.pop().with_context(|| format!("the SDK has no `{path}`"))?;
+    Ok(contents)
+}
+
+/// Writes a part of the SDK as a workspace into `folder`.
+pub(crate) fn unpack(part: Part, folder: &Path) -> Result<()> {
+    for (path, contents) in files("")? {
+        if belongs(part, &path) {
+            write(&folder.join(path), &contents)?;
+        }
+    }
+    write(&folder.join("Cargo.toml"), workspace_manifest(part)?.as_bytes())
+}
+
+/// Writes a file and makes the folders above it.
+pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    let above = path.parent().unwrap_or(Path::new(""));
+    fs::create_dir_all(above)
+        .and_then(|()| fs::write(path, contents))
+        .with_context(|| format!("writing `{}`", path.display()))
+}
+
+/// Returns whether the innermost package around `path` is a member of `part`.
+fn belongs(part: Part, path: &Path) -> bool {
+    let innermost = path.ancestors().skip(1).find_map(|folder| {
+        Part::Host.members().iter().find(|member| Path::new(member) == folder)
+    });
+    innermost.is_some_and(|member| part.members().contains(member))
+}
+
+/// Returns the root manifest with the members of `part` alone.
+fn workspace_manifest(part: Part) -> Result<String> {
+    let text = String::from_utf8(file("Cargo.toml")?).context("reading the SDK's manifest")?;
+    let mut document: DocumentMut = text.parse().context("reading the SDK's manifest")?;
+    let workspace = document["workspace"].as_table_mut().context("the SDK has no workspace")?;
+    let members: toml_edit::Array = part.members().iter().copied().collect();
+    workspace.remove("default-members");
+    workspace.insert("members", toml_edit::value(members));
+    if let Some(dependencies) = workspace.get_mut("dependencies").and_then(Item::as_table_mut) {
+        dependencies.retain(|_, dependency| {
+            dependency
+                .get("path")
+                .and_then(Item::as_str)
+                .is_none_or(|path| part.members().contains(&path))
+        });
+    }
+    Ok(document.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_part_is_a_workspace_of_three_packages() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(Part::Guest, folder.path()).unwrap();
+        for member in Part::Guest.members() {
+            assert!(folder.path().join(member).join("Cargo.toml").exists(), "{member}");
+            assert!(folder.path().join(member).join("src").exists(), "{member}");
+        }
+        assert!(!folder.path().join("host-kernel/Cargo.toml").exists());
+        assert!(!folder.path().join("host-kernel/src").exists());
+        let manifest = fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
+        assert!(!manifest.contains("test-harness"), "{manifest}");
+        assert!(manifest.contains("[workspace.lints.rust]"), "{manifest}");
+    }
+
+    #[test]
+    fn the_host_part_has_kernel_and_supervisor() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(Part::Host, folder.path()).unwrap();
+        for file in ["host-kernel/src/main.rs", "host-kernel/supervisor/src/main.rs"] {
+            assert!(folder.path().join(file).exists(), "{file}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! From a project to a package.
+
+use crate::cargo::{self, BuildRequest};
+use crate::directories;
+use crate::image::Image;
+use crate::manifest;
+use crate::package;
+use anyhow::{Context, Result};
+use denali_protocol::Manifest;
+use std::path::PathBuf;
+
+/// A built service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// What the package says of it.
+    pub manifest: Manifest,
+    /// The image.
+    pub image: Image,
+    /// The package.
+    pub package: Vec<u8>,
+    /// Where the ELF file lies, for debuggers.
+    pub executable: PathBuf,
+    /// Where the image lies.
+    pub image_path: PathBuf,
+    /// Where the package lies.
+    pub package_path: PathBuf,
+}
+
+/// Builds a project, and writes image and package into its target folder.
+///
+/// # Errors
+///
+/// The manifest is wrong, the project does not build, or cannot run as a guest.
+pub fn build(request: &BuildRequest) -> Result<Service> {
+    let package = cargo::locate(request)?;
+    let settings = manifest::read(package.manifest_path())?;
+    manifest::check_name(package.bin())?;
+    let executable = package.build(&request.arguments)?;
+    let bytes = std::fs::read(&executable)
+        .with_context(|| format!("reading `{}`", executable.display()))?;
+    let image = Image::from_elf(&bytes, settings.memory)?;
+    let manifest = package::manifest(package.bin(), &package.version(), &settings, &image);
+    let packed = package::pack(&manifest, &image)?;
+
+    let image_path = package.target_dir().join(format!("{}.image", package.bin()));
+    let package_path = package.target_dir().join(format!("{}.tar", package.bin()));
+    directories::write_private(&image_path, image.bytes())?;
+    directories::write_private(&package_path, &packed)?;
+    Ok(Service { manifest, image, package: packed, executable, image_path, package_path })
+}
