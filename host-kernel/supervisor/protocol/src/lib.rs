@@ -118,7 +118,7 @@ pub struct Service {
     pub build_id: String,
     /// What it is doing.
     pub state: ServiceState,
-    /// Why it ended, in words (`stack overflow at 0x20040ff8, rip 0x112233`), if it did.
+    /// Why it ended, in words (`stack overflow at 0x20040ff8 (rip 0x112233)`), if it did.
     pub reason: Option<String>,
     /// The exit code, if it terminated by itself.
     pub exit_code: Option<i32>,
@@ -168,6 +168,32 @@ pub struct Host {
     pub nic_tx_frames: u64,
     /// Frames dropped.
     pub nic_dropped: u64,
+}
+
+/// The supervisor's versions, as `version --json` shows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Version {
+    /// Version of the supervisor.
+    pub version: String,
+    /// Version of the kernel's interface it was built for.
+    pub abi_version: u32,
+}
+
+/// One line of a service's console, as `logs --json` shows it (one value a line).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LogLine {
+    /// The line without its end; bytes that are no UTF-8 are replaced.
+    pub line: String,
+}
+
+/// What `rm --json` shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Removed {
+    /// The service that is gone.
+    pub name: String,
 }
 
 /// One step of a deploy, a JSON line each; the last is `done` or `refused`.
