@@ -131,7 +131,7 @@ impl DeviceMemory {
         // the same time only if it breaks the queue's protocol; then the bytes are arbitrary, and
         // they are plain bytes.
         unsafe {
-            core::ptr::copy_nonoverlapping(from.cast_const(), buffer.as_mut_ptr(), buffer.len())
+            core::ptr::copy_nonoverlapping(from.cast_const(), buffer.as_mut_ptr(), buffer.len());
         }
     }
 
@@ -139,7 +139,7 @@ impl DeviceMemory {
     pub fn copy_in(&mut self, offset: usize, bytes: &[u8]) {
         let to = self.at::<u8>(offset, bytes.len());
         // SAFETY: as in `copy_out`, in the other direction.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     }
 
     fn read<T: Copy>(&self, offset: usize) -> T {

@@ -4,6 +4,7 @@
 //! nothing waits. The device interrupts for received frames only after the driver has found the
 //! queue empty, and for sent frames only after the driver has found it full; sent buffers are
 //! otherwise collected when the next frame needs one. No offloads are negotiated.
+//! Interrupts leave notes that [`Nic::poll_event`] turns into events.
 //!
 //! A device that breaks the protocol is reset and set up anew, a limited number of times.
 
@@ -14,8 +15,7 @@ use super::virtio::{self, Doorbell, Transport, VirtioError};
 use super::virtqueue::Violation;
 use super::virtqueue::{Buffers, Direction, QUEUE_BYTES, QUEUE_LEN_MAX, Suppression, Virtqueue};
 use core::fmt;
-use denali_abi::convert::usize_to_u64;
-use denali_kernel_core::machine::NicFull;
+use denali_kernel_core::machine::{Event, NicFull};
 
 const VENDOR: u16 = 0x1af4;
 const DEVICE_MODERN: u16 = 0x1041;
@@ -112,8 +112,11 @@ pub struct Nic {
     receive: Lane,
     transmit: Lane,
     mac: [u8; 6],
+    features: u64,
     /// Receive buffers taken since they were last shown to the device.
     reposted: u16,
+    /// The receive queue is to be looked at.
+    received: bool,
     /// The core was told that the queue is full and waits for room.
     full: bool,
     /// Reset too often: takes and gives nothing any more.
@@ -145,7 +148,10 @@ impl Nic {
         vectors: Vectors,
     ) -> Result<Self, Reason> {
         let mut transport = Transport::open(function, platform)?;
-        let features = negotiate(&mut transport)?;
+        let features = transport.negotiate(
+            virtio::FEATURE_VERSION_1 | FEATURE_MAC,
+            virtio::FEATURE_EVENT_INDEX | virtio::FEATURE_ACCESS_PLATFORM,
+        )?;
         function
             .enable_msix(platform, &[vectors.receive, vectors.transmit])
             .map_err(VirtioError::from)?;
@@ -171,7 +177,9 @@ impl Nic {
             receive,
             transmit,
             mac,
+            features,
             reposted: 0,
+            received: false,
             full: false,
             given_up: false,
             counters: Counters::default(),
@@ -214,8 +222,8 @@ impl Nic {
 
     /// Takes one received frame into `buffer` and returns its length.
     ///
-    /// `None` means that the queue is empty and that the next frame interrupts; the caller must
-    /// therefore go on until it sees `None`.
+    /// `None` means that the queue is empty and that the next frame interrupts, or that an event
+    /// follows; the caller must therefore go on until it sees `None`.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
         // A device cannot have more done than the queue holds without being fed anew.
         for _ in 0..=QUEUE_LEN_MAX {
@@ -250,7 +258,7 @@ impl Nic {
             }
         }
         // A flood of bad frames: let others run, and come back.
-        let _ = self.receive.queue.arm(1);
+        self.received = true;
         None
     }
 
@@ -269,8 +277,8 @@ impl Nic {
     ///
     /// # Errors
     ///
-    /// [`NicFull`] if no buffer is free; the device then interrupts when half of them are, and
-    /// [`tx_interrupt`](Self::tx_interrupt) says so.
+    /// [`NicFull`] if no buffer is free; the device then interrupts when half of them are, and an
+    /// [`Event::NicTransmit`] follows.
     pub fn transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
         let length = u16::try_from(HEADER_BYTES + frame.len());
         let Some(length) = length.ok().filter(|&length| length <= BUFFER_BYTES) else {
@@ -332,16 +340,28 @@ impl Nic {
         }
     }
 
-    /// Handles the receive interrupt: no further one comes until [`receive`](Self::receive) has
-    /// returned `None`. The caller reports that there are frames.
+    /// Handles the receive interrupt; the next one comes when [`receive`](Self::receive) has
+    /// returned `None`.
     pub fn rx_interrupt(&mut self) {
         self.receive.queue.disarm();
+        self.received = true;
     }
 
-    /// Handles the transmit interrupt; returns whether somebody waits for the room it announces.
-    pub fn tx_interrupt(&mut self) -> bool {
+    /// Handles the transmit interrupt.
+    pub fn tx_interrupt(&mut self) {
         self.collect_sent();
-        core::mem::take(&mut self.full)
+    }
+
+    /// Returns what the core must be told, each thing once.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if core::mem::take(&mut self.received) {
+            return Some(Event::NicReceive);
+        }
+        if self.full && (self.given_up || self.transmit.queue.has_free()) {
+            self.full = false;
+            return Some(Event::NicTransmit);
+        }
+        None
     }
 
     /// Sets the device up anew after it broke the protocol; frames under way are lost.
@@ -358,7 +378,8 @@ impl Nic {
         }
         self.receive.queue.reset();
         self.transmit.queue.reset();
-        let started = negotiate(&mut self.transport).and_then(|_| self.start());
+        let agreed = self.transport.negotiate(self.features, 0);
+        let started = agreed.and_then(|_| self.start());
         if let Err(error) = started {
             self.give_up(format_args!("{error}"));
         }
@@ -414,13 +435,6 @@ impl Lane {
     }
 }
 
-fn negotiate(transport: &mut Transport) -> Result<u64, VirtioError> {
-    transport.negotiate(
-        virtio::FEATURE_VERSION_1 | FEATURE_MAC,
-        virtio::FEATURE_EVENT_INDEX | virtio::FEATURE_ACCESS_PLATFORM,
-    )
-}
-
 const fn suppression(features: u64) -> Suppression {
     if features & virtio::FEATURE_EVENT_INDEX != 0 {
         Suppression::EventIndex
@@ -433,5 +447,3 @@ const fn suppression(features: u64) -> Suppression {
 fn offset_of(buffer: u16) -> usize {
     usize::from(buffer) * usize::from(BUFFER_BYTES)
 }
-
-const _: () = assert!(usize_to_u64(DMA_BYTES) % 4096 == 0);

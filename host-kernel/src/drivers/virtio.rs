@@ -6,7 +6,7 @@ use super::Platform;
 use super::dma::DeviceMemory;
 use super::pci::{Function, PciError};
 use super::virtqueue::{Notify, QueueAddresses};
-use denali_abi::convert::{u32_to_usize, usize_to_u64};
+use denali_abi::convert::u32_to_usize;
 
 /// `VIRTIO_F_EVENT_IDX`.
 pub const FEATURE_EVENT_INDEX: u64 = 1 << 29;
@@ -276,7 +276,7 @@ fn structure(
         let [bar, ..] = function
             .read(platform, capability.saturating_add(4))
             .to_le_bytes();
-        // Types of BAR above 5 are reserved and to be ignored (§4.1.4.1).
+        // BAR numbers above 5 are reserved and to be ignored (§4.1.4.1).
         if found != kind || bar > 5 {
             continue;
         }
@@ -284,8 +284,6 @@ fn structure(
         let length = function.read(platform, capability.saturating_add(12));
         let length = length.min(STRUCTURE_BYTES_MAX);
         let registers = function.map(platform, bar, offset, length)?;
-        debug_assert_eq!(registers.physical() % 8, 0);
-        debug_assert!(usize_to_u64(registers.length()) >= u64::from(length));
         return Ok(Some(Structure {
             capability,
             registers,

@@ -68,11 +68,6 @@ impl FakeQueue {
         self.memory
             .write_u16(self.used + 4 + 8 * usize::from(self.count), event);
     }
-
-    /// Returns the number of buffers taken so far, modulo 65,536.
-    pub(crate) fn taken(&self) -> u16 {
-        self.taken
-    }
 }
 
 /// Returns buffers at an invented address.

@@ -199,6 +199,12 @@ impl Virtqueue {
         self.buffers.count
     }
 
+    /// Returns whether a buffer is free.
+    #[must_use]
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
     /// Takes a free buffer to fill and [`post`](Self::post).
     pub fn take_free(&mut self) -> Option<u16> {
         self.free.pop()

@@ -169,23 +169,23 @@ fn a_random_liar_never_corrupts_the_books() {
         let roll = random();
         let honest = roll % 4 != 0;
         match device.take() {
-            Some((id, ..)) if honest => drop(device.finish(u32::from(id), 100)),
-            _ => drop(device.finish((roll >> 8) as u32 % 20, (roll >> 40) as u32)),
+            Some((id, ..)) if honest => {
+                device.finish(u32::from(id), 100);
+            }
+            _ => {
+                let [id, a, b, c, ..] = roll.to_be_bytes();
+                device.finish(u32::from(id % 20), u32::from_le_bytes([a, b, c, 0]));
+            }
         }
         match queue.take_used() {
             Ok(Some(used)) => queue.give_back(used.buffer),
             Ok(None) => {}
             Err(_) => {
                 queue.reset();
-                let view = device_view_again(&queue);
-                device = FakeQueue::new(view, queue.addresses(), 16);
+                device = FakeQueue::new(queue.memory.device_view(), queue.addresses(), 16);
             }
         }
         let in_flight = queue.in_flight.iter().filter(|&&it| it).count();
         assert_eq!(in_flight + queue.free.len(), 16);
     }
-}
-
-fn device_view_again(queue: &Virtqueue) -> DeviceMemory {
-    queue.memory.device_view()
 }
