@@ -1,0 +1,166 @@
+//! Monotonic time from the time-stamp counter, wall-clock time from the RTC.
+
+use super::cpu::{self, Features};
+use super::port::{inb, outb};
+use denali_abi::registers::ClockParameters;
+use denali_kernel_core::time::Time;
+
+/// Ticks of the 8254 per second.
+const PIT_HZ: u64 = 1_193_182;
+/// 10 ms.
+const PIT_COUNT: u16 = 11_932;
+const PIT_MEASUREMENTS: usize = 3;
+/// Port reads take about a microsecond, so a working PIT answers long before.
+const PIT_POLLS_MAX: u32 = 1_000_000;
+
+/// If nothing tells the frequency; the boot log says so.
+const GUESSED_HZ: u64 = 1_000_000_000;
+
+/// Where the frequency of the time-stamp counter is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// CPUID leaf 15h.
+    Cpuid,
+    /// The hypervisor's leaf 4000_0010h.
+    Hypervisor,
+    /// Measured against the 8254.
+    Pit,
+    /// CPUID leaf 16h, the nominal frequency.
+    Nominal,
+    /// A guess.
+    Guess,
+}
+
+/// The clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    parameters: ClockParameters,
+    hz: u64,
+    source: Source,
+}
+
+impl Clock {
+    /// Finds the frequency and reads the wall clock; monotonic time starts here.
+    pub fn start(features: &Features) -> Self {
+        let (hz, source) = frequency(features);
+        let parameters = ClockParameters {
+            tsc_base: cpu::timestamp(),
+            ns_per_tick: (1_000_000_000 << 32) / hz,
+            monotonic_base_ns: 0,
+            wall_offset_ns: 0,
+        };
+        let mut clock = Self { parameters, hz, source };
+        let wall_ns = wall_seconds().unwrap_or(0).saturating_mul(1_000_000_000);
+        clock.parameters.wall_offset_ns = wall_ns.saturating_sub(clock.now().as_ns());
+        clock
+    }
+
+    /// Returns the monotonic time.
+    pub fn now(&self) -> Time {
+        Time::from_ns(self.parameters.monotonic_ns(cpu::timestamp()))
+    }
+
+    /// Returns what guests need to read the same clock.
+    pub fn parameters(&self) -> ClockParameters {
+        self.parameters
+    }
+
+    /// Returns ticks per second.
+    pub fn hz(&self) -> u64 {
+        self.hz
+    }
+
+    /// Returns how the frequency was found.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Returns the first value of the counter at which `time` has come.
+    pub fn timestamp_at(&self, time: Time) -> u64 {
+        let ticks = (u128::from(time.as_ns()) << 32) / u128::from(self.parameters.ns_per_tick);
+        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(self.parameters.tsc_base + 1)
+    }
+}
+
+fn frequency(features: &Features) -> (u64, Source) {
+    let last_leaf = cpu::cpuid(0, 0).eax;
+    if last_leaf >= 0x15 {
+        let leaf = cpu::cpuid(0x15, 0);
+        if leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0 {
+            let hz = u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax);
+            return (hz, Source::Cpuid);
+        }
+    }
+    if features.hypervisor && cpu::cpuid(0x4000_0000, 0).eax >= 0x4000_0010 {
+        let khz = u64::from(cpu::cpuid(0x4000_0010, 0).eax);
+        if khz != 0 {
+            return (khz * 1000, Source::Hypervisor);
+        }
+    }
+    // The shortest measurement is the one least disturbed.
+    if let Some(ticks) = (0..PIT_MEASUREMENTS).filter_map(|_| measure_pit_interval()).min() {
+        return ((ticks * PIT_HZ / u64::from(PIT_COUNT)).max(1), Source::Pit);
+    }
+    if last_leaf >= 0x16 {
+        let mhz = u64::from(cpu::cpuid(0x16, 0).eax & 0xffff);
+        if mhz != 0 {
+            return (mhz * 1_000_000, Source::Nominal);
+        }
+    }
+    (GUESSED_HZ, Source::Guess)
+}
+
+/// Counts ticks of the time-stamp counter while channel 2 of the 8254 runs down once.
+fn measure_pit_interval() -> Option<u64> {
+    const CONTROL: u16 = 0x61;
+    const OUTPUT: u8 = 0x20;
+    // Gate on, speaker off.
+    outb(CONTROL, inb(CONTROL) & 0xfc | 0x01);
+    // Channel 2, both bytes, mode 0: output goes high at zero.
+    outb(0x43, 0xb0);
+    let [low, high] = PIT_COUNT.to_le_bytes();
+    outb(0x42, low);
+    outb(0x42, high);
+    let start = cpu::timestamp();
+    if inb(CONTROL) & OUTPUT != 0 {
+        return None;
+    }
+    (0..PIT_POLLS_MAX).find(|_| inb(CONTROL) & OUTPUT != 0)?;
+    Some(cpu::timestamp().saturating_sub(start))
+}
+
+/// Reads the RTC as seconds since the Unix epoch; `None` if it does not answer sensibly.
+fn wall_seconds() -> Option<u64> {
+    const ATTEMPTS_MAX: usize = 16;
+    // Two equal readings mean that no update came between.
+    let mut last = None;
+    for _ in 0..ATTEMPTS_MAX {
+        let reading = read_rtc()?;
+        if last == Some(reading) {
+            return host_kernel::wall_clock::unix_seconds(reading);
+        }
+        last = Some(reading);
+    }
+    None
+}
+
+fn read_rtc() -> Option<host_kernel::wall_clock::RtcReading> {
+    const UPDATE_IN_PROGRESS: u8 = 0x80;
+    const POLLS_MAX: u32 = 100_000;
+    (0..POLLS_MAX).find(|_| read_cmos(0x0a) & UPDATE_IN_PROGRESS == 0)?;
+    Some(host_kernel::wall_clock::RtcReading {
+        second: read_cmos(0),
+        minute: read_cmos(2),
+        hour: read_cmos(4),
+        day: read_cmos(7),
+        month: read_cmos(8),
+        year: read_cmos(9),
+        format: read_cmos(0x0b),
+    })
+}
+
+fn read_cmos(register: u8) -> u8 {
+    // Bit 7 keeps NMIs enabled when clear.
+    outb(0x70, register);
+    inb(0x71)
+}

@@ -1,0 +1,47 @@
+//! x86-64. Three laws hold everywhere here:
+//!
+//! 1. All vector state of an interrupted guest is saved before the first line of Rust, which uses
+//!    those registers itself.
+//! 2. Interrupts are off in ring 0 but for the idle `sti; hlt`; there is one kernel stack, and no
+//!    handler runs Rust. NMI, #DF, #MC and #DB, which may strike anywhere, have stacks of their
+//!    own.
+//! 3. Nothing of a guest is trusted on the way back to it: segments, flags and instruction pointer
+//!    are checked or replaced each time.
+//!
+//! | file       | what                                              |
+//! |------------|---------------------------------------------------|
+//! | `boot`     | from the loader to 64-bit mode                     |
+//! | `cpu`      | features, protections, single instructions         |
+//! | `gdt`      | segments, task state, exception stacks             |
+//! | `idt`      | vectors and stubs                                  |
+//! | `syscall`  | the hypercall entry                                |
+//! | `world`    | the world switch                                   |
+//! | `fpu`      | which vector state there is                        |
+//! | `paging`   | page tables                                        |
+//! | `apic`     | timer and end of interrupt                         |
+//! | `clock`    | time-stamp counter and wall clock                  |
+//! | `port`     | I/O ports                                          |
+
+pub mod apic;
+pub mod boot;
+pub mod clock;
+pub mod cpu;
+mod fpu;
+mod gdt;
+pub mod idt;
+pub mod paging;
+pub mod port;
+mod syscall;
+pub mod world;
+
+/// Loads descriptor tables, so that an exception is reported instead of resetting the machine.
+pub fn load_tables() {
+    gdt::load();
+    idt::load();
+}
+
+/// Makes the CPU ready to run guests and returns the vector state they have, for the boot log.
+pub fn enable_guests(features: &cpu::Features) -> &'static str {
+    syscall::enable();
+    fpu::enable(features)
+}

@@ -1,0 +1,339 @@
+//! Page tables: the kernel's own, and those of guests.
+//!
+//! | from                  | what                                                        |
+//! |-----------------------|-------------------------------------------------------------|
+//! | `0`                   | the guest, below [`GUEST_END`]                              |
+//! | `0xffff_8000_0000_0000` | direct map of RAM without the kernel image, `rw-`         |
+//! | `0xffff_c000_0000_0000` | device registers at their physical address, `rw-`, uncached |
+//! | `0xffff_ffff_8000_0000` | the kernel image: text `r-x`, rodata `r--`, data `rw-`    |
+//!
+//! The upper half is built at boot and shared by every guest's root.
+
+#![expect(unsafe_code, reason = "page tables and the direct map")]
+
+use super::cpu::Features;
+use core::arch::asm;
+use denali_abi::layout::GUEST_END;
+use denali_kernel_core::machine::{Access, FrameId, Page, Space, TableMissing};
+use host_kernel::boot_info::{BootInfo, PhysicalRange};
+use x86_64::VirtAddr;
+use x86_64::instructions::tlb;
+
+const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
+const DEVICE_MAP: u64 = 0xffff_c000_0000_0000;
+const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
+/// Behind the highest physical address the device map can show.
+const DEVICE_MAP_BYTES: u64 = 1 << 45;
+
+const PAGE: u64 = 4096;
+const LARGE_PAGE: u64 = 2 << 20;
+const ENTRIES: usize = 512;
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const WRITE_THROUGH: u64 = 1 << 3;
+const UNCACHED: u64 = 1 << 4;
+const LARGE: u64 = 1 << 7;
+const GLOBAL: u64 = 1 << 8;
+/// Ignored by the CPU: the page is meant to be executed, whether or not there is an NX bit.
+const SOFTWARE_EXECUTE: u64 = 1 << 9;
+const NO_EXECUTE: u64 = 1 << 63;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Loaders' tables lie below; so does everything taken from memory before the direct map exists.
+pub const BOOT_MAP_END: u64 = 4 << 30;
+
+unsafe extern "C" {
+    static text_start: u8;
+    static text_end: u8;
+    static rodata_start: u8;
+    static rodata_end: u8;
+    static data_start: u8;
+    static data_end: u8;
+    static kernel_stack_top: u8;
+    static stacks_end: u8;
+    static kernel_end: u8;
+}
+
+/// Sizes of kernel.ld.
+const KERNEL_STACK_BYTES: u64 = 64 << 10;
+const IST_STACK_BYTES: u64 = 16 << 10;
+const IST_STACKS: u64 = 4;
+const LOAD_ADDRESS: u64 = 0x20_0000;
+
+/// Returns the physical memory that the kernel image occupies.
+pub fn kernel_image() -> PhysicalRange {
+    PhysicalRange { start: LOAD_ADDRESS, end: (&raw const kernel_end).addr() as u64 - KERNEL_BASE }
+}
+
+/// Returns the address of RAM in the direct map.
+pub fn direct_map(physical: u64) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut(
+        denali_abi::convert::u64_to_usize(DIRECT_MAP + physical),
+    )
+}
+
+/// Returns the physical address of a frame.
+pub fn frame_address(frame: FrameId) -> u64 {
+    u64::from(frame.0) * PAGE
+}
+
+/// Loads a root page table, and drops every cached translation but the kernel's.
+pub fn load_root(root: u64) {
+    // SAFETY: every root holds the kernel's half, so this code, its stack and its data stay mapped.
+    unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
+}
+
+/// The kernel's tables, and what guests' tables take from them.
+#[derive(Debug)]
+pub struct Paging {
+    root: u64,
+    /// Zeroed pages for the kernel's tables.
+    pool: PhysicalRange,
+    /// [`NO_EXECUTE`] where the CPU has it.
+    no_execute: u64,
+    /// [`GLOBAL`] where the CPU has it.
+    global: u64,
+}
+
+impl Paging {
+    /// Builds the kernel's tables in memory taken from `boot` and loads them.
+    ///
+    /// # Panics
+    ///
+    /// If there is not enough memory, which is less than the kernel image itself.
+    pub fn enable(boot: &mut BootInfo, features: &Features) -> Self {
+        let ram: u64 = boot.memory.iter().map(|range| range.length()).sum();
+        let ranges = denali_abi::convert::usize_to_u64(boot.memory.len());
+        // Per range two partial tables of pages and one of each level above; per GiB one of large
+        // pages; 64 for the kernel image, the module and devices.
+        let tables = 64 + 5 * ranges + ram.div_ceil(1 << 30);
+        let ram_ranges = boot.memory.clone();
+        let pool = boot
+            .take((tables + 1) * PAGE, PAGE, BOOT_MAP_END)
+            .expect("RAM for the kernel's page tables");
+        let mut paging = Self {
+            root: pool.start,
+            pool: PhysicalRange { start: pool.start + PAGE, end: pool.end },
+            no_execute: if features.nx { NO_EXECUTE } else { 0 },
+            global: if features.global_pages { GLOBAL } else { 0 },
+        };
+        zero_page(paging.root);
+        paging.map_image();
+        for range in ram_ranges {
+            paging.map_range(DIRECT_MAP + range.start, range, WRITABLE | NO_EXECUTE);
+        }
+        if let Some(module) = boot.module {
+            let pages = PhysicalRange {
+                start: module.start & !(PAGE - 1),
+                end: module.end.next_multiple_of(PAGE),
+            };
+            paging.map_range(DIRECT_MAP + pages.start, pages, NO_EXECUTE);
+        }
+        load_root(paging.root);
+        paging
+    }
+
+    /// Returns the kernel's root page table.
+    pub fn root(&self) -> u64 {
+        self.root
+    }
+
+    /// Maps device registers; only at boot, before the first guest takes its copy of the root.
+    ///
+    /// Returns `None` if the address is beyond the device map or the pool of tables is used up.
+    pub fn map_mmio(&mut self, physical: u64, length: u64) -> Option<*mut u8> {
+        let start = physical & !(PAGE - 1);
+        let end = physical.checked_add(length)?.checked_next_multiple_of(PAGE)?;
+        let tables_needed = 3 + (end - start) / LARGE_PAGE;
+        if end > DEVICE_MAP_BYTES || tables_needed * PAGE > self.pool.length() {
+            return None;
+        }
+        let flags = WRITABLE | NO_EXECUTE | UNCACHED | WRITE_THROUGH;
+        for page in (start..end).step_by(4096) {
+            self.map_kernel(DEVICE_MAP + page, page, flags, PAGE);
+        }
+        let address = denali_abi::convert::u64_to_usize(DEVICE_MAP + physical);
+        Some(core::ptr::with_exposed_provenance_mut(address))
+    }
+
+    /// Maps the kernel image, section by section; pages below stacks stay unmapped.
+    fn map_image(&mut self) {
+        let symbol = |symbol: *const u8| symbol.addr() as u64;
+        let sections = [
+            (symbol(&raw const text_start), symbol(&raw const text_end), 0),
+            (symbol(&raw const rodata_start), symbol(&raw const rodata_end), NO_EXECUTE),
+            (symbol(&raw const data_start), symbol(&raw const data_end), WRITABLE | NO_EXECUTE),
+        ];
+        for (start, end, flags) in sections {
+            self.map_image_part(start, end, flags);
+        }
+        let top = symbol(&raw const kernel_stack_top);
+        self.map_image_part(top - KERNEL_STACK_BYTES, top, WRITABLE | NO_EXECUTE);
+        for index in 0..IST_STACKS {
+            let top = symbol(&raw const stacks_end) - index * (IST_STACK_BYTES + PAGE);
+            self.map_image_part(top - IST_STACK_BYTES, top, WRITABLE | NO_EXECUTE);
+        }
+    }
+
+    fn map_image_part(&mut self, start: u64, end: u64, flags: u64) {
+        for address in (start..end).step_by(4096) {
+            self.map_kernel(address, address - KERNEL_BASE, flags, PAGE);
+        }
+    }
+
+    /// Maps a range with large pages where they fit.
+    fn map_range(&mut self, address: u64, range: PhysicalRange, flags: u64) {
+        let mut offset = 0;
+        while offset < range.length() {
+            let physical = range.start + offset;
+            let large = physical.is_multiple_of(LARGE_PAGE) && range.end - physical >= LARGE_PAGE;
+            let size = if large { LARGE_PAGE } else { PAGE };
+            self.map_kernel(address + offset, physical, flags, size);
+            offset += size;
+        }
+    }
+
+    fn map_kernel(&mut self, address: u64, physical: u64, flags: u64, size: u64) {
+        let last_level = if size == LARGE_PAGE { 1 } else { 0 };
+        let mut table = self.root;
+        for level in (last_level + 1..=3).rev() {
+            let index = index_of(address, level);
+            let entry = read_entry(table, index);
+            table = if entry & PRESENT == 0 {
+                let new = self.take_table();
+                write_entry(table, index, new | PRESENT | WRITABLE);
+                new
+            } else {
+                assert!(entry & LARGE == 0, "{address:#x} is mapped already");
+                entry & ADDRESS
+            };
+        }
+        let large = if size == LARGE_PAGE { LARGE } else { 0 };
+        let flags = flags & !NO_EXECUTE | (flags & self.no_execute);
+        let entry = physical | flags | large | self.global | PRESENT;
+        write_entry(table, index_of(address, last_level), entry);
+    }
+
+    fn take_table(&mut self) -> u64 {
+        assert!(self.pool.length() >= PAGE, "too few pages for the kernel's page tables");
+        let table = self.pool.start;
+        self.pool.start += PAGE;
+        zero_page(table);
+        table
+    }
+
+    /// Gives a guest's zeroed root the kernel's half.
+    pub fn create(&self, space: Space) {
+        for index in ENTRIES / 2..ENTRIES {
+            write_entry(frame_address(space.root), index, read_entry(self.root, index));
+        }
+    }
+
+    /// Maps a page of a guest and returns whether another mapping was replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`TableMissing`] if [`Paging::add_table`] is needed first.
+    pub fn map(
+        &self,
+        space: Space,
+        page: Page,
+        frame: FrameId,
+        access: Access,
+    ) -> Result<bool, TableMissing> {
+        let (table, 0) = walk(space, page) else { return Err(TableMissing) };
+        let rights = match access {
+            Access::Read => self.no_execute,
+            Access::ReadWrite => self.no_execute | WRITABLE,
+            Access::ReadExecute => SOFTWARE_EXECUTE,
+        };
+        let index = index_of(address_of(page), 0);
+        let replaced = read_entry(table, index) & PRESENT != 0;
+        write_entry(table, index, frame_address(frame) | rights | USER | PRESENT);
+        Ok(replaced)
+    }
+}
+
+/// Installs a zeroed frame as the first table missing on the way to `page`.
+pub fn add_table(space: Space, page: Page, frame: FrameId) {
+    let (table, level) = walk(space, page);
+    assert!(level > 0, "no page table is missing for page {page:?}");
+    let entry = frame_address(frame) | PRESENT | WRITABLE | USER;
+    write_entry(table, index_of(address_of(page), level), entry);
+}
+
+/// Removes a guest's mapping. The caller flushes.
+pub fn unmap(space: Space, page: Page) -> Option<FrameId> {
+    let (table, 0) = walk(space, page) else { return None };
+    let index = index_of(address_of(page), 0);
+    let entry = read_entry(table, index);
+    write_entry(table, index, 0);
+    (entry & PRESENT != 0).then(|| frame_of(entry))
+}
+
+/// Returns a guest's mapping.
+pub fn lookup(space: Space, page: Page) -> Option<(FrameId, Access)> {
+    let (table, 0) = walk(space, page) else { return None };
+    let entry = read_entry(table, index_of(address_of(page), 0));
+    let access = match entry {
+        entry if entry & PRESENT == 0 => return None,
+        entry if entry & WRITABLE != 0 => Access::ReadWrite,
+        entry if entry & SOFTWARE_EXECUTE != 0 => Access::ReadExecute,
+        _ => Access::Read,
+    };
+    Some((frame_of(entry), access))
+}
+
+/// Drops the cached translation of a page of the loaded guest.
+pub fn flush(page: Page) {
+    tlb::flush(VirtAddr::new(address_of(page)));
+}
+
+/// Walks down as far as there are tables: the last one and its level, 0 for the table of pages.
+fn walk(space: Space, page: Page) -> (u64, u32) {
+    let address = address_of(page);
+    assert!(address < GUEST_END, "page {page:?} is not the guest's");
+    let mut table = frame_address(space.root);
+    for level in [3, 2, 1] {
+        let entry = read_entry(table, index_of(address, level));
+        if entry & PRESENT == 0 {
+            return (table, level);
+        }
+        table = entry & ADDRESS;
+    }
+    (table, 0)
+}
+
+fn address_of(page: Page) -> u64 {
+    u64::from(page.0) * PAGE
+}
+
+fn frame_of(entry: u64) -> FrameId {
+    FrameId(u32::try_from((entry & ADDRESS) / PAGE).expect("only frames are mapped"))
+}
+
+fn index_of(address: u64, level: u32) -> usize {
+    denali_abi::convert::u64_to_usize(address >> (12 + 9 * level) & 0x1ff)
+}
+
+fn read_entry(table: u64, index: usize) -> u64 {
+    let entry = direct_map(table).cast::<u64>().wrapping_add(index % ENTRIES);
+    // SAFETY: `table` is a page-table page: from the boot pool, or a frame the core gave for it;
+    // both are in the direct map, and the index stays inside.
+    unsafe { entry.read_volatile() }
+}
+
+fn write_entry(table: u64, index: usize, value: u64) {
+    let entry = direct_map(table).cast::<u64>().wrapping_add(index % ENTRIES);
+    // SAFETY: as in `read_entry`; the callers write entries of guests' lower halves, or at boot
+    // the kernel's.
+    unsafe { entry.write_volatile(value) }
+}
+
+fn zero_page(physical: u64) {
+    // SAFETY: the page was just taken from the pool of page tables, and is mapped: by the boot
+    // tables up to 4 GiB, later by the direct map.
+    unsafe { direct_map(physical).write_bytes(0, 4096) };
+}

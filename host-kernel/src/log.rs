@@ -1,0 +1,85 @@
+//! The log: lines on the serial port, with the time since boot.
+//!
+//! The last of them also stay in a ring in memory, for a debugger and for hosts without a serial
+//! port.
+
+use crate::arch::Clock;
+use crate::cell::KernelCell;
+use crate::serial;
+use core::fmt::{self, Write as _};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+const RING_BYTES: usize = 16 * 1024;
+
+static STATE: KernelCell<State> =
+    KernelCell::new(State { clock: None, ring: [0; RING_BYTES], written: 0 });
+
+struct State {
+    /// `None` until it runs; lines are stamped 0 before.
+    clock: Option<Clock>,
+    ring: [u8; RING_BYTES],
+    /// Bytes ever written; the next goes to this index modulo the ring's length.
+    written: usize,
+}
+
+struct Sink;
+
+/// Installs the log.
+pub fn start() {
+    serial::start();
+    if log::set_logger(&Sink).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+/// Stamps lines with `clock` from now on.
+pub fn use_clock(clock: Clock) {
+    STATE.borrow().clock = Some(clock);
+}
+
+/// Writes bytes as they are.
+pub fn write_raw(bytes: &[u8]) {
+    match STATE.try_borrow() {
+        Some(mut state) => state.write(bytes),
+        // Only a panic inside this module gets here.
+        None => serial::write(bytes),
+    }
+}
+
+impl State {
+    fn write(&mut self, bytes: &[u8]) {
+        serial::write(bytes);
+        for &byte in bytes {
+            self.ring[self.written % RING_BYTES] = byte;
+            self.written = self.written.wrapping_add(1);
+        }
+    }
+}
+
+impl fmt::Write for State {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Log for Sink {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let Some(mut state) = STATE.try_borrow() else { return };
+        let now_us = state.clock.map_or(0, |clock| clock.now().as_ns() / 1000);
+        let level = match record.level() {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            Level::Info | Level::Debug | Level::Trace => "",
+        };
+        let (seconds, fraction) = (now_us / 1_000_000, now_us % 1_000_000);
+        // The state's writer never fails; a `Display` that does leaves a short line.
+        let _ = writeln!(state, "[{seconds:5}.{fraction:06}] denali: {level}{}", record.args());
+    }
+
+    fn flush(&self) {}
+}
