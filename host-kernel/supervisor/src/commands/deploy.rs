@@ -1,0 +1,192 @@
+//! `deploy`: receive a package, check it whole, run it.
+
+use super::{Format, Stop, Words, print, print_json, table};
+use crate::hex;
+use crate::package;
+use crate::refusal::Refused;
+use crate::shared::{Shared, UploadSlot};
+use crate::terminal::{Flow, Terminal};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use denali_abi::convert::u64_to_usize;
+use denali_protocol::{DeployStep, PACKAGE_LEN_MAX, Service};
+use sha2::{Digest as _, Sha256};
+
+/// How often a login asks for the upload slot, and how long it waits between.
+const SLOT_TRIES: u32 = 300;
+const SLOT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a deployer announces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Args<'a> {
+    name: &'a str,
+    length: u64,
+    digest: [u8; 32],
+    format: Format,
+}
+
+impl<'a> Args<'a> {
+    fn parse(mut words: Words<'a>, format: Format) -> Result<Self, Refused> {
+        let usage = |stop: Stop| match stop {
+            Stop::Failed { message, .. } => Refused::usage(message),
+            Stop::Closed => Refused::usage(String::new()),
+        };
+        let length = words
+            .option("--length")
+            .map_err(usage)?
+            .and_then(|digits| digits.parse().ok())
+            .filter(|length| *length > 0)
+            .ok_or_else(|| Refused::usage("deploy needs --length with the package's bytes"))?;
+        let digest = words
+            .option("--sha256")
+            .map_err(usage)?
+            .and_then(hex::decode)
+            .ok_or_else(|| Refused::usage("deploy needs --sha256 with 64 hexadecimal digits"))?;
+        let name = words.name().map_err(usage)?;
+        if length > PACKAGE_LEN_MAX {
+            return Err(Refused::admission(format!(
+                "package is {length} bytes long, this host takes at most {PACKAGE_LEN_MAX}: \
+                 embed less in the service"
+            )));
+        }
+        Ok(Self { name, length, digest, format })
+    }
+}
+
+pub(super) fn exec(
+    mut words: Words<'_>,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<(), Stop> {
+    let format = words.format();
+    let deployed = Args::parse(words, format)
+        .map_err(Failed::from)
+        .and_then(|args| deploy(&args, shared, terminal));
+    match deployed {
+        Err(Failed::Refused(refused)) => {
+            if format == Format::Json {
+                let Refused { kind, message } = refused.clone();
+                print_json(terminal, &DeployStep::Refused { kind, message })?;
+            }
+            Err(refused.into())
+        }
+        Err(Failed::Stop(stop)) => Err(stop),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// A refusal, which `--json` shows as a step, or the end of the login.
+enum Failed {
+    Refused(Refused),
+    Stop(Stop),
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Stop> for Failed {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Result<(), Failed> {
+    let _slot = wait_for_slot(shared, terminal)?;
+    show(args, terminal, &DeployStep::Ready)?;
+    let bytes = receive(args, terminal)?;
+    show(args, terminal, &DeployStep::Verified { length: args.length })?;
+    let package = package::parse(&bytes, args.name)?;
+    let deployed = shared.with(|supervisor| supervisor.deploy(package))?;
+    let (memory, available) = (deployed.memory, deployed.available);
+    show(args, terminal, &DeployStep::Admitted { memory, available })?;
+    let (service, replaced) = (deployed.service, deployed.replaced);
+    show(args, terminal, &DeployStep::Done { service, replaced })?;
+    Ok(())
+}
+
+fn wait_for_slot<'a>(
+    shared: &'a Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<UploadSlot<'a>, Failed> {
+    for _ in 0..SLOT_TRIES {
+        if let Some(slot) = shared.take_upload_slot() {
+            return Ok(slot);
+        }
+        terminal.pause(SLOT_PAUSE).map_err(Stop::from)?;
+    }
+    Err(Refused::conflict("another deployment is under way: try again when it is done").into())
+}
+
+/// Receives the package and compares length and digest with what was announced.
+fn receive(args: &Args<'_>, terminal: &mut dyn Terminal) -> Result<Vec<u8>, Failed> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(u64_to_usize(args.length)).map_err(|_| {
+        let length = args.length;
+        Refused::admission(format!(
+            "package of {length} bytes does not fit the supervisor's memory: embed less in the \
+             service"
+        ))
+    })?;
+    let mut digest = Sha256::new();
+    let mut too_long = false;
+    terminal
+        .receive(&mut |piece| {
+            too_long = piece.len() > bytes.capacity().min(u64_to_usize(args.length)) - bytes.len();
+            if too_long {
+                return Flow::Enough;
+            }
+            digest.update(piece);
+            bytes.extend_from_slice(piece);
+            Flow::More
+        })
+        .map_err(Stop::from)?;
+    let (arrived, length) = (bytes.len(), args.length);
+    if too_long {
+        return Err(Refused::package(format!(
+            "more than the announced {length} bytes arrived: deploy again"
+        ))
+        .into());
+    }
+    if arrived < u64_to_usize(length) {
+        return Err(Refused::package(format!(
+            "only {arrived} of {length} bytes arrived: deploy again"
+        ))
+        .into());
+    }
+    if digest.finalize()[..] != args.digest {
+        return Err(Refused::package("the digest of what arrived is wrong: deploy again").into());
+    }
+    Ok(bytes)
+}
+
+/// Prints one step.
+fn show(args: &Args<'_>, terminal: &mut dyn Terminal, step: &DeployStep) -> Result<(), Stop> {
+    match args.format {
+        Format::Json => print_json(terminal, step),
+        Format::Human => print(terminal, &sentence(step)),
+    }
+}
+
+fn sentence(step: &DeployStep) -> String {
+    match step {
+        DeployStep::Ready => "ready for the package\n".into(),
+        DeployStep::Verified { length } => format!("verified {length} bytes\n"),
+        DeployStep::Admitted { memory, available } => {
+            let (memory, available) = (table::kib(*memory), table::kib(*available));
+            format!("admitted with {memory}, {available} left\n")
+        }
+        DeployStep::Done { service, replaced } => {
+            let Service { name, version, address, publish, .. } = service;
+            let done = if *replaced { "replaced" } else { "deployed" };
+            let address = address.as_deref().unwrap_or("an address from DHCP");
+            let ports = table::ports(publish);
+            format!("{done} {name} {version} at {address}, ports {ports}\n")
+        }
+        DeployStep::Refused { message, .. } => format!("refused: {message}\n"),
+    }
+}

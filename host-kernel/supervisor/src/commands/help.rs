@@ -1,0 +1,25 @@
+//! `help`: what there is to type.
+
+use super::{Stop, Words, print};
+use crate::terminal::Terminal;
+
+const TEXT: &str = "\
+commands:
+  ls [--json]                        services, their state and addresses (also: ps)
+  deploy NAME --length N --sha256 HEX [--json]
+                                     run the package on standard input
+                                     (easier: cargo denali deploy)
+  logs NAME [-f] [--lines N] [--json]
+                                     what a service printed; -f follows
+  stop NAME [--json]                 end a service; it stays listed
+  start NAME [--json]                run a stopped or ended service again
+  rm NAME [--json]                   end a service and free what it had
+  host [--json]                      memory, VMs and counters of the host
+  version [--json]                   versions of supervisor and kernel interface
+  help                               this text
+";
+
+pub(super) fn exec(words: Words<'_>, terminal: &mut dyn Terminal) -> Result<(), Stop> {
+    words.end()?;
+    print(terminal, TEXT)
+}

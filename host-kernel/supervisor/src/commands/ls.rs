@@ -1,0 +1,50 @@
+//! `ls`: services, their state and addresses.
+
+use super::{Format, Stop, Words, print, print_json, table};
+use crate::shared::Shared;
+use crate::supervisor::Supervisor;
+use crate::terminal::Terminal;
+use alloc::string::String;
+use alloc::vec::Vec;
+use denali_protocol::Service;
+
+pub(super) fn exec(
+    mut words: Words<'_>,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<(), Stop> {
+    let format = words.format();
+    words.end()?;
+    let services = shared.with(Supervisor::list);
+    match format {
+        Format::Json => print_json(terminal, &services),
+        Format::Human if services.is_empty() => {
+            print(terminal, "no services yet: deploy one with `cargo denali deploy`\n")
+        }
+        Format::Human => {
+            const HEAD: [&str; 8] =
+                ["NAME", "STATE", "ADDRESS", "PORTS", "MEMORY", "RESIDENT", "CPU", "AGE"];
+            let mut rows: Vec<Vec<String>> = alloc::vec![HEAD.map(String::from).to_vec()];
+            rows.extend(services.iter().map(row));
+            print(terminal, &table::render(&rows))
+        }
+    }
+}
+
+fn row(service: &Service) -> Vec<String> {
+    let state = table::state_name(service.state);
+    let state = service.reason.as_ref().map_or_else(
+        || state.into(),
+        |reason| alloc::format!("{state}: {reason}"),
+    );
+    alloc::vec![
+        service.name.clone(),
+        state,
+        service.address.clone().unwrap_or_else(|| "-".into()),
+        table::ports(&service.publish),
+        table::kib(service.memory),
+        table::kib(service.resident),
+        table::duration(service.cpu_ns),
+        table::duration(service.age_ns),
+    ]
+}

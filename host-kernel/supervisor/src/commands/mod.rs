@@ -1,0 +1,155 @@
+//! The command language: one line of words, one file per verb.
+
+mod deploy;
+mod help;
+mod host;
+mod logs;
+mod ls;
+mod rm;
+mod start;
+mod stop;
+pub mod table;
+mod version;
+mod words;
+
+use crate::refusal::Refused;
+use crate::shared::Shared;
+use crate::supervisor::Failure;
+use crate::terminal::{Closed, Stream, Terminal};
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use denali_protocol::status;
+use serde::Serialize;
+use words::Words;
+
+/// Longest command line in bytes.
+pub const LINE_LEN_MAX: usize = 1024;
+
+/// Whether data is printed for people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Tables and sentences.
+    Human,
+    /// JSON of the types in `denali-protocol`.
+    Json,
+}
+
+/// Why a command ends early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stop {
+    /// Nobody is there to read an answer.
+    Closed,
+    /// It failed, with an exit status and one line for standard error.
+    Failed { status: u32, message: String },
+}
+
+impl From<Closed> for Stop {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Failed { status: refused.status(), message: refused.message }
+    }
+}
+
+impl Stop {
+    /// Returns the failure of something asked of the service `name`.
+    fn of_service(name: &str, failure: Failure) -> Self {
+        match failure {
+            Failure::NoSuchService => Self::Failed {
+                status: status::NOT_FOUND,
+                message: format!("no service `{name}`: `ls` shows those there are"),
+            },
+            Failure::Refused(refused) => {
+                let status = refused.status();
+                Self::Failed { status, message: format!("{name} {}", refused.message) }
+            }
+            Failure::Other(message) => {
+                Self::Failed { status: status::FAILED, message: format!("{name}: {message}") }
+            }
+        }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self::Failed { status: status::USAGE, message: message.into() }
+    }
+}
+
+/// Runs one command line. Returns its exit status.
+///
+/// # Errors
+///
+/// If the client went away.
+pub fn run(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<u32, Closed> {
+    match dispatch(line, shared, terminal) {
+        Ok(()) => Ok(status::OK),
+        Err(Stop::Closed) => Err(Closed),
+        Err(Stop::Failed { status, message }) => {
+            terminal.write(Stream::Error, format!("error: {message}\n").as_bytes())?;
+            Ok(status)
+        }
+    }
+}
+
+fn dispatch(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<(), Stop> {
+    if line.len() > LINE_LEN_MAX {
+        return Err(Stop::usage(format!("command is longer than {LINE_LEN_MAX} bytes")));
+    }
+    let mut words = Words::new(line);
+    match words.verb() {
+        None | Some("help") => help::exec(words, terminal),
+        Some("ls" | "ps") => ls::exec(words, shared, terminal),
+        Some("deploy") => deploy::exec(words, shared, terminal),
+        Some("logs") => logs::exec(words, shared, terminal),
+        Some("stop") => stop::exec(words, shared, terminal),
+        Some("start") => start::exec(words, shared, terminal),
+        Some("rm") => rm::exec(words, shared, terminal),
+        Some("host") => host::exec(words, shared, terminal),
+        Some("version") => version::exec(words, terminal),
+        Some(verb) => Err(Stop::usage(format!(
+            "no command `{}`: `help` lists those there are",
+            verb.escape_debug()
+        ))),
+    }
+}
+
+/// Writes text to standard output.
+fn print(terminal: &mut dyn Terminal, text: &str) -> Result<(), Stop> {
+    Ok(terminal.write(Stream::Output, text.as_bytes())?)
+}
+
+/// Writes `value` as one line of JSON to standard output.
+fn print_json(terminal: &mut dyn Terminal, value: &impl Serialize) -> Result<(), Stop> {
+    let mut line = serde_json::to_string(value).map_err(|error| Stop::Failed {
+        status: status::FAILED,
+        message: error.to_string(),
+    })?;
+    line.push('\n');
+    print(terminal, &line)
+}
+
+/// Prints what a service is now, after something was done to it.
+fn print_service(
+    name: &str,
+    format: Format,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<(), Stop> {
+    let service = shared
+        .with(|supervisor| supervisor.view(name))
+        .ok_or_else(|| Stop::of_service(name, Failure::NoSuchService))?;
+    match format {
+        Format::Json => print_json(terminal, &service),
+        Format::Human => {
+            let state = table::state_name(service.state);
+            let address = service.address.map(|it| format!(" at {it}")).unwrap_or_default();
+            print(terminal, &format!("{name}: {state}{address}\n"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

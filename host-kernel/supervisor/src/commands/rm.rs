@@ -1,0 +1,23 @@
+//! `rm`: end a service and free everything it had.
+
+use super::{Format, Stop, Words, print, print_json};
+use crate::shared::Shared;
+use crate::terminal::Terminal;
+use alloc::format;
+use denali_protocol::Removed;
+
+pub(super) fn exec(
+    mut words: Words<'_>,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<(), Stop> {
+    let format = words.format();
+    let name = words.name()?;
+    shared
+        .with(|supervisor| supervisor.remove(name))
+        .map_err(|failure| Stop::of_service(name, failure))?;
+    match format {
+        Format::Json => print_json(terminal, &Removed { name: name.into() }),
+        Format::Human => print(terminal, &format!("{name}: removed\n")),
+    }
+}

@@ -1,0 +1,18 @@
+//! `stop`: end a service, which stays listed with its log.
+
+use super::{Stop, Words, print_service};
+use crate::shared::Shared;
+use crate::terminal::Terminal;
+
+pub(super) fn exec(
+    mut words: Words<'_>,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<(), Stop> {
+    let format = words.format();
+    let name = words.name()?;
+    shared
+        .with(|supervisor| supervisor.stop(name))
+        .map_err(|failure| Stop::of_service(name, failure))?;
+    print_service(name, format, shared, terminal)
+}

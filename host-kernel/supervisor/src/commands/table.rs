@@ -1,0 +1,111 @@
+//! Tables and quantities for people to read.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use denali_protocol::{PublishedPort, ServiceState};
+
+/// Returns `rows` as lines with aligned columns; the first row is the heading.
+#[must_use]
+pub fn render(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut widths = vec![0; columns];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            let width = *width;
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns the name of a state.
+#[must_use]
+pub const fn state_name(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Running => "running",
+        ServiceState::Idle => "idle",
+        ServiceState::Dormant => "dormant",
+        ServiceState::Stopped => "stopped",
+        ServiceState::Exited => "exited",
+        ServiceState::Crashed => "crashed",
+    }
+}
+
+/// Returns published ports as `8080->80/tcp`, or `-`.
+#[must_use]
+pub fn ports(ports: &[PublishedPort]) -> String {
+    let mut text = String::new();
+    for port in ports {
+        let separator = if text.is_empty() { "" } else { " " };
+        let protocol = crate::table::transport_name(port.protocol);
+        text.push_str(&format!("{separator}{}->{}/{protocol}", port.host, port.guest));
+    }
+    if text.is_empty() { "-".into() } else { text }
+}
+
+/// Returns a number of bytes in KiB.
+#[must_use]
+pub fn kib(bytes: u64) -> String {
+    format!("{} KiB", bytes / 1024)
+}
+
+/// Returns a duration in its two largest units, or in milliseconds below a second.
+#[must_use]
+pub fn duration(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0 => format!("{} ms", ns / 1_000_000),
+        1..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {} s", seconds % 60),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use denali_protocol::Transport;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows =
+            [vec!["NAME".into(), "STATE".into()], vec!["a-long-name".into(), "idle".into()]];
+        assert_eq!(render(&rows), "NAME         STATE\na-long-name  idle\n");
+    }
+
+    #[test]
+    fn durations_show_their_largest_units() {
+        const S: u64 = 1_000_000_000;
+        let cases = [
+            (1_500_000, "1 ms"),
+            (59 * S, "59 s"),
+            (61 * S, "1 min 1 s"),
+            (3_660 * S, "1 h 1 min"),
+            (90_000 * S, "1 d 1 h"),
+        ];
+        for (ns, text) in cases {
+            assert_eq!(duration(ns), text);
+        }
+    }
+
+    #[test]
+    fn ports_show_host_then_guest() {
+        let tcp = PublishedPort { host: 8080, guest: 80, protocol: Transport::Tcp };
+        let udp = PublishedPort { protocol: Transport::Udp, ..tcp };
+        assert_eq!(ports(&[tcp, udp]), "8080->80/tcp 8080->80/udp");
+        assert_eq!(ports(&[]), "-");
+    }
+}

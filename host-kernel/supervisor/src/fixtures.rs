@@ -1,0 +1,129 @@
+//! What the tests of several modules start from.
+
+use crate::config::{self, Settings};
+use crate::hex;
+use crate::kernel::{ImageId, VmId};
+use crate::service::{Origin, Service};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use denali_abi::ABI_VERSION;
+use denali_abi::image::{BUILD_ID_LEN, IMAGE_MAGIC, ImageHeader};
+use denali_abi::layout::IMAGE_BASE;
+use denali_abi::net::NetworkConfig;
+use denali_protocol::{
+    BUILD_ID_ENTRY, BootConfig, IMAGE_ENTRY, MANIFEST_ENTRY, Manifest, PACKAGE_FORMAT,
+    PublishedPort, Transport,
+};
+use zerocopy::IntoBytes as _;
+
+/// A key made by `ssh-keygen -t ed25519` for these tests.
+pub const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG+XDj4Bk4LtP1ndWa6+E4ttT7h38PF5eX0XAn/DtsQ6 admin";
+
+/// Returns a boot configuration with nothing to object to.
+pub fn boot_config() -> BootConfig {
+    BootConfig {
+        name: "test".into(),
+        address: Some("10.90.0.15/16".into()),
+        gateway: Some("10.90.0.2".into()),
+        dns: Some("10.90.0.3".into()),
+        pool: Some("10.90.1.1".into()),
+        ssh_port: 22,
+        host_key: "42".repeat(32),
+        authorized_keys: vec![PUBLIC_KEY.into()],
+    }
+}
+
+/// Returns the settings in it.
+pub fn settings() -> Settings {
+    config::parse(&serde_json::to_vec(&boot_config()).unwrap()).unwrap()
+}
+
+/// Returns the build-id of [`image`].
+pub fn build_id() -> String {
+    hex::encode(&[0xb1; BUILD_ID_LEN])
+}
+
+/// Returns a manifest with nothing to object to: 1 MiB, publishing port 8080.
+pub fn manifest(name: &str) -> Manifest {
+    Manifest {
+        format: PACKAGE_FORMAT,
+        name: name.into(),
+        version: "1.2.3".into(),
+        build_id: build_id(),
+        memory: 1 << 20,
+        publish: vec![PublishedPort { host: 8080, guest: 80, protocol: Transport::Tcp }],
+        arguments: vec!["--verbose".into()],
+        environment: [("LEVEL".into(), "info".into())].into(),
+        address: None,
+    }
+}
+
+/// Returns an image of one page each of text, rodata and data.
+pub fn image() -> Vec<u8> {
+    let header = ImageHeader {
+        magic: IMAGE_MAGIC,
+        abi_version: ABI_VERSION,
+        memory_pages: 256,
+        text_pages: 1,
+        rodata_pages: 1,
+        data_pages: 1,
+        bss_pages: 1,
+        entry: IMAGE_BASE,
+        build_id: [0xb1; BUILD_ID_LEN],
+        reserved: 0,
+    };
+    let mut image = header.as_bytes().to_vec();
+    image.resize(4096, 0);
+    image.resize(4 * 4096, 0xc3);
+    image
+}
+
+/// Returns a tar archive of these entries.
+pub fn tar<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, data) in entries {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..108].copy_from_slice(b"0000644\0");
+        header[124..136].copy_from_slice(alloc::format!("{:011o}\0", data.len()).as_bytes());
+        header[136..148].copy_from_slice(b"00000000000\0");
+        header[156] = b'0';
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(alloc::format!("{sum:06o}\0 ").as_bytes());
+        archive.extend_from_slice(&header);
+        archive.extend_from_slice(data);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
+/// Returns the package of a service with this manifest.
+pub fn package(manifest: &Manifest) -> Vec<u8> {
+    let json = serde_json::to_vec(manifest).unwrap();
+    tar([
+        (MANIFEST_ENTRY, &json[..]),
+        (IMAGE_ENTRY, &image()),
+        (BUILD_ID_ENTRY, build_id().as_bytes()),
+    ])
+}
+
+/// Returns a service as the table holds it.
+pub fn service(name: &str, address: [u8; 4]) -> Service {
+    Service {
+        name: name.into(),
+        image: ImageId(1),
+        vm: Some(VmId(1)),
+        network: NetworkConfig { address, ..NetworkConfig::default() },
+        memory_pages: 256,
+        origin: Some(Origin {
+            manifest: manifest(name),
+            arguments: Vec::new(),
+            build_id: [0xb1; BUILD_ID_LEN],
+        }),
+    }
+}

@@ -1,0 +1,65 @@
+//! The real kernel: each method is one control hypercall.
+
+use super::{ConsolePiece, ImageId, Kernel, VmId};
+use alloc::vec;
+use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::errno::Errno;
+use denali_abi::image::ImageHeader;
+use denali_rt::hypercall::control;
+
+/// The kernel below this VM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hypercalls;
+
+impl Kernel for Hypercalls {
+    fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno> {
+        control::image_create(header).map(ImageId)
+    }
+
+    fn image_write(&mut self, image: ImageId, contents: &[u8]) -> Result<(), Errno> {
+        control::image_write(image.0, 0, contents)
+    }
+
+    fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno> {
+        control::image_destroy(image.0)
+    }
+
+    fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno> {
+        control::vm_create(&config, arguments).map(VmId)
+    }
+
+    fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {
+        control::vm_stop(vm.0)
+    }
+
+    fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno> {
+        control::vm_destroy(vm.0)
+    }
+
+    fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno> {
+        control::vm_status(vm.0)
+    }
+
+    fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {
+        // The one error left is "not the supervisor", which sees no VMs.
+        control::vm_next(after.map(|vm| vm.0)).ok().flatten().map(VmId)
+    }
+
+    fn console_read(
+        &mut self,
+        vm: VmId,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> Result<ConsolePiece, Errno> {
+        let mut scratch = vec![0; control::CONSOLE_POSITION_LEN + buffer.len()];
+        let chunk = control::console_read(vm.0, position, &mut scratch)?;
+        let len = chunk.bytes.len();
+        buffer.get_mut(..len).ok_or(Errno::Invalid)?.copy_from_slice(chunk.bytes);
+        Ok(ConsolePiece { position: chunk.position, len })
+    }
+
+    fn host_status(&mut self) -> HostStatus {
+        // The one error is "not the supervisor", which has no host to show.
+        control::host_status().unwrap_or_default()
+    }
+}

@@ -1,0 +1,68 @@
+//! What the supervisor needs of the kernel: the control hypercalls, typed.
+//!
+//! Everything above this trait is free of hypercalls and runs under test against
+//! [`fake::FakeKernel`].
+
+#[cfg(test)]
+pub mod fake;
+pub mod hypercalls;
+
+use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::errno::Errno;
+use denali_abi::image::ImageHeader;
+
+/// A VM of the kernel's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VmId(pub u64);
+
+/// An image of the kernel's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImageId(pub u64);
+
+/// A piece of a VM's console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsolePiece {
+    /// Absolute position of the first byte: bytes written before it.
+    pub position: u64,
+    /// Bytes copied; 0 at the end of what was written so far.
+    pub len: usize,
+}
+
+/// The control hypercalls. Every error is an answer of the kernel, nothing here panics.
+#[expect(clippy::missing_errors_doc, reason = "each forwards the kernel's errno")]
+pub trait Kernel {
+    /// Makes an empty image.
+    fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno>;
+
+    /// Writes all of `contents` (text, rodata, data) into an image no VM runs yet.
+    fn image_write(&mut self, image: ImageId, contents: &[u8]) -> Result<(), Errno>;
+
+    /// Frees an image that no VM uses.
+    fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno>;
+
+    /// Creates and starts a VM; the argument fields of `config` are filled in from `arguments`.
+    fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno>;
+
+    /// Ends a VM; its descriptor and console stay.
+    fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno>;
+
+    /// Frees an ended VM.
+    fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno>;
+
+    /// Returns the state and counters of a VM.
+    fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno>;
+
+    /// Returns the VM behind `after` in the table, or the first.
+    fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId>;
+
+    /// Copies console bytes from `position` on, or from the oldest kept if that is later.
+    fn console_read(
+        &mut self,
+        vm: VmId,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> Result<ConsolePiece, Errno>;
+
+    /// Returns the state and counters of the host.
+    fn host_status(&mut self) -> HostStatus;
+}

@@ -1,0 +1,233 @@
+//! A service: what is known of it, and how it looks to a reader.
+
+use crate::hex;
+use crate::kernel::{ImageId, VmId};
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use denali_abi::control::{VmConfig, VmState, VmStatus};
+use denali_abi::end::{EndReason, EndRecord};
+use denali_abi::layout::PAGE_SIZE;
+use denali_abi::net::NetworkConfig;
+use denali_abi::registers::NAME_MAX;
+use denali_protocol::{self as protocol, Manifest, PublishedPort, ServiceState};
+
+/// What the supervisor knows of one service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: ImageId,
+    /// Its VM; `None` after a VM could not be created again.
+    pub vm: Option<VmId>,
+    /// The network its VM was created with.
+    pub network: NetworkConfig,
+    /// Memory limit in pages.
+    pub memory_pages: u32,
+    /// What came with the package; `None` if the supervisor restarted since.
+    pub origin: Option<Origin>,
+}
+
+/// What only the package says.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Its arguments, encoded.
+    pub arguments: Vec<u8>,
+    /// The image's build-id.
+    pub build_id: [u8; denali_abi::image::BUILD_ID_LEN],
+}
+
+impl Service {
+    /// Returns the service of a VM that was there before the supervisor was.
+    #[must_use]
+    pub fn from_status(status: &VmStatus) -> Self {
+        Self {
+            name: name_of(status),
+            image: ImageId(status.image),
+            vm: Some(VmId(status.vm)),
+            network: status.network,
+            memory_pages: status.memory_pages,
+            origin: None,
+        }
+    }
+
+    /// Returns the configuration of a VM for this service.
+    #[must_use]
+    pub fn vm_config(&self) -> VmConfig {
+        let mut name = [0; NAME_MAX];
+        for (to, from) in name.iter_mut().zip(self.name.bytes()) {
+            *to = from;
+        }
+        VmConfig {
+            image: self.image.0,
+            memory_pages: self.memory_pages,
+            network: self.network,
+            name,
+            ..VmConfig::default()
+        }
+    }
+
+    /// Returns the ports it publishes, as far as known.
+    #[must_use]
+    pub fn publish(&self) -> &[PublishedPort] {
+        self.origin.as_ref().map_or(&[], |origin| &origin.manifest.publish)
+    }
+
+    /// Returns its static address, if it has one.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        known_address(self.network.address)
+    }
+
+    /// Returns the service as clients see it; `status` is that of its VM.
+    #[must_use]
+    pub fn view(&self, status: Option<&VmStatus>, now_ns: u64) -> protocol::Service {
+        let fallback = VmStatus {
+            state: VmState::Ended.code(),
+            end: EndRecord { reason: EndReason::Stopped.code(), ..EndRecord::default() },
+            memory_pages: self.memory_pages,
+            network: self.network,
+            created_ns: now_ns,
+            ..VmStatus::default()
+        };
+        let status = status.unwrap_or(&fallback);
+        let (state, reason, exit_code) = describe(status);
+        let address = known_address(status.network.address).or_else(|| self.address());
+        let manifest = self.origin.as_ref().map(|origin| &origin.manifest);
+        protocol::Service {
+            name: self.name.clone(),
+            version: manifest.map(|manifest| manifest.version.clone()).unwrap_or_default(),
+            build_id: self.origin.as_ref().map_or_else(String::new, |it| hex::encode(&it.build_id)),
+            state,
+            reason,
+            exit_code,
+            address: address.map(|address| address.to_string()),
+            publish: self.publish().to_vec(),
+            memory: u64::from(self.memory_pages) * PAGE_SIZE,
+            resident: u64::from(status.resident_pages) * PAGE_SIZE,
+            cpu_ns: status.cpu_ns,
+            age_ns: now_ns.saturating_sub(status.created_ns),
+            rx_frames: status.rx_frames,
+            tx_frames: status.tx_frames,
+        }
+    }
+}
+
+/// Returns whether the VM has ended.
+#[must_use]
+pub fn has_ended(status: &VmStatus) -> bool {
+    VmState::from_code(status.state) == Some(VmState::Ended)
+}
+
+/// Returns the name in a status, as far as it is text.
+#[must_use]
+pub fn name_of(status: &VmStatus) -> String {
+    let name = status.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn known_address(address: [u8; 4]) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(address)).filter(|address| !address.is_unspecified())
+}
+
+/// Returns state, reason and exit code of a VM.
+fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
+    match VmState::from_code(status.state) {
+        Some(VmState::Ready) => (ServiceState::Running, None, None),
+        Some(VmState::Idle) => (ServiceState::Idle, None, None),
+        Some(VmState::Dormant) => (ServiceState::Dormant, None, None),
+        Some(VmState::Ended) => describe_end(&status.end),
+        None => (ServiceState::Crashed, Some(format!("unknown state {}", status.state)), None),
+    }
+}
+
+fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) {
+    let Some(reason) = EndReason::from_code(end.reason) else {
+        return (ServiceState::Crashed, Some(format!("unknown reason {}", end.reason)), None);
+    };
+    let rip = end.rip;
+    let at = |place: &str| Some(format!("{}{place} (rip {rip:#x})", reason.name()));
+    match reason {
+        EndReason::Terminated => {
+            // The exit code is an `i32`, sign-extended.
+            let code = end.detail.cast_signed();
+            let code = i32::try_from(code).unwrap_or(i32::MAX);
+            let state = if code == 0 { ServiceState::Exited } else { ServiceState::Crashed };
+            (state, Some(format!("exit code {code}")), Some(code))
+        }
+        EndReason::Stopped => (ServiceState::Stopped, None, None),
+        EndReason::BadAddress
+        | EndReason::AccessViolation
+        | EndReason::StackOverflow
+        | EndReason::OutOfMemory => {
+            (ServiceState::Crashed, at(&format!(" at {:#x}", end.detail)), None)
+        }
+        EndReason::OtherException | EndReason::BadHypercall => {
+            (ServiceState::Crashed, at(&format!(" {:#x}", end.detail)), None)
+        }
+        EndReason::PrivilegedInstruction
+        | EndReason::InvalidInstruction
+        | EndReason::DivideError
+        | EndReason::FloatingPoint
+        | EndReason::Breakpoint
+        | EndReason::RingViolation => (ServiceState::Crashed, at(""), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(reason: EndReason, detail: u64) -> (ServiceState, Option<String>, Option<i32>) {
+        let end = EndRecord { reason: reason.code(), detail, rip: 0x11_a2b3, ..Default::default() };
+        describe(&VmStatus { state: VmState::Ended.code(), end, ..VmStatus::default() })
+    }
+
+    #[test]
+    fn a_living_vm_shows_what_it_does() {
+        let cases = [
+            (VmState::Ready, ServiceState::Running),
+            (VmState::Idle, ServiceState::Idle),
+            (VmState::Dormant, ServiceState::Dormant),
+        ];
+        for (state, shown) in cases {
+            let status = VmStatus { state: state.code(), ..VmStatus::default() };
+            assert_eq!(describe(&status), (shown, None, None));
+        }
+    }
+
+    #[test]
+    fn an_end_shows_its_reason_in_words() {
+        let (state, reason, code) = ended(EndReason::StackOverflow, 0x2001_0ff8);
+        assert_eq!(state, ServiceState::Crashed);
+        assert_eq!(reason.unwrap(), "stack overflow at 0x20010ff8 (rip 0x11a2b3)");
+        assert_eq!(code, None);
+        assert_eq!(ended(EndReason::Stopped, 0), (ServiceState::Stopped, None, None));
+        let (state, reason, code) = ended(EndReason::Terminated, 0);
+        assert_eq!((state, code), (ServiceState::Exited, Some(0)));
+        assert_eq!(reason.unwrap(), "exit code 0");
+        let (state, _, code) = ended(EndReason::Terminated, (-3_i64).cast_unsigned());
+        assert_eq!((state, code), (ServiceState::Crashed, Some(-3)));
+    }
+
+    #[test]
+    fn every_reason_of_the_kernel_has_a_state() {
+        for reason in EndReason::ALL {
+            let (state, _, _) = ended(reason, 1);
+            assert_eq!(state == ServiceState::Stopped, reason == EndReason::Stopped);
+        }
+    }
+
+    #[test]
+    fn states_and_reasons_of_another_kernel_are_shown_as_numbers() {
+        let status = VmStatus { state: 77, ..VmStatus::default() };
+        assert_eq!(describe(&status).1.unwrap(), "unknown state 77");
+        let end = EndRecord { reason: 99, ..EndRecord::default() };
+        let status = VmStatus { state: VmState::Ended.code(), end, ..VmStatus::default() };
+        assert_eq!(describe(&status).1.unwrap(), "unknown reason 99");
+    }
+}

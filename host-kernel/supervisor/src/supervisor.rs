@@ -1,0 +1,228 @@
+//! The supervisor's state and the life of a service after its deployment.
+
+use crate::admission;
+use crate::config::Settings;
+use crate::kernel::{Kernel, VmId};
+use crate::pool::Pool;
+use crate::refusal::Refused;
+use crate::service::{Service, has_ended, name_of};
+use crate::table::Table;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use denali_abi::control::VmStatus;
+use denali_abi::layout::PAGE_SIZE;
+use denali_protocol as protocol;
+
+/// VMs looked at when the table is rebuilt, at most.
+const REBUILD_VMS_MAX: usize = 1 << 16;
+
+/// Kernel, table and settings of one host.
+pub struct Supervisor {
+    pub(crate) kernel: Box<dyn Kernel + Send>,
+    pub(crate) table: Table,
+    pub(crate) settings: Settings,
+    pub(crate) pool: Option<Pool>,
+    /// The supervisor's own VM, which is no service.
+    own: VmId,
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+/// Why something asked of a service is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no service of that name.
+    NoSuchService,
+    /// The gatekeeper refuses.
+    Refused(Refused),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Supervisor {
+    /// Returns a supervisor that knows the services whose VMs the kernel has already.
+    #[must_use]
+    pub fn new(kernel: Box<dyn Kernel + Send>, settings: Settings, own: VmId) -> Self {
+        let pool = settings
+            .pool_start
+            .zip(settings.subnet)
+            .map(|(start, subnet)| Pool::new(subnet, start));
+        let mut supervisor = Self { kernel, table: Table::default(), settings, pool, own };
+        supervisor.rebuild();
+        supervisor
+    }
+
+    /// Returns what the supervisor was told at boot.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns all services as clients see them, in order of name.
+    pub fn list(&mut self) -> Vec<protocol::Service> {
+        let now_ns = self.kernel.host_status().now_ns;
+        let Self { kernel, table, .. } = self;
+        let view = |service: &Service| {
+            let status = service.vm.and_then(|vm| kernel.vm_status(vm).ok());
+            service.view(status.as_ref(), now_ns)
+        };
+        table.iter().map(view).collect()
+    }
+
+    /// Returns the service `name` as clients see it.
+    pub fn view(&mut self, name: &str) -> Option<protocol::Service> {
+        let service = self.table.get(name)?;
+        let status = service.vm.and_then(|vm| self.kernel.vm_status(vm).ok());
+        Some(service.view(status.as_ref(), self.kernel.host_status().now_ns))
+    }
+
+    /// Returns the host as clients see it.
+    pub fn host(&mut self) -> protocol::Host {
+        let host = self.kernel.host_status();
+        protocol::Host {
+            version: env!("CARGO_PKG_VERSION").into(),
+            abi_version: host.abi_version,
+            memory_total: host.frames_total * PAGE_SIZE,
+            memory_available: admission::available_pages(&host) * PAGE_SIZE,
+            memory_free: host.frames_free * PAGE_SIZE,
+            vms: host.vms,
+            vms_max: host.vms_max,
+            uptime_ns: host.now_ns,
+            idle_ns: host.idle_ns,
+            nic_rx_frames: host.nic_rx_frames,
+            nic_tx_frames: host.nic_tx_frames,
+            nic_dropped: host.nic_dropped,
+        }
+    }
+
+    /// Returns the VM of the service `name`, if it has one, for its console.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NoSuchService`].
+    pub fn vm_of(&self, name: &str) -> Result<Option<VmId>, Failure> {
+        self.table.get(name).map(|service| service.vm).ok_or(Failure::NoSuchService)
+    }
+
+    /// Returns the kernel, for a console.
+    pub fn kernel(&mut self) -> &mut dyn Kernel {
+        &mut *self.kernel
+    }
+
+    /// Ends the VM of the service `name`; console and reason stay readable. A service that has
+    /// ended already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// No such service, or the kernel's refusal.
+    pub fn stop(&mut self, name: &str) -> Result<(), Failure> {
+        let Some(vm) = self.vm_of(name)? else { return Ok(()) };
+        self.kernel.vm_stop(vm).map_err(|error| Failure::Other(format!("cannot stop: {error}")))
+    }
+
+    /// Runs the service `name` again from its image.
+    ///
+    /// # Errors
+    ///
+    /// No such service; it runs already; there is no room; or its arguments are not known any more.
+    pub fn start(&mut self, name: &str) -> Result<(), Failure> {
+        let service = self.table.get(name).ok_or(Failure::NoSuchService)?.clone();
+        let status = service.vm.and_then(|vm| self.kernel.vm_status(vm).ok());
+        if status.is_some_and(|status| !has_ended(&status)) {
+            return Err(Failure::Other("runs already: stop it first".into()));
+        }
+        let Some(origin) = &service.origin else {
+            return Err(Failure::Other(
+                "the supervisor restarted since its deployment and lost its arguments: \
+                 deploy it again"
+                    .into(),
+            ));
+        };
+        let need = admission::Need {
+            image_pages: 0,
+            memory_pages: u64::from(service.memory_pages),
+        };
+        let host = self.kernel.host_status();
+        if need.memory_pages > admission::available_pages(&host) {
+            let refused = admission::no_room(need.memory_pages, admission::available_pages(&host));
+            return Err(Failure::Refused(refused));
+        }
+        if let Some(vm) = service.vm {
+            self.kernel
+                .vm_destroy(vm)
+                .map_err(|error| Failure::Other(format!("cannot free its last VM: {error}")))?;
+        }
+        let created = self.kernel.vm_create(service.vm_config(), &origin.arguments);
+        if let Some(entry) = self.table.get_mut(name) {
+            entry.vm = created.ok();
+        }
+        created.map(|_| ()).map_err(|errno| {
+            Failure::Refused(admission::refused_by_kernel(errno, need, &host))
+        })
+    }
+
+    /// Ends the service `name` and frees everything it had.
+    ///
+    /// # Errors
+    ///
+    /// No such service, or the kernel's refusal.
+    pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
+        let service = self.table.get(name).ok_or(Failure::NoSuchService)?.clone();
+        self.free(&service).map_err(|error| Failure::Other(format!("cannot remove: {error}")))?;
+        self.table.remove(name);
+        Ok(())
+    }
+
+    /// Frees VM and image of a service.
+    pub(crate) fn free(&mut self, service: &Service) -> Result<(), denali_abi::errno::Errno> {
+        if let Some(vm) = service.vm {
+            self.kernel.vm_stop(vm)?;
+            self.kernel.vm_destroy(vm)?;
+        }
+        self.kernel.image_destroy(service.image)
+    }
+
+    /// Fills the table from the kernel's VMs, which outlive a supervisor.
+    ///
+    /// Two VMs of one name are what an interrupted replacement leaves: the younger one is kept.
+    fn rebuild(&mut self) {
+        let mut after = None;
+        let mut newest: Vec<VmStatus> = Vec::new();
+        for _ in 0..REBUILD_VMS_MAX {
+            let Some(vm) = self.kernel.vm_next(after) else { break };
+            after = Some(vm);
+            let Ok(status) = self.kernel.vm_status(vm) else { continue };
+            if vm == self.own {
+                continue;
+            }
+            match newest.iter_mut().find(|other| other.name == status.name) {
+                None => newest.push(status),
+                Some(other) => {
+                    let older = if other.created_ns < status.created_ns {
+                        core::mem::replace(other, status)
+                    } else {
+                        status
+                    };
+                    self.discard(&older);
+                }
+            }
+        }
+        for status in newest {
+            self.table.insert(Service::from_status(&status));
+        }
+    }
+
+    fn discard(&mut self, status: &VmStatus) {
+        let service = Service::from_status(status);
+        if let Err(error) = self.free(&service) {
+            log::warn!("cannot free the older VM of {}: {error}", name_of(status));
+        }
+    }
+}
