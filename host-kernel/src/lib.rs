@@ -10,6 +10,7 @@
 extern crate std;
 
 pub mod boot_info;
+pub mod wall_clock;
 
 pub mod drivers {
     //! Device drivers over a small platform trait.
@@ -19,6 +20,9 @@ pub mod drivers {
     pub mod pci;
     pub mod virtio;
     pub mod virtqueue;
+
+    #[cfg(test)]
+    mod fake;
 
     use dma::DeviceMemory;
 

@@ -5,7 +5,7 @@
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 use core::fmt;
-use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
 
 const IA32_SYSENTER_CS: u32 = 0x174;
@@ -257,6 +257,34 @@ pub fn wait_for_interrupt() {
     // interrupted code is this line: the handler may change what a function call may, which the
     // clobbers say, and the stack below is not in use, since `nostack` is not promised.
     unsafe { asm!("sti", "hlt", "cli", clobber_abi("C")) };
+}
+
+/// Control registers, for the record of a panic.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlRegisters {
+    cr0: u64,
+    cr2: u64,
+    cr3: u64,
+    cr4: u64,
+}
+
+impl ControlRegisters {
+    /// Reads them.
+    pub fn read() -> Self {
+        Self {
+            cr0: Cr0::read_raw(),
+            cr2: page_fault_address(),
+            cr3: Cr3::read_raw().0.start_address().as_u64(),
+            cr4: Cr4::read_raw(),
+        }
+    }
+}
+
+impl fmt::Display for ControlRegisters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cr0, cr2, cr3, cr4 } = self;
+        write!(f, "  cr0 {cr0:08x}  cr2 {cr2:016x}  cr3 {cr3:09x}  cr4 {cr4:06x}")
+    }
 }
 
 /// Stops this CPU for good.

@@ -1,0 +1,198 @@
+//! The PC as the core's [`Machine`]: the one meeting point of core, arch and drivers.
+
+use crate::arch::paging::{self, Paging};
+use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
+use crate::{guest_memory, log};
+use denali_abi::registers::ClockParameters;
+use denali_kernel_core::machine::{
+    Access, Event, Exit, FrameId, Machine, NicFull, Page, Position, Space, TableMissing,
+};
+use denali_kernel_core::time::Time;
+use host_kernel::drivers::nic::{Nic, Vectors};
+
+/// Where the NIC's interrupts arrive.
+pub const NIC_VECTORS: Vectors =
+    Vectors { receive: DEVICE_VECTORS.start, transmit: DEVICE_VECTORS.start + 1 };
+
+/// The machine.
+#[derive(Debug)]
+pub struct Pc {
+    /// What the CPU offers.
+    pub features: cpu::Features,
+    /// Time.
+    pub clock: Clock,
+    /// The kernel's page tables.
+    pub paging: Paging,
+    /// Timer and end of interrupt.
+    pub apic: Apic,
+    /// The world switch.
+    pub world: World,
+    /// The physical NIC, if there is one.
+    pub nic: Option<Nic>,
+    /// Non-maskable interrupts that were reported.
+    pub nmis_seen: u64,
+}
+
+impl Pc {
+    /// Serves an interrupt; devices leave notes that [`Machine::poll_event`] turns into events.
+    fn serve(&mut self, vector: u8) {
+        if let Some(nic) = &mut self.nic {
+            if vector == NIC_VECTORS.receive {
+                nic.rx_interrupt();
+            } else if vector == NIC_VECTORS.transmit {
+                nic.tx_interrupt();
+            }
+        }
+        self.apic.end_of_interrupt(vector);
+    }
+
+    /// Serves what arrived while halted and returns whether anything did.
+    fn serve_pending(&mut self) -> bool {
+        let mut any = false;
+        while let Some(vector) = idt::take_pending() {
+            self.serve(vector);
+            any = true;
+        }
+        any
+    }
+
+    fn flush_nic(&mut self) {
+        if let Some(nic) = &mut self.nic {
+            nic.flush();
+        }
+    }
+}
+
+impl Machine for Pc {
+    fn now(&mut self) -> Time {
+        self.clock.now()
+    }
+
+    fn clock(&self) -> ClockParameters {
+        self.clock.parameters()
+    }
+
+    fn cpu_hz(&self) -> u64 {
+        self.clock.hz()
+    }
+
+    fn entropy(&mut self) -> u64 {
+        cpu::entropy(&self.features)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.nic.as_mut()?.poll_event()
+    }
+
+    fn run(&mut self, space: Space, until: Time) -> Exit {
+        self.flush_nic();
+        if self.clock.now() >= until {
+            return Exit::Interrupted;
+        }
+        self.apic.arm(until, &self.clock);
+        match self.world.run(space) {
+            Left::Exit(exit) => exit,
+            Left::Interrupt(vector) => {
+                self.serve(vector);
+                Exit::Interrupted
+            }
+        }
+    }
+
+    fn idle_until(&mut self, until: Option<Time>) {
+        self.flush_nic();
+        match until {
+            Some(until) if self.clock.now() >= until => return,
+            Some(until) => self.apic.arm(until, &self.clock),
+            None => self.apic.disarm(),
+        }
+        // One wait: whatever ends it, the run loop looks at events and deadlines again.
+        if !self.serve_pending() {
+            cpu::wait_for_interrupt();
+            self.serve_pending();
+        }
+    }
+
+    fn create_space(&mut self, space: Space, entry: u64, stack_top: u64) {
+        self.paging.create(space);
+        World::create(space, entry, stack_top);
+    }
+
+    fn drop_space(&mut self, space: Space) {
+        self.world.forget(space);
+    }
+
+    fn set_result(&mut self, space: Space, result: i64) {
+        World::set_result(space, result);
+    }
+
+    fn position(&self, space: Space) -> Position {
+        World::position(space)
+    }
+
+    fn map(
+        &mut self,
+        space: Space,
+        page: Page,
+        frame: FrameId,
+        access: Access,
+    ) -> Result<(), TableMissing> {
+        let replaced = self.paging.map(space, page, frame, access)?;
+        if replaced && self.world.is_loaded(space) {
+            paging::flush(page);
+        }
+        Ok(())
+    }
+
+    fn add_table(&mut self, space: Space, page: Page, frame: FrameId) {
+        paging::add_table(space, page, frame);
+    }
+
+    fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
+        let frame = paging::unmap(space, page)?;
+        if self.world.is_loaded(space) {
+            paging::flush(page);
+        }
+        Some(frame)
+    }
+
+    fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {
+        paging::lookup(space, page)
+    }
+
+    fn read_frame(&self, frame: FrameId, offset: usize, buffer: &mut [u8]) {
+        guest_memory::read(frame, offset, buffer);
+    }
+
+    fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
+        guest_memory::write(frame, offset, bytes);
+    }
+
+    fn zero_frame(&mut self, frame: FrameId) {
+        guest_memory::zero(frame);
+    }
+
+    fn copy_frame(&mut self, from: FrameId, to: FrameId) {
+        guest_memory::copy(from, to);
+    }
+
+    fn log(&mut self, bytes: &[u8]) {
+        log::write_raw(bytes);
+    }
+
+    fn nic_mac(&self) -> [u8; 6] {
+        self.nic.as_ref().map_or([0; 6], Nic::mac)
+    }
+
+    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        self.nic.as_mut()?.receive(buffer)
+    }
+
+    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+        match &mut self.nic {
+            Some(nic) => nic.transmit(frame),
+            // A wire that leads nowhere takes everything.
+            None => Ok(()),
+        }
+    }
+}
