@@ -1,1 +1,25 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+extern crate alloc;
+
+#[cfg(not(denali))]
+extern crate std;
+
+pub mod console;
+pub mod entry;
+pub mod env;
+#[cfg(any(denali, test))]
+mod heap;
+pub mod hypercall;
+pub mod io;
+mod log;
+pub mod net;
+#[cfg(denali)]
+mod panic;
+pub mod process;
+pub mod random;
+pub mod registers;
+pub mod sync;
+pub mod thread;
+pub mod time;

@@ -1,0 +1,157 @@
+//! Control calls: what the supervisor asks of the kernel. Anyone else gets `NotPermitted`.
+
+use super::address;
+use super::kernel::call;
+use crate::sync::WaitQueue;
+use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::convert::{u64_to_usize, usize_to_u64};
+use denali_abi::errno::Errno;
+use denali_abi::hypercall::{Hypercall, IMAGE_WRITE_MAX};
+use denali_abi::image::ImageHeader;
+
+/// Bytes in front of what [`console_read`] delivers: their position.
+pub const CONSOLE_POSITION_LEN: usize = size_of::<u64>();
+
+/// Threads that wait for any VM to change its state.
+static VM_CHANGES: WaitQueue = WaitQueue::new();
+
+/// Returns the queue that is woken when any VM has changed its state.
+///
+/// Changes are noticed when no thread of the supervisor is runnable; look at the states first and
+/// wait then, with a deadline.
+pub fn vm_changes() -> &'static WaitQueue {
+    &VM_CHANGES
+}
+
+/// Makes an empty image and returns its id.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn image_create(header: &ImageHeader) -> Result<u64, Errno> {
+    call(Hypercall::ImageCreate, [address(header), 0, 0, 0])
+}
+
+/// Writes contents at a byte offset behind the header page, in as many calls as it takes.
+///
+/// # Errors
+///
+/// The kernel's answer; part of the bytes may have been written.
+pub fn image_write(image: u64, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+    let mut position = offset;
+    for chunk in bytes.chunks(u64_to_usize(IMAGE_WRITE_MAX)) {
+        let len = usize_to_u64(chunk.len());
+        call(Hypercall::ImageWrite, [image, position, address(chunk.as_ptr()), len])?;
+        position += len;
+    }
+    Ok(())
+}
+
+/// Frees an image that no VM uses.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn image_destroy(image: u64) -> Result<(), Errno> {
+    call(Hypercall::ImageDestroy, [image, 0, 0, 0]).map(drop)
+}
+
+/// Creates and starts a VM and returns its id. Address and length of the arguments in `config` are
+/// filled in here.
+///
+/// # Errors
+///
+/// The kernel's answer; [`Errno::Invalid`] if the arguments are too long.
+pub fn vm_create(config: &VmConfig, arguments: &[u8]) -> Result<u64, Errno> {
+    let config = VmConfig {
+        arguments_len: u32::try_from(arguments.len()).map_err(|_| Errno::Invalid)?,
+        arguments: address(arguments.as_ptr()),
+        ..*config
+    };
+    call(Hypercall::VmCreate, [address(&raw const config), 0, 0, 0])
+}
+
+/// Ends a VM; its descriptor and console stay until it is destroyed.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_stop(vm: u64) -> Result<(), Errno> {
+    call(Hypercall::VmStop, [vm, 0, 0, 0]).map(drop)
+}
+
+/// Frees an ended VM.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_destroy(vm: u64) -> Result<(), Errno> {
+    call(Hypercall::VmDestroy, [vm, 0, 0, 0]).map(drop)
+}
+
+/// Returns state and counters of a VM.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_status(vm: u64) -> Result<VmStatus, Errno> {
+    let mut status = VmStatus::default();
+    call(Hypercall::VmStatus, [vm, address(&raw mut status), 0, 0])?;
+    Ok(status)
+}
+
+/// Returns the id of the first VM, or of the next one behind `after`, or `None` behind the last.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_next(after: Option<u64>) -> Result<Option<u64>, Errno> {
+    match call(Hypercall::VmNext, [after.unwrap_or(0), 0, 0, 0]) {
+        Ok(vm) => Ok(Some(vm)),
+        Err(Errno::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns all VMs in the order of the table.
+pub fn vms() -> impl Iterator<Item = u64> {
+    core::iter::successors(vm_next(None).ok().flatten(), |vm| vm_next(Some(*vm)).ok().flatten())
+}
+
+/// What [`console_read`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsoleChunk<'a> {
+    /// Absolute position of the first byte: the one asked for, or the oldest kept if that is later.
+    pub position: u64,
+    /// The bytes; none if nothing has been written behind the position.
+    pub bytes: &'a [u8],
+}
+
+/// Reads a VM's console from an absolute position on. `buffer` is scratch space and must be longer
+/// than [`CONSOLE_POSITION_LEN`].
+///
+/// # Errors
+///
+/// The kernel's answer; [`Errno::Invalid`] if the buffer is too short.
+pub fn console_read(
+    vm: u64,
+    position: u64,
+    buffer: &mut [u8],
+) -> Result<ConsoleChunk<'_>, Errno> {
+    let len = usize_to_u64(buffer.len());
+    let read = call(Hypercall::ConsoleRead, [vm, position, address(buffer.as_mut_ptr()), len])?;
+    let (start, bytes) = buffer.split_first_chunk().ok_or(Errno::Invalid)?;
+    let bytes = bytes.get(..u64_to_usize(read)).ok_or(Errno::Invalid)?;
+    Ok(ConsoleChunk { position: u64::from_le_bytes(*start), bytes })
+}
+
+/// Returns state and counters of the host.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn host_status() -> Result<HostStatus, Errno> {
+    let mut status = HostStatus::default();
+    call(Hypercall::HostStatus, [address(&raw mut status), 0, 0, 0])?;
+    Ok(status)
+}

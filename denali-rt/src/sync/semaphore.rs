@@ -1,0 +1,54 @@
+//! A number of permits: the way to bound how many threads do something at once.
+
+use crate::sync::{GuestCell, WaitQueue};
+use crate::time::Instant;
+
+/// A counting semaphore. Permits go to waiting threads in the order they came.
+#[derive(Debug)]
+pub struct Semaphore {
+    permits: GuestCell<usize>,
+    waiting: WaitQueue,
+}
+
+impl Semaphore {
+    /// Makes a semaphore with `permits` permits.
+    #[must_use]
+    pub const fn new(permits: usize) -> Self {
+        Self { permits: GuestCell::new(permits), waiting: WaitQueue::new() }
+    }
+
+    /// Waits for a permit and takes it.
+    pub fn acquire(&self) {
+        if !self.try_acquire() {
+            self.waiting.wait();
+        }
+    }
+
+    /// Takes a permit if there is one. Returns whether there was.
+    pub fn try_acquire(&self) -> bool {
+        self.permits.with(|permits| match permits.checked_sub(1) {
+            Some(rest) => {
+                *permits = rest;
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Waits for a permit until `deadline`. Returns whether it got one.
+    pub fn acquire_until(&self, deadline: Instant) -> bool {
+        self.try_acquire() || !self.waiting.wait_until(deadline)
+    }
+
+    /// Gives a permit back, to the first in the queue if there is one.
+    pub fn release(&self) {
+        if !self.waiting.wake_one() {
+            self.permits.with(|permits| *permits += 1);
+        }
+    }
+
+    /// Returns the number of permits that can be had without waiting.
+    pub fn available(&self) -> usize {
+        self.permits.with(|permits| *permits)
+    }
+}

@@ -1,0 +1,36 @@
+//! What happens between threads: the network moves, timers fire, and if nothing is left to do the
+//! VM idles until the earliest deadline.
+//!
+//! There is no idle thread and no poll thread: whichever thread gives the CPU away does this on its
+//! own stack. So an idle VM makes a single crossing, and that one says when to come back.
+
+use crate::hypercall::{self, control};
+use crate::net;
+use crate::thread::scheduler;
+use crate::time::{Duration, Instant};
+use denali_abi::shared::interrupt;
+
+/// How long runnable threads may keep the network and timers waiting.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
+
+/// Lets the network and timers catch up. Returns the network's next deadline.
+pub(super) fn poll() -> Option<Instant> {
+    let now = Instant::now();
+    let network_deadline = net::poll(now);
+    scheduler::wake_expired(now);
+    network_deadline
+}
+
+/// Idles until something happens, unless a thread is runnable by then.
+pub(super) fn wait() {
+    let network_deadline = poll();
+    if scheduler::has_runnable() {
+        return;
+    }
+    let timer_deadline = scheduler::next_deadline();
+    let deadline = network_deadline.into_iter().chain(timer_deadline).min();
+    let pending = hypercall::idle_with_timeout(deadline);
+    if pending & interrupt::CONTROL != 0 {
+        control::vm_changes().wake_all();
+    }
+}

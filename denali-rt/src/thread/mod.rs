@@ -1,0 +1,187 @@
+//! Green threads: cooperative, on guarded stacks, scheduled in the order they became runnable.
+//!
+//! | file            | what                                                     |
+//! |-----------------|----------------------------------------------------------|
+//! | `context.rs`    | the switch from stack to stack                           |
+//! | `stack.rs`      | slots for stacks, warm and cold                          |
+//! | `run_queue.rs`  | who is next                                              |
+//! | `scheduler.rs`  | the table of threads: spawn, block, wake, end            |
+//! | `idle.rs`       | network, timers and idle-with-timeout between threads    |
+//!
+//! A thread keeps the CPU until it waits for something, sleeps, yields or ends. One that computes
+//! for long calls [`yield_now`] now and then, so that others and the network go on.
+
+mod context;
+mod idle;
+mod run_queue;
+pub(crate) mod scheduler;
+mod stack;
+
+pub use stack::StackSize;
+
+use crate::io;
+use crate::sync::{Arc, GuestCell, WaitQueue};
+use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use scheduler::ThreadId;
+
+/// Starts a thread.
+///
+/// # Panics
+///
+/// If there is no memory for it; [`Builder::spawn`] returns an error instead.
+pub fn spawn<F, T>(body: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().spawn(body).expect("no memory for a thread")
+}
+
+/// Lets all other runnable threads run first.
+pub fn yield_now() {
+    scheduler::yield_now();
+}
+
+/// Waits until another thread calls [`Thread::unpark`] for this one; at once if that has happened
+/// since the last `park`. May return without a reason.
+pub fn park() {
+    scheduler::park(None);
+}
+
+/// Like [`park`], until `deadline` at the latest.
+pub fn park_until(deadline: Instant) {
+    scheduler::park(Some(deadline));
+}
+
+/// Like [`park`], for `timeout` at most.
+pub fn park_timeout(timeout: Duration) {
+    park_until(Instant::now() + timeout);
+}
+
+/// Waits for a duration.
+pub fn sleep(duration: Duration) {
+    sleep_until(Instant::now() + duration);
+}
+
+/// Waits until a point in time.
+pub fn sleep_until(deadline: Instant) {
+    scheduler::block(Some(deadline));
+}
+
+/// Returns the running thread.
+#[must_use]
+pub fn current() -> Thread {
+    Thread { id: scheduler::current(), name: scheduler::current_name() }
+}
+
+/// A thread that runs, or did.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    id: ThreadId,
+    name: Option<Arc<str>>,
+}
+
+impl Thread {
+    /// Returns the thread's name; the first thread's is `main`.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Makes the thread's present or next [`park`] return.
+    pub fn unpark(&self) {
+        scheduler::unpark(self.id);
+    }
+}
+
+/// Settings of a thread to be started.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder starts nothing until `spawn`"]
+pub struct Builder {
+    name: Option<String>,
+    stack: StackSize,
+}
+
+impl Builder {
+    /// Makes the settings of an unnamed thread on a small stack.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the thread, for [`current`] and panic messages.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// Chooses the size of the stack.
+    pub fn stack(self, stack: StackSize) -> Self {
+        Self { stack, ..self }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] if there is no stack or no memory left for one more thread.
+    pub fn spawn<F, T>(self, body: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let name: Option<Arc<str>> = self.name.map(Arc::from);
+        let outcome = Arc::new(Outcome { value: GuestCell::new(None), ended: WaitQueue::new() });
+        let theirs = Arc::clone(&outcome);
+        let wrapped = move || {
+            let value = body();
+            theirs.value.with(|slot| *slot = Some(value));
+            theirs.ended.wake_all();
+        };
+        let id = scheduler::spawn(name.clone(), self.stack, Box::new(wrapped))?;
+        Ok(JoinHandle { thread: Thread { id, name }, outcome })
+    }
+}
+
+/// A started thread, to be waited for. Dropping the handle lets the thread run on.
+pub struct JoinHandle<T> {
+    thread: Thread,
+    outcome: Arc<Outcome<T>>,
+}
+
+struct Outcome<T> {
+    value: GuestCell<Option<T>>,
+    ended: WaitQueue,
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits for the end of the thread and returns its result. A panic ends the whole VM, so there
+    /// always is one.
+    pub fn join(self) -> T {
+        loop {
+            if let Some(value) = self.outcome.value.with(Option::take) {
+                return value;
+            }
+            self.outcome.ended.wait();
+        }
+    }
+
+    /// Returns whether the thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.outcome.value.with(|value| value.is_some())
+    }
+
+    /// Returns the thread.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}

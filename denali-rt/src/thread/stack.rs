@@ -1,0 +1,175 @@
+//! Stacks: slots of the address space with a guard page at the bottom.
+//!
+//! A stack's pages come on first touch, so a slot costs what its thread really uses. A few stacks
+//! of ended threads are kept warm for the next ones; the others' pages go back to the kernel.
+
+#![expect(unsafe_code, reason = "hands out and takes back raw stack memory")]
+
+use alloc::vec::Vec;
+
+/// How much stack a thread gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StackSize {
+    /// 60 KiB: enough for anything that does not recurse or put large buffers on the stack.
+    #[default]
+    Small,
+    /// 1,020 KiB.
+    Large,
+}
+
+/// Stacks of each size that stay warm.
+const WARM_STACKS_MAX: usize = 8;
+
+/// A stack in use. It returns to its [`StackPool`] when its thread has ended.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    size: StackSize,
+    slot: memory::Slot,
+}
+
+impl Stack {
+    /// Returns the end of the stack, a multiple of 16.
+    pub(crate) fn top(&self) -> *mut u8 {
+        memory::top(self.size, &self.slot)
+    }
+}
+
+/// All slots for stacks.
+#[derive(Debug)]
+pub(crate) struct StackPool {
+    small: Slots,
+    large: Slots,
+}
+
+#[derive(Debug)]
+struct Slots {
+    size: StackSize,
+    /// Slots below this have been used at least once.
+    fresh: u32,
+    /// Free slots whose pages are still there.
+    warm: Vec<memory::Slot>,
+    /// Free slots without pages.
+    cold: Vec<memory::Slot>,
+}
+
+impl StackPool {
+    /// Makes the pool of a VM that runs on its first small stack.
+    pub(crate) const fn new() -> Self {
+        Self { small: Slots::new(StackSize::Small, 1), large: Slots::new(StackSize::Large, 0) }
+    }
+
+    /// Takes a stack, or returns `None` if all slots are in use.
+    pub(crate) fn take(&mut self, size: StackSize) -> Option<Stack> {
+        let slot = self.slots(size).take()?;
+        Some(Stack { size, slot })
+    }
+
+    /// Takes back the stack of a thread that will not run again.
+    pub(crate) fn give_back(&mut self, stack: Stack) {
+        self.slots(stack.size).give_back(stack.slot);
+    }
+
+    fn slots(&mut self, size: StackSize) -> &mut Slots {
+        match size {
+            StackSize::Small => &mut self.small,
+            StackSize::Large => &mut self.large,
+        }
+    }
+}
+
+impl Slots {
+    const fn new(size: StackSize, fresh: u32) -> Self {
+        Self { size, fresh, warm: Vec::new(), cold: Vec::new() }
+    }
+
+    fn take(&mut self) -> Option<memory::Slot> {
+        if let Some(slot) = self.warm.pop().or_else(|| self.cold.pop()) {
+            return Some(slot);
+        }
+        let slot = memory::slot(self.size, self.fresh)?;
+        self.fresh += 1;
+        Some(slot)
+    }
+
+    fn give_back(&mut self, slot: memory::Slot) {
+        if self.warm.len() < WARM_STACKS_MAX {
+            self.warm.push(slot);
+        } else {
+            memory::release(self.size, &slot);
+            self.cold.push(slot);
+        }
+    }
+}
+
+/// The slots of a guest's address space ([`denali_abi::layout`]).
+#[cfg(denali)]
+mod memory {
+    use super::StackSize;
+    use crate::hypercall;
+    use core::ops::Range;
+    use denali_abi::convert::u64_to_usize;
+    use denali_abi::layout::{
+        GUEST_END, LARGE_STACK_SLOT, LARGE_STACKS_BASE, PAGE_SIZE, SMALL_STACK_SLOT,
+        SMALL_STACKS_BASE,
+    };
+
+    /// The number of a slot.
+    pub(super) type Slot = u32;
+
+    /// Returns slot number `index`, if there is one.
+    pub(super) fn slot(size: StackSize, index: u32) -> Option<Slot> {
+        let end = match size {
+            StackSize::Small => LARGE_STACKS_BASE,
+            StackSize::Large => GUEST_END,
+        };
+        (addresses(size, index).end <= end).then_some(index)
+    }
+
+    pub(super) fn top(size: StackSize, slot: &Slot) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut(u64_to_usize(addresses(size, *slot).end))
+    }
+
+    pub(super) fn release(size: StackSize, slot: &Slot) {
+        // SAFETY: the slot is free: its thread has ended, and nothing else lies on a stack. The
+        // call cannot fail on a range of stacks.
+        let _ = unsafe { hypercall::release_memory(addresses(size, *slot)) };
+    }
+
+    /// Returns the addresses of a slot without its guard page.
+    fn addresses(size: StackSize, slot: Slot) -> Range<u64> {
+        let (base, len) = match size {
+            StackSize::Small => (SMALL_STACKS_BASE, SMALL_STACK_SLOT),
+            StackSize::Large => (LARGE_STACKS_BASE, LARGE_STACK_SLOT),
+        };
+        let start = base + u64::from(slot) * len;
+        start + PAGE_SIZE..start + len
+    }
+}
+
+/// Stacks from the allocator of the developer's machine, without guards, for tests.
+#[cfg(not(denali))]
+mod memory {
+    use super::StackSize;
+    use alloc::boxed::Box;
+    use core::cell::UnsafeCell;
+
+    /// Bytes of a stack of either size: a debug build's formatting needs more than a guest's.
+    const LEN: usize = 256 * 1024;
+
+    #[derive(Debug)]
+    #[repr(align(16))]
+    pub(super) struct Area(#[expect(dead_code, reason = "used by address")] UnsafeCell<[u8; LEN]>);
+
+    pub(super) type Slot = Box<Area>;
+
+    pub(super) fn slot(_size: StackSize, _index: u32) -> Option<Slot> {
+        // SAFETY: an array of bytes may be all zero.
+        Some(unsafe { Box::new_zeroed().assume_init() })
+    }
+
+    pub(super) fn top(_size: StackSize, slot: &Slot) -> *mut u8 {
+        slot.0.get().wrapping_add(1).cast()
+    }
+
+    pub(super) fn release(_size: StackSize, _slot: &Slot) {}
+}
