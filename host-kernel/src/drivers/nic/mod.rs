@@ -280,16 +280,13 @@ impl Nic {
     /// [`NicFull`] if no buffer is free; the device then interrupts when half of them are, and an
     /// [`Event::NicTransmit`] follows.
     pub fn transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
-        let length = u16::try_from(HEADER_BYTES + frame.len());
-        let Some(length) = length.ok().filter(|&length| length <= BUFFER_BYTES) else {
+        let length = u16::try_from(HEADER_BYTES + frame.len()).ok();
+        let fits = |&length: &u16| length <= BUFFER_BYTES && !self.given_up;
+        let Some(length) = length.filter(fits) else {
             self.counters.transmit_dropped += 1;
             return Ok(());
         };
         let Some(buffer) = self.free_transmit_buffer() else {
-            if self.given_up {
-                self.counters.transmit_dropped += 1;
-                return Ok(());
-            }
             self.full = true;
             return Err(NicFull);
         };
@@ -309,16 +306,18 @@ impl Nic {
         if let Some(buffer) = self.transmit.queue.take_free() {
             return Some(buffer);
         }
-        if self.given_up {
-            return None;
-        }
         // A device that has not been shown the frames would never make room.
         self.flush();
+        self.await_room();
+        self.transmit.queue.take_free()
+    }
+
+    /// Asks for an interrupt when half of the frames under way are sent; collects them if they are.
+    fn await_room(&mut self) {
         let half = self.transmit.queue.outstanding().div_ceil(2);
         if self.transmit.queue.arm(half) {
             self.collect_sent();
         }
-        self.transmit.queue.take_free()
     }
 
     /// Frees the buffers of frames that were sent.
@@ -350,6 +349,10 @@ impl Nic {
     /// Handles the transmit interrupt.
     pub fn tx_interrupt(&mut self) {
         self.collect_sent();
+        // An interrupt from before the queue was full announces nothing.
+        if self.full && !self.transmit.queue.has_free() {
+            self.await_room();
+        }
     }
 
     /// Returns what the core must be told, each thing once.
@@ -447,3 +450,6 @@ const fn suppression(features: u64) -> Suppression {
 fn offset_of(buffer: u16) -> usize {
     usize::from(buffer) * usize::from(BUFFER_BYTES)
 }
+
+#[cfg(test)]
+mod tests;
