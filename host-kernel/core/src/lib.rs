@@ -12,6 +12,24 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod audit;
+pub mod console;
+pub mod fault;
+pub mod hypercall;
+pub mod kernel;
 pub mod machine;
+pub mod memory;
 pub mod net;
+mod network;
+pub mod policy;
+pub mod random;
+pub mod stats;
+mod supervisor;
 pub mod time;
+pub mod trace;
+pub mod vm;
+
+pub use kernel::{Boot, Kernel, Next};
+pub use memory::FrameRange;
+pub use supervisor::StartError;
+pub use vm::VmId;

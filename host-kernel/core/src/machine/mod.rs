@@ -10,6 +10,8 @@
 //! table, lengths stay inside a frame). A machine runs one VM at a time and takes interrupts only
 //! inside [`Machine::run`] and [`Machine::idle_until`].
 
+pub mod fake;
+
 use crate::time::Time;
 use denali_abi::registers::ClockParameters;
 
@@ -90,7 +92,8 @@ pub enum Exit {
 /// Something that happened outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The NIC may hold received frames: call [`Machine::nic_receive`] until it is empty.
+    /// The NIC holds received frames: call [`Machine::nic_receive`]. The core takes a bounded number
+    /// and the machine reports the event again as long as frames are left.
     NicReceive,
     /// The NIC has room to transmit again after a [`NicFull`].
     NicTransmit,

@@ -1,0 +1,194 @@
+//! The audit: every invariant of the kernel's state, checked from outside the code that keeps it.
+//!
+//! It costs time in proportion to memory, so it belongs into tests and simulations.
+
+use crate::kernel::Kernel;
+use crate::machine::{Access, FrameId, Machine, Page};
+use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
+use crate::memory::frame::{FrameUse, Owner};
+use crate::vm::image::{Image, ImageId};
+use crate::vm::{Vm, VmId, page_number};
+use core::fmt;
+use denali_abi::control::VmState;
+use denali_abi::convert::u32_to_usize;
+use denali_abi::layout::IMAGE_BASE;
+
+/// A broken invariant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditError {
+    /// Free and owned frames do not add up to all frames.
+    FrameSum,
+    /// A frame on a VM's list belongs to somebody else, or has another use.
+    VmFrame(VmId, FrameId),
+    /// A frame on an image's list belongs to somebody else, or has another use.
+    ImageFrame(ImageId, FrameId),
+    /// A VM's page shows a frame it must not see, or not with this access.
+    Mapping(VmId, Page),
+    /// A VM has more frames than promised, or is promised more than its limit.
+    Limit(VmId),
+    /// An ended VM kept more than its console.
+    Remains(VmId),
+    /// The sum of all promises is wrong.
+    Promises,
+    /// The number of VMs that run an image is wrong.
+    Users(ImageId),
+    /// The number of runnable VMs is wrong.
+    ReadyCount,
+    /// A VM's alarm is not set, or one is set for nobody.
+    Alarm,
+}
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "broken invariant: {self:?}")
+    }
+}
+
+impl core::error::Error for AuditError {}
+
+impl Kernel {
+    /// Checks every invariant.
+    ///
+    /// # Errors
+    ///
+    /// The first one found broken.
+    pub fn audit(&self, machine: &dyn Machine) -> Result<(), AuditError> {
+        self.audit_counts()?;
+        let mut owned = 0;
+        let mut promised = 0;
+        for (id, vm) in self.vms.iter() {
+            self.audit_vm(id, vm, machine)?;
+            owned += vm.frames.count();
+            promised += vm.promised;
+        }
+        for (id, image) in self.images.iter() {
+            self.audit_image(id, image)?;
+            owned += image.frames.count();
+            promised += image.page_count();
+        }
+        if owned + self.frames.free() != self.frames.total()
+            || self.frames.count_owned() != u32_to_usize(owned)
+        {
+            return Err(AuditError::FrameSum);
+        }
+        if promised != self.commit.promised() || promised > self.commit.total() {
+            return Err(AuditError::Promises);
+        }
+        Ok(())
+    }
+
+    /// Checks what costs time in proportion to the number of VMs alone.
+    ///
+    /// # Errors
+    ///
+    /// The first invariant found broken.
+    pub fn audit_counts(&self) -> Result<(), AuditError> {
+        let mut ready = 0;
+        let mut alarms = 0;
+        for (id, vm) in self.vms.iter() {
+            ready += u32::from(vm.state == VmState::Ready);
+            if let Some(deadline) = vm.deadline {
+                alarms += 1;
+                if vm.state != VmState::Idle || !self.alarms.contains(deadline, id) {
+                    return Err(AuditError::Alarm);
+                }
+            }
+            if vm.frames.count() > vm.promised || vm.promised > vm.memory_pages {
+                return Err(AuditError::Limit(id));
+            }
+            if vm.state == VmState::Ended && vm.frames.count() != 1 {
+                return Err(AuditError::Remains(id));
+            }
+        }
+        if ready != self.ready_vms {
+            return Err(AuditError::ReadyCount);
+        }
+        if alarms != self.alarms.len() {
+            return Err(AuditError::Alarm);
+        }
+        Ok(())
+    }
+
+    fn audit_vm(&self, id: VmId, vm: &Vm, machine: &dyn Machine) -> Result<(), AuditError> {
+        let mut count = 0;
+        for (frame, owner, usage) in self.frames.frames_of(&vm.frames) {
+            count += 1;
+            let fits = match usage {
+                FrameUse::Root => frame == vm.space.root,
+                FrameUse::Context => frame == vm.space.context,
+                FrameUse::Console => frame == vm.console,
+                FrameUse::Table => true,
+                FrameUse::Page(REGISTERS_PAGE) => frame == vm.registers,
+                FrameUse::Page(SHARED_PAGE) => frame == vm.shared,
+                FrameUse::Page(page) => {
+                    machine.lookup(vm.space, page) == Some((frame, Access::ReadWrite))
+                }
+                FrameUse::Content(_) => false,
+            };
+            if owner != Owner::Vm(id.index()) || !fits {
+                return Err(AuditError::VmFrame(id, frame));
+            }
+        }
+        if count != vm.frames.count() {
+            return Err(AuditError::FrameSum);
+        }
+        if vm.state == VmState::Ended {
+            return Ok(());
+        }
+        let first = page_number(IMAGE_BASE);
+        for page in first..vm.segments.rodata_end {
+            let Some(shown) = machine.lookup(vm.space, Page(page)) else {
+                continue;
+            };
+            if !self.may_show(vm, Page(page), shown) {
+                return Err(AuditError::Mapping(id, Page(page)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether `page` of a VM may show this frame with this access.
+    #[must_use]
+    pub fn may_show(&self, vm: &Vm, page: Page, (frame, access): (FrameId, Access)) -> bool {
+        let text = page_number(IMAGE_BASE)..vm.segments.text_end;
+        let rodata = vm.segments.text_end..vm.segments.rodata_end;
+        if page == REGISTERS_PAGE {
+            return (frame, access) == (vm.registers, Access::Read);
+        }
+        if text.contains(&page.0) || rodata.contains(&page.0) {
+            let index = page.0 - page_number(IMAGE_BASE);
+            let image = self.images.get(vm.image);
+            let allowed = if text.contains(&page.0) {
+                Access::ReadExecute
+            } else {
+                Access::Read
+            };
+            return access == allowed && image.and_then(|image| image.frame(index)) == Some(frame);
+        }
+        let own = (Owner::Vm(vm.id.index()), FrameUse::Page(page));
+        access == Access::ReadWrite && self.frames.record(frame) == Some(own)
+    }
+
+    fn audit_image(&self, id: ImageId, image: &Image) -> Result<(), AuditError> {
+        let mut count = 0;
+        for (frame, owner, usage) in self.frames.frames_of(&image.frames) {
+            count += 1;
+            let listed = match usage {
+                FrameUse::Content(Page(index)) => image.frame(index) == Some(frame),
+                _ => false,
+            };
+            if owner != Owner::Image(id.index()) || !listed {
+                return Err(AuditError::ImageFrame(id, frame));
+            }
+        }
+        if count != image.frames.count() {
+            return Err(AuditError::FrameSum);
+        }
+        let runs = |vm: &Vm| vm.image == id && vm.state != VmState::Ended;
+        let users = self.vms.iter().filter(|(_, vm)| runs(vm)).count();
+        if users != u32_to_usize(image.users) {
+            return Err(AuditError::Users(id));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Hypercalls: one typed decode, one match.
+//!
+//! A guest's small mistake is an [`Errno`] in its result register; a number that means nothing ends
+//! it. [`guest`] holds what every VM may ask for, [`control`] what only the supervisor may.
+
+mod control;
+mod guest;
+
+use crate::fault::Fault;
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::vm::VmId;
+use denali_abi::end::EndReason;
+use denali_abi::errno::Errno;
+use denali_abi::hypercall::Hypercall;
+
+/// What a hypercall gives its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// This result.
+    Value(u64),
+    /// Nothing: it ended, or waits and gets its result later.
+    Nothing,
+}
+
+impl Kernel {
+    /// Carries out a hypercall and sets its result.
+    pub(crate) fn hypercall(
+        &mut self,
+        caller: VmId,
+        number: u64,
+        arguments: [u64; 6],
+        machine: &mut dyn Machine,
+    ) {
+        let Some(call) = Hypercall::from_number(number) else {
+            self.end_vm(caller, EndReason::BadHypercall, number, machine);
+            return;
+        };
+        let result = self.dispatch(caller, call, arguments, machine);
+        let value = match result {
+            Ok(Reply::Nothing) => return,
+            Ok(Reply::Value(value)) => i64::try_from(value).unwrap_or(i64::MAX),
+            Err(errno) => -i64::from(errno.code()),
+        };
+        if let Some(vm) = self.vms.get(caller).filter(|vm| vm.is_active()) {
+            machine.set_result(vm.space, value);
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        caller: VmId,
+        call: Hypercall,
+        arguments: [u64; 6],
+        machine: &mut dyn Machine,
+    ) -> Result<Reply, Errno> {
+        if call.is_control() && self.supervisor_vm() != Some(caller) {
+            return Err(Errno::NotPermitted);
+        }
+        let [first, second, third, fourth, ..] = arguments;
+        let value = match call {
+            Hypercall::IdleWithTimeout => return Ok(self.idle_with_timeout(caller, first, machine)),
+            Hypercall::Terminate => return Ok(self.terminate(caller, first, machine)),
+            Hypercall::Yield => self.yield_now(caller),
+            Hypercall::NetworkNotify => return Ok(self.network_notify(caller, machine)),
+            Hypercall::ConsoleWrite => self.console_write(caller, first, second, machine)?,
+            Hypercall::Random => self.random(caller, first, second, machine)?,
+            Hypercall::ReleaseMemory => self.release_memory(caller, first, second, machine)?,
+            Hypercall::ImageCreate => self.image_create(caller, first, machine)?,
+            Hypercall::ImageWrite => {
+                self.image_write(caller, [first, second, third, fourth], machine)?
+            }
+            Hypercall::ImageDestroy => self.image_destroy(first)?,
+            Hypercall::VmCreate => self.vm_create(caller, first, machine)?,
+            Hypercall::VmStop => self.vm_stop(caller, first, machine)?,
+            Hypercall::VmDestroy => self.vm_destroy(first)?,
+            Hypercall::VmStatus => self.vm_status(caller, first, second, machine)?,
+            Hypercall::VmNext => self.vm_next(first)?,
+            Hypercall::ConsoleRead => {
+                self.console_read(caller, [first, second, third, fourth], machine)?
+            }
+            Hypercall::HostStatus => self.host_status(caller, first, machine)?,
+        };
+        Ok(Reply::Value(value))
+    }
+
+    /// Copies from the caller's memory.
+    fn copy_in(
+        &mut self,
+        caller: VmId,
+        address: u64,
+        buffer: &mut [u8],
+        machine: &mut dyn Machine,
+    ) -> Result<(), Errno> {
+        let mut view = self.view(caller, machine).ok_or(Errno::NotFound)?;
+        view.copy_in(address, buffer)
+            .map_err(|(fault, _)| errno_of(fault))
+    }
+
+    /// Copies to the caller's memory.
+    fn copy_out(
+        &mut self,
+        caller: VmId,
+        address: u64,
+        bytes: &[u8],
+        machine: &mut dyn Machine,
+    ) -> Result<(), Errno> {
+        let mut view = self.view(caller, machine).ok_or(Errno::NotFound)?;
+        view.copy_out(address, bytes)
+            .map_err(|(fault, _)| errno_of(fault))
+    }
+}
+
+/// Returns the error for an argument the caller could not have touched itself.
+const fn errno_of(fault: Fault) -> Errno {
+    match fault {
+        Fault::BadAddress | Fault::AccessViolation | Fault::StackOverflow => Errno::BadAddress,
+        Fault::OutOfMemory => Errno::OutOfMemory,
+    }
+}

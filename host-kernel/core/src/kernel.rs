@@ -1,0 +1,338 @@
+//! The kernel: events and exits in, decisions out.
+//!
+//! ```text
+//! deliver(event) ─┐                        ┌─► Run { vm, space, until } ─► machine.run ─► exit ─┐
+//!                 ├─► next(now) ───────────┤                                                    │
+//! handle(exit) ───┘                        └─► Idle { until } ─► machine.idle_until             │
+//!      ▲                                                                                        │
+//!      └────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The state is here; what is done with it lies in [`crate::vm::lifecycle`] (lives of VMs),
+//! [`crate::hypercall`] (what guests ask for) and [`crate::network`] (frames on their way).
+
+use crate::fault::end_by_exception;
+use crate::machine::{Event, Exit, FaultAccess, Machine, Space};
+use crate::memory::FrameRange;
+use crate::memory::address_space::GuestView;
+use crate::memory::commit::Commit;
+use crate::memory::frame::FrameTable;
+use crate::net::switch::Switch;
+use crate::network::Staging;
+use crate::policy::Policies;
+use crate::policy::scheduler::{QUANTUM_NS, SLICE_NS_MIN};
+use crate::random::Generator;
+use crate::stats::Stats;
+use crate::time::Time;
+use crate::trace::{self, Trace};
+use crate::vm::alarm::Alarms;
+use crate::vm::image::{Image, ImageId};
+use crate::vm::lifecycle::Supervisor;
+use crate::vm::table::Table;
+use crate::vm::{MEMORY_PAGES_MIN, Vm, VmId};
+use alloc::collections::VecDeque;
+use alloc::format;
+use denali_abi::control::VmState;
+
+/// Most VMs a host can have, however much memory.
+pub const VMS_MAX: u32 = 65_536;
+
+/// Most images a host can have.
+pub const IMAGES_MAX: u32 = 4096;
+
+/// Wrong answers of the scheduler in a row before the mechanism chooses itself.
+const PICKS_MAX: usize = 8;
+
+/// What the boot code found out.
+#[derive(Clone, Copy, Debug)]
+pub struct Boot<'a> {
+    /// Memory the kernel may give away: neither its own nor a device's.
+    pub memory: &'a [FrameRange],
+    /// The kernel's command line.
+    pub command_line: &'a str,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Run this VM.
+    Run {
+        /// Which.
+        vm: VmId,
+        /// Its address space.
+        space: Space,
+        /// Until when at most.
+        until: Time,
+    },
+    /// Halt.
+    Idle {
+        /// Until when at most; `None` means until an interrupt.
+        until: Option<Time>,
+    },
+}
+
+/// The state of the isolation kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(crate) frames: FrameTable,
+    pub(crate) commit: Commit,
+    pub(crate) images: Table<ImageId, Image>,
+    pub(crate) vms: Table<VmId, Vm>,
+    pub(crate) alarms: Alarms,
+    pub(crate) policies: Policies,
+    pub(crate) switch: Switch,
+    pub(crate) nic_waiters: VecDeque<VmId>,
+    pub(crate) staging: Staging,
+    pub(crate) random: Generator,
+    pub(crate) supervisor: Option<Supervisor>,
+    pub(crate) trace: Trace,
+    pub(crate) stats: Stats,
+    /// VMs in the state [`VmState::Ready`].
+    pub(crate) ready_vms: u32,
+    /// Who was told to run, and when.
+    running: Option<(VmId, Time)>,
+    idle_since: Option<Time>,
+    /// Where the mechanism looks first when the scheduler has no good answer.
+    rescue_index: u32,
+}
+
+impl Kernel {
+    /// Makes a kernel that owns the given memory, with policies from the command line.
+    #[must_use]
+    pub fn new(boot: &Boot<'_>, machine: &mut dyn Machine) -> Self {
+        let policies = Policies::from_command_line(boot.command_line, |unknown| {
+            machine.log(format!("{unknown}\n").as_bytes());
+        });
+        let frames = FrameTable::new(boot.memory);
+        let total = frames.total();
+        Self {
+            frames,
+            commit: Commit::new(total),
+            images: Table::new(IMAGES_MAX),
+            vms: Table::new(vms_max(total)),
+            alarms: Alarms::default(),
+            policies,
+            switch: Switch::new(machine.nic_mac()),
+            nic_waiters: VecDeque::new(),
+            staging: Staging::default(),
+            random: Generator::new(machine),
+            supervisor: None,
+            trace: Trace::default(),
+            stats: Stats::default(),
+            ready_vms: 0,
+            running: None,
+            idle_since: None,
+            rescue_index: 0,
+        }
+    }
+
+    /// Returns how much heap in bytes a kernel with `frames` frames can come to need: the frame
+    /// table, the page lists of images that fill memory, and all VMs' descriptors.
+    #[must_use]
+    pub const fn heap_len(frames: u32) -> u64 {
+        const FRAME_LEN: u64 = 32;
+        const VM_LEN: u64 = 1024;
+        const FIXED_LEN: u64 = 1 << 20;
+        frames as u64 * FRAME_LEN + vms_max(frames) as u64 * VM_LEN + FIXED_LEN
+    }
+
+    /// Takes note of something that happened outside.
+    pub fn deliver(&mut self, event: Event, machine: &mut dyn Machine) {
+        match event {
+            Event::NicReceive => self.receive(machine),
+            Event::NicTransmit => self.resume_transmit(machine),
+        }
+    }
+
+    /// Decides what to do at the time `now`.
+    pub fn next(&mut self, now: Time) -> Next {
+        if let Some(since) = self.idle_since.take() {
+            self.stats.idle_ns += now.since_ns(since);
+        }
+        while let Some(vm) = self.alarms.expire(now) {
+            self.wake(vm);
+        }
+        if let Some((id, slice_ns)) = self.choose()
+            && let Some(vm) = self.vms.get_mut(id)
+        {
+            vm.counters.switches += 1;
+            self.stats.switches += 1;
+            self.running = Some((id, now));
+            let end = now.plus_ns(slice_ns.clamp(SLICE_NS_MIN, QUANTUM_NS));
+            let until = self
+                .alarms
+                .next_deadline()
+                .map_or(end, |alarm| alarm.min(end));
+            return Next::Run {
+                vm: id,
+                space: vm.space,
+                until,
+            };
+        }
+        self.idle_since = Some(now);
+        Next::Idle {
+            until: self.alarms.next_deadline(),
+        }
+    }
+
+    /// Deals with the exit of a VM that ran.
+    pub fn handle(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) {
+        if self
+            .vms
+            .get(vm)
+            .is_some_and(|vm| vm.state == VmState::Ready)
+        {
+            match exit {
+                Exit::Interrupted => {}
+                Exit::Hypercall { number, arguments } => {
+                    self.hypercall(vm, number, arguments, machine);
+                }
+                Exit::PageFault {
+                    address, access, ..
+                } => {
+                    self.page_fault(vm, address, access, machine);
+                }
+                Exit::Exception { vector, code } => {
+                    let (reason, detail) = end_by_exception(vector, code);
+                    self.end_vm(vm, reason, detail, machine);
+                }
+            }
+        }
+        self.charge(vm, machine);
+    }
+
+    /// Takes the oldest event of the trace.
+    pub fn take_trace(&mut self) -> Option<trace::Event> {
+        self.trace.take()
+    }
+
+    /// Returns the counters of the host.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            trace_lost: self.trace.lost(),
+            ..self.stats
+        }
+    }
+
+    /// Returns the supervisor's VM, if there is one.
+    #[must_use]
+    pub fn supervisor_vm(&self) -> Option<VmId> {
+        self.supervisor.as_ref().map(|supervisor| supervisor.vm)
+    }
+
+    /// Returns the descriptor of a VM.
+    #[must_use]
+    pub fn vm(&self, id: VmId) -> Option<&Vm> {
+        self.vms.get(id)
+    }
+
+    /// Returns the frame table.
+    #[must_use]
+    pub const fn frames(&self) -> &FrameTable {
+        &self.frames
+    }
+
+    /// Replaces the policies of a kernel that has no VMs yet, for tests.
+    ///
+    /// # Panics
+    ///
+    /// If there are VMs, which the new policies would not know.
+    pub fn set_policies(&mut self, policies: Policies) {
+        assert!(
+            self.vms.is_empty(),
+            "policies know every VM from its creation"
+        );
+        self.policies = policies;
+    }
+
+    pub(crate) fn view<'a>(
+        &'a mut self,
+        id: VmId,
+        machine: &'a mut dyn Machine,
+    ) -> Option<GuestView<'a>> {
+        let vm = self.vms.get_mut(id)?;
+        let (frames, images) = (&mut self.frames, &mut self.images);
+        Some(GuestView {
+            frames,
+            images,
+            vm,
+            machine,
+            fault: None,
+        })
+    }
+
+    /// Returns the frames promised to the supervisor, which nobody else can ever have.
+    pub(crate) fn supervisor_promise(&self) -> u32 {
+        let vm = self.supervisor_vm().and_then(|id| self.vms.get(id));
+        vm.map_or(0, |vm| vm.memory_pages)
+    }
+
+    fn page_fault(
+        &mut self,
+        id: VmId,
+        address: u64,
+        access: FaultAccess,
+        machine: &mut dyn Machine,
+    ) {
+        let Some(mut view) = self.view(id, machine) else {
+            return;
+        };
+        if let Err(fault) = view.fault_in(address, access) {
+            self.end_vm(id, fault.into(), address, machine);
+        }
+    }
+
+    /// Charges a VM for the time since it was told to run, the kernel's work for it included.
+    fn charge(&mut self, id: VmId, machine: &mut dyn Machine) {
+        let Some((running, since)) = self.running.take() else {
+            return;
+        };
+        if running != id {
+            return;
+        }
+        let ran_ns = machine.now().since_ns(since);
+        if let Some(vm) = self.vms.get_mut(id) {
+            vm.counters.cpu_ns += ran_ns;
+            self.policies.scheduler.charge(id, ran_ns);
+        }
+    }
+
+    /// Returns a VM that is runnable, by the scheduler's choice if it has a good one.
+    fn choose(&mut self) -> Option<(VmId, u64)> {
+        if self.ready_vms == 0 {
+            return None;
+        }
+        for _ in 0..PICKS_MAX {
+            let Some(choice) = self.policies.scheduler.pick() else {
+                break;
+            };
+            if self
+                .vms
+                .get(choice.vm)
+                .is_some_and(|vm| vm.state == VmState::Ready)
+            {
+                return Some((choice.vm, choice.slice_ns));
+            }
+            self.stats.scheduler_refused += 1;
+            self.policies.scheduler.leave(choice.vm);
+        }
+        self.stats.scheduler_refused += 1;
+        let first = self.rescue_index;
+        let ready = |(id, vm): (VmId, &Vm)| (vm.state == VmState::Ready).then_some(id);
+        let behind = self
+            .vms
+            .iter()
+            .filter_map(ready)
+            .find(|id| id.index() >= first);
+        let id = behind.or_else(|| self.vms.iter().find_map(ready))?;
+        self.rescue_index = id.index() + 1;
+        Some((id, SLICE_NS_MIN))
+    }
+}
+
+/// Returns how many VMs fit into a host with `frames` frames.
+const fn vms_max(frames: u32) -> u32 {
+    let fit = frames / MEMORY_PAGES_MIN;
+    if fit < VMS_MAX { fit } else { VMS_MAX }
+}

@@ -1,0 +1,412 @@
+//! A machine without hardware: the one the core's tests run on.
+//!
+//! Frames are bytes in a table, page tables are modelled with their real levels, time goes on by
+//! hand, the NIC is two queues. It panics where the kernel would break isolation: a frame that has
+//! been in a guest's hands and is handed to another without having been overwritten whole, an
+//! address space in use twice, a mapping into a table that is not there.
+
+use super::{
+    Access, Event, Exit, FaultAccess, FrameId, Machine, NicFull, Page, Position, Space,
+    TableMissing,
+};
+use crate::memory::address_space::allows;
+use crate::time::Time;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use denali_abi::convert::{u32_to_usize, u64_to_usize};
+use denali_abi::layout::PAGE_SIZE;
+use denali_abi::registers::ClockParameters;
+
+/// Bytes in a frame.
+const FRAME_LEN: usize = 4096;
+
+/// What memory holds that nobody has written: never zero.
+const GARBAGE: u8 = 0xa5;
+
+/// Bits of the page number below each level of page tables under the root (Intel SDM vol. 3A
+/// §4.5): the next one below the root maps 512 GiB, then 1 GiB, then 2 MiB.
+const LEVEL_BITS: [u32; 3] = [27, 18, 9];
+
+/// One frame of memory.
+#[derive(Clone, Debug)]
+struct Frame {
+    bytes: Option<Box<[u8; FRAME_LEN]>>,
+    /// Whether it may hold what its last owner left.
+    stale: bool,
+}
+
+/// One address space and the state of its guest.
+#[derive(Clone, Debug)]
+struct Guest {
+    context: FrameId,
+    tables: BTreeMap<(usize, u32), FrameId>,
+    pages: BTreeMap<u32, (FrameId, Access)>,
+    result: Option<i64>,
+    position: Position,
+}
+
+/// The fake machine.
+#[derive(Debug)]
+pub struct FakeMachine {
+    frames: Vec<Frame>,
+    guests: BTreeMap<u32, Guest>,
+    now: Time,
+    entropy: u64,
+    exits: VecDeque<Exit>,
+    arriving: VecDeque<Vec<u8>>,
+    sent: VecDeque<Vec<u8>>,
+    transmit_room: usize,
+    was_full: bool,
+    mac: [u8; 6],
+    log: Vec<u8>,
+}
+
+impl FakeMachine {
+    /// Makes a machine with `frames` frames, numbered from 0, all full of garbage.
+    #[must_use]
+    pub fn new(frames: u32) -> Self {
+        let frame = Frame {
+            bytes: None,
+            stale: true,
+        };
+        Self {
+            frames: alloc::vec![frame; u32_to_usize(frames)],
+            guests: BTreeMap::new(),
+            now: Time::from_ns(1),
+            entropy: 0,
+            exits: VecDeque::new(),
+            arriving: VecDeque::new(),
+            sent: VecDeque::new(),
+            transmit_room: usize::MAX,
+            was_full: false,
+            mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
+            log: Vec::new(),
+        }
+    }
+
+    /// Lets `ns` nanoseconds pass.
+    pub fn advance(&mut self, ns: u64) {
+        self.now = self.now.plus_ns(ns);
+    }
+
+    /// Makes the guest that runs next exit this way, after those scripted before.
+    pub fn script(&mut self, exit: Exit) {
+        self.exits.push_back(exit);
+    }
+
+    /// Lets a frame arrive from the wire.
+    pub fn arrive(&mut self, frame: &[u8]) {
+        self.arriving.push_back(frame.to_vec());
+    }
+
+    /// Takes the oldest frame sent to the wire.
+    pub fn take_sent(&mut self) -> Option<Vec<u8>> {
+        self.sent.pop_front()
+    }
+
+    /// Sets how many more frames the NIC takes.
+    pub fn set_transmit_room(&mut self, frames: usize) {
+        self.transmit_room = frames;
+    }
+
+    /// Takes the NIC out, or puts another one in.
+    pub fn set_mac(&mut self, mac: [u8; 6]) {
+        self.mac = mac;
+    }
+
+    /// Returns what was logged.
+    #[must_use]
+    pub fn logged(&self) -> &[u8] {
+        &self.log
+    }
+
+    /// Takes the result of the guest's last hypercall.
+    pub fn take_result(&mut self, space: Space) -> Option<i64> {
+        self.guests.get_mut(&space.root.0)?.result.take()
+    }
+
+    /// Sets where the guest is.
+    pub fn set_position(&mut self, space: Space, position: Position) {
+        self.guest(space).position = position;
+    }
+
+    /// Returns every mapping of an address space.
+    pub fn mappings(&self, space: Space) -> impl Iterator<Item = (Page, (FrameId, Access))> + '_ {
+        let pages = self
+            .guests
+            .get(&space.root.0)
+            .into_iter()
+            .flat_map(|guest| &guest.pages);
+        pages.map(|(&page, &shown)| (Page(page), shown))
+    }
+
+    /// Returns how many address spaces there are.
+    #[must_use]
+    pub fn spaces(&self) -> usize {
+        self.guests.len()
+    }
+
+    /// Reads memory as the guest does.
+    ///
+    /// # Errors
+    ///
+    /// The page fault it takes.
+    pub fn guest_read(&self, space: Space, address: u64, buffer: &mut [u8]) -> Result<(), Exit> {
+        for (at, byte) in (address..).zip(buffer) {
+            let (frame, offset) = self.translate(space, at, FaultAccess::Read)?;
+            *byte = self.frames[frame]
+                .bytes
+                .as_ref()
+                .map_or(GARBAGE, |bytes| bytes[offset]);
+        }
+        Ok(())
+    }
+
+    /// Writes memory as the guest does.
+    ///
+    /// # Errors
+    ///
+    /// The page fault it takes.
+    pub fn guest_write(&mut self, space: Space, address: u64, bytes: &[u8]) -> Result<(), Exit> {
+        for (at, &byte) in (address..).zip(bytes) {
+            let (frame, offset) = self.translate(space, at, FaultAccess::Write)?;
+            self.bytes_mut(frame)[offset] = byte;
+        }
+        Ok(())
+    }
+
+    fn translate(
+        &self,
+        space: Space,
+        address: u64,
+        access: FaultAccess,
+    ) -> Result<(usize, usize), Exit> {
+        let page = u32::try_from(address / PAGE_SIZE).ok().map(Page);
+        let shown = page.and_then(|page| self.lookup(space, page));
+        match shown {
+            Some((frame, allowed)) if allows(allowed, access) => {
+                Ok((u32_to_usize(frame.0), u64_to_usize(address % PAGE_SIZE)))
+            }
+            _ => Err(Exit::PageFault {
+                address,
+                access,
+                present: shown.is_some(),
+            }),
+        }
+    }
+
+    fn guest(&mut self, space: Space) -> &mut Guest {
+        self.guests
+            .get_mut(&space.root.0)
+            .expect("the kernel names an address space it created")
+    }
+
+    fn bytes_mut(&mut self, frame: usize) -> &mut [u8; FRAME_LEN] {
+        self.frames[frame]
+            .bytes
+            .get_or_insert_with(|| Box::new([GARBAGE; FRAME_LEN]))
+    }
+
+    fn assert_fresh(&self, frame: FrameId) {
+        assert!(
+            !self.frames[u32_to_usize(frame.0)].stale,
+            "{frame:?} holds its last owner's data"
+        );
+    }
+
+    fn soil(&mut self, frame: FrameId) {
+        self.frames[u32_to_usize(frame.0)].stale = true;
+    }
+}
+
+impl Machine for FakeMachine {
+    fn now(&mut self) -> Time {
+        self.now
+    }
+
+    fn clock(&self) -> ClockParameters {
+        ClockParameters {
+            ns_per_tick: 1 << 32,
+            ..ClockParameters::default()
+        }
+    }
+
+    fn cpu_hz(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn entropy(&mut self) -> u64 {
+        self.entropy = self
+            .entropy
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        self.entropy
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        if !self.arriving.is_empty() {
+            return Some(Event::NicReceive);
+        }
+        let resumed = self.was_full && self.transmit_room > 0;
+        self.was_full &= !resumed;
+        resumed.then_some(Event::NicTransmit)
+    }
+
+    fn run(&mut self, space: Space, until: Time) -> Exit {
+        assert!(
+            self.guests.contains_key(&space.root.0),
+            "a guest runs in a space that exists"
+        );
+        self.exits.pop_front().unwrap_or_else(|| {
+            self.now = self.now.max(until);
+            Exit::Interrupted
+        })
+    }
+
+    fn idle_until(&mut self, until: Option<Time>) {
+        if self.arriving.is_empty()
+            && let Some(until) = until
+        {
+            self.now = self.now.max(until);
+        }
+    }
+
+    fn create_space(&mut self, space: Space, entry: u64, stack_top: u64) {
+        self.assert_fresh(space.root);
+        self.assert_fresh(space.context);
+        let guest = Guest {
+            context: space.context,
+            tables: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            result: None,
+            position: Position {
+                rip: entry,
+                rsp: stack_top,
+            },
+        };
+        assert!(
+            self.guests.insert(space.root.0, guest).is_none(),
+            "the root is in use"
+        );
+    }
+
+    fn drop_space(&mut self, space: Space) {
+        let guest = self
+            .guests
+            .remove(&space.root.0)
+            .expect("a space is dropped once");
+        assert_eq!(guest.context, space.context);
+        self.soil(space.root);
+        self.soil(space.context);
+        for table in guest.tables.into_values() {
+            self.soil(table);
+        }
+        for (frame, access) in guest.pages.into_values() {
+            if access == Access::ReadWrite {
+                self.soil(frame);
+            }
+        }
+    }
+
+    fn set_result(&mut self, space: Space, result: i64) {
+        self.guest(space).result = Some(result);
+    }
+
+    fn position(&self, space: Space) -> Position {
+        self.guests
+            .get(&space.root.0)
+            .map_or_else(Position::default, |guest| guest.position)
+    }
+
+    fn map(
+        &mut self,
+        space: Space,
+        page: Page,
+        frame: FrameId,
+        access: Access,
+    ) -> Result<(), TableMissing> {
+        self.assert_fresh(frame);
+        let guest = self.guest(space);
+        for (level, bits) in LEVEL_BITS.into_iter().enumerate() {
+            if !guest.tables.contains_key(&(level, page.0 >> bits)) {
+                return Err(TableMissing);
+            }
+        }
+        guest.pages.insert(page.0, (frame, access));
+        Ok(())
+    }
+
+    fn add_table(&mut self, space: Space, page: Page, frame: FrameId) {
+        self.assert_fresh(frame);
+        let guest = self.guest(space);
+        let missing = LEVEL_BITS
+            .into_iter()
+            .enumerate()
+            .map(|(level, bits)| (level, page.0 >> bits))
+            .find(|place| !guest.tables.contains_key(place));
+        let place = missing.expect("a table is added where one is missing");
+        guest.tables.insert(place, frame);
+    }
+
+    fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
+        let (frame, access) = self.guest(space).pages.remove(&page.0)?;
+        if access == Access::ReadWrite {
+            self.soil(frame);
+        }
+        Some(frame)
+    }
+
+    fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {
+        self.guests.get(&space.root.0)?.pages.get(&page.0).copied()
+    }
+
+    fn read_frame(&self, frame: FrameId, offset: usize, buffer: &mut [u8]) {
+        match &self.frames[u32_to_usize(frame.0)].bytes {
+            Some(bytes) => buffer.copy_from_slice(&bytes[offset..offset + buffer.len()]),
+            None => buffer.fill(GARBAGE),
+        }
+    }
+
+    fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
+        self.assert_fresh(frame);
+        self.bytes_mut(u32_to_usize(frame.0))[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn zero_frame(&mut self, frame: FrameId) {
+        let frame = u32_to_usize(frame.0);
+        self.bytes_mut(frame).fill(0);
+        self.frames[frame].stale = false;
+    }
+
+    fn copy_frame(&mut self, from: FrameId, to: FrameId) {
+        let source = self.frames[u32_to_usize(from.0)].bytes.clone();
+        let to = u32_to_usize(to.0);
+        self.frames[to].bytes = source;
+        self.frames[to].stale = false;
+    }
+
+    fn log(&mut self, bytes: &[u8]) {
+        self.log.extend_from_slice(bytes);
+    }
+
+    fn nic_mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let frame = self.arriving.pop_front()?;
+        buffer[..frame.len()].copy_from_slice(&frame);
+        Some(frame.len())
+    }
+
+    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+        if self.transmit_room == 0 {
+            self.was_full = true;
+            return Err(NicFull);
+        }
+        self.transmit_room -= 1;
+        self.sent.push_back(frame.to_vec());
+        Ok(())
+    }
+}

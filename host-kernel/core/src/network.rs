@@ -1,0 +1,356 @@
+//! Frames on their way: from rings and the NIC through the switch to rings and the NIC.
+//!
+//! A crossing moves as many frames as the queue discipline's budget allows. A frame the NIC has no
+//! room for stays in its sender's ring until the NIC reports room.
+
+use crate::kernel::Kernel;
+use crate::machine::{Machine, NicFull};
+use crate::memory::address_space::GuestView;
+use crate::net::ethernet::{Arp, ArpOperation, Frame, Ipv4, ethertype};
+use crate::net::refusal::Refusal;
+use crate::net::ring::{Delivery, RingState, RingViolation, Room};
+use crate::net::switch::Destination;
+use crate::policy::queue::{self, Full, Verdict};
+use crate::vm::VmId;
+use alloc::boxed::Box;
+use core::fmt;
+use denali_abi::end::EndReason;
+use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, addressing};
+use denali_abi::shared::interrupt::{RECEIVE, TRANSMIT};
+
+/// Frames taken from the NIC per event; the machine reports the rest again.
+pub(crate) const RECEIVE_BATCH_MAX: usize = 64;
+
+/// Where a frame lies between two rings. Taken while in use, so that its user may use the kernel.
+#[derive(Default)]
+pub(crate) struct Staging(Option<Box<[u8; FRAME_LEN_MAX]>>);
+
+impl fmt::Debug for Staging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Staging(..)")
+    }
+}
+
+impl Staging {
+    fn take(&mut self) -> Box<[u8; FRAME_LEN_MAX]> {
+        self.0
+            .take()
+            .unwrap_or_else(|| Box::new([0; FRAME_LEN_MAX]))
+    }
+}
+
+/// How far a transmit ring was drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// It is empty.
+    All,
+    /// The rest waits for the NIC.
+    AwaitsNic,
+    /// The rest waits for the guest's next crossing.
+    Partly,
+    /// The guest broke the rules and ended.
+    Ended,
+}
+
+/// What became of a frame that a VM sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Done,
+    AwaitsNic,
+    AwaitsPeer,
+}
+
+impl Kernel {
+    /// Sends what the transmit ring of `id` holds, within its budget.
+    pub(crate) fn drain_transmit(&mut self, id: VmId, machine: &mut dyn Machine) -> Drained {
+        let mut buffer = self.staging.take();
+        let budget = queue::budget(self.policies.queue.as_mut(), id.index());
+        let mut drained = Drained::Partly;
+        for _ in 0..budget {
+            let next = self.with_ring(id, machine, |ring, view| {
+                ring.next_transmit(view, &mut buffer)
+            });
+            let outgoing = match next {
+                None => return Drained::Ended,
+                Some(None) => {
+                    drained = Drained::All;
+                    break;
+                }
+                Some(Some(outgoing)) => outgoing,
+            };
+            let frame = buffer.get(..outgoing.frame_len()).unwrap_or_default();
+            match self.send(id, frame, machine) {
+                Sent::Done => {}
+                Sent::AwaitsNic => {
+                    drained = Drained::AwaitsNic;
+                    break;
+                }
+                Sent::AwaitsPeer => break,
+            }
+            // A frame to others can end them, never its sender.
+            if let Some(vm) = self.vms.get_mut(id) {
+                vm.ring.consume(outgoing);
+            }
+        }
+        self.staging.0 = Some(buffer);
+        match self.with_ring(id, machine, |ring, view| ring.finish_transmit(view)) {
+            None => return Drained::Ended,
+            Some(Room::Regained) => self.raise(id, TRANSMIT, machine),
+            Some(Room::AsBefore) => {}
+        }
+        if drained == Drained::AwaitsNic {
+            self.await_nic(id);
+        }
+        drained
+    }
+
+    /// Moves frames from the NIC to the VMs they are for.
+    pub(crate) fn receive(&mut self, machine: &mut dyn Machine) {
+        let mut buffer = self.staging.take();
+        for _ in 0..RECEIVE_BATCH_MAX {
+            let Some(length) = machine.nic_receive(buffer.as_mut_slice()) else {
+                break;
+            };
+            self.stats.nic_rx_frames += 1;
+            let Some(frame) = buffer.get(..length) else {
+                self.stats.nic_dropped += 1;
+                continue;
+            };
+            let delivered = match self.switch.route_received(frame) {
+                Destination::Vm(to) => self.deliver_from_wire(to, frame, machine),
+                Destination::AllVms { except, .. } => self.broadcast(except, frame, machine),
+                Destination::Wire | Destination::Nowhere => self.ask_supervisor(frame, machine),
+            };
+            if !delivered {
+                self.stats.nic_dropped += 1;
+            }
+        }
+        self.staging.0 = Some(buffer);
+    }
+
+    /// Sends on for the VMs that waited for room in the NIC.
+    pub(crate) fn resume_transmit(&mut self, machine: &mut dyn Machine) {
+        for _ in 0..self.nic_waiters.len() {
+            let Some(id) = self.nic_waiters.pop_front() else {
+                return;
+            };
+            let waiting = self
+                .vms
+                .get_mut(id)
+                .filter(|vm| vm.is_active() && vm.awaits_nic);
+            let Some(vm) = waiting else { continue };
+            vm.awaits_nic = false;
+            match self.drain_transmit(id, machine) {
+                Drained::AwaitsNic => return,
+                Drained::Partly => self.raise(id, TRANSMIT, machine),
+                Drained::All | Drained::Ended => {}
+            }
+        }
+    }
+
+    fn await_nic(&mut self, id: VmId) {
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
+        if !vm.awaits_nic {
+            vm.awaits_nic = true;
+            self.nic_waiters.push_back(id);
+        }
+    }
+
+    /// Sends one frame of a VM to wherever the switch lets it.
+    fn send(&mut self, from: VmId, frame: &[u8], machine: &mut dyn Machine) -> Sent {
+        let destination = match self.check_transmit(from, frame) {
+            Ok(destination) => destination,
+            Err(_refusal) => {
+                self.count(from, |counters| counters.tx_refused += 1);
+                return Sent::Done;
+            }
+        };
+        let index = from.index();
+        match destination {
+            Destination::Nowhere => {
+                self.count(from, |counters| counters.tx_refused += 1);
+                return Sent::Done;
+            }
+            Destination::Vm(to) => {
+                let delivered = self.deliver_frame(to, frame, machine);
+                let full = Full::Peer { from: index, to };
+                if !delivered && self.keeps(full) && self.vms.id_at(to).is_some() {
+                    return Sent::AwaitsPeer;
+                }
+                if !delivered {
+                    self.count_dropped(to);
+                }
+            }
+            Destination::Wire => {
+                if self.transmit(frame, machine).is_err() && self.keeps(Full::Nic { from: index }) {
+                    return Sent::AwaitsNic;
+                }
+            }
+            Destination::AllVms { except, wire } => {
+                // The wire first: if it has to wait, nobody here has heard the frame yet.
+                if wire
+                    && self.transmit(frame, machine).is_err()
+                    && self.keeps(Full::Nic { from: index })
+                {
+                    return Sent::AwaitsNic;
+                }
+                self.broadcast(except, frame, machine);
+            }
+        }
+        self.count(from, |counters| counters.tx_frames += 1);
+        Sent::Done
+    }
+
+    fn keeps(&mut self, full: Full) -> bool {
+        queue::verdict(self.policies.queue.as_mut(), full) == Verdict::Keep
+    }
+
+    fn transmit(&mut self, frame: &[u8], machine: &mut dyn Machine) -> Result<(), NicFull> {
+        machine.nic_transmit(frame)?;
+        self.stats.nic_tx_frames += 1;
+        Ok(())
+    }
+
+    /// Delivers a frame to every VM with a port; returns whether any took it.
+    fn broadcast(&mut self, except: Option<u32>, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        let mut taken = false;
+        let mut index = 0;
+        while let Some(id) = self.vms.next_from(index) {
+            index = id.index() + 1;
+            let has_port = self.vms.get(id).is_some_and(|vm| vm.network.mac != [0; 6]);
+            if has_port && except != Some(id.index()) {
+                taken |= self.deliver_from_wire(id.index(), frame, machine);
+            }
+        }
+        taken
+    }
+
+    /// Delivers a frame that can wait nowhere, and counts it if it is lost.
+    fn deliver_from_wire(&mut self, to: u32, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        let delivered = self.deliver_frame(to, frame, machine);
+        if !delivered {
+            self.count_dropped(to);
+        }
+        delivered
+    }
+
+    /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room.
+    fn deliver_frame(&mut self, to: u32, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        let receiver = self.vms.id_at(to);
+        let Some(id) = receiver.filter(|&id| self.vms.get(id).is_some_and(|vm| vm.is_active()))
+        else {
+            return false;
+        };
+        match self.with_ring(id, machine, |ring, view| ring.deliver(view, frame)) {
+            Some(Delivery::Filled) => {
+                self.count(id, |counters| counters.rx_frames += 1);
+                self.raise(id, RECEIVE, machine);
+                true
+            }
+            Some(Delivery::NoBuffer) | None => false,
+        }
+    }
+
+    /// Works on a VM's ring; a violation ends the VM and returns `None`.
+    fn with_ring<T>(
+        &mut self,
+        id: VmId,
+        machine: &mut dyn Machine,
+        work: impl FnOnce(&mut RingState, &mut GuestView<'_>) -> Result<T, RingViolation>,
+    ) -> Option<T> {
+        let mut view = self.view(id, machine)?;
+        let mut ring = view.vm.ring;
+        let result = work(&mut ring, &mut view);
+        view.vm.ring = ring;
+        let fault = view.fault;
+        match result {
+            Ok(value) => Some(value),
+            Err(_violation) => {
+                let (reason, detail) = match fault {
+                    Some((crate::fault::Fault::OutOfMemory, at)) => (EndReason::OutOfMemory, at),
+                    Some((_, at)) => (EndReason::RingViolation, at),
+                    None => (EndReason::RingViolation, 0),
+                };
+                self.end_vm(id, reason, detail, machine);
+                None
+            }
+        }
+    }
+
+    fn count(&mut self, id: VmId, add: impl FnOnce(&mut crate::vm::Counters)) {
+        if let Some(vm) = self.vms.get_mut(id) {
+            add(&mut vm.counters);
+        }
+    }
+
+    fn count_dropped(&mut self, to: u32) {
+        if let Some(id) = self.vms.id_at(to) {
+            self.count(id, |counters| counters.rx_dropped += 1);
+        }
+    }
+
+    /// Asks the switch about a frame that a VM sends, and lets the supervisor say who it is.
+    fn check_transmit(&mut self, from: VmId, frame: &[u8]) -> Result<Destination, Refusal> {
+        let answer = self.switch.check_transmit(from.index(), frame);
+        let unknown = matches!(answer, Err(Refusal::ArpSender | Refusal::Ipv4Source));
+        if unknown && self.adopt_supervisor_address(from, frame) {
+            return self.switch.check_transmit(from.index(), frame);
+        }
+        answer
+    }
+
+    /// Takes the supervisor's address from the first frame it sends, if it has none yet.
+    ///
+    /// Its network settings are in its boot configuration, which the kernel does not read. It may
+    /// give any address to any VM, so it may as well give one to itself.
+    fn adopt_supervisor_address(&mut self, from: VmId, frame: &[u8]) -> bool {
+        let index = from.index();
+        if self.supervisor_vm() != Some(from) || self.switch.address_of(index).is_some() {
+            return false;
+        }
+        let Some((vm, address)) = self.vms.get_mut(from).zip(sender_address(frame)) else {
+            return false;
+        };
+        let before = vm.network;
+        let config = NetworkConfig {
+            addressing: addressing::STATIC,
+            address,
+            ..before
+        };
+        self.switch.disconnect(index);
+        if self.switch.connect(index, &config).is_ok() {
+            return true;
+        }
+        // The address is somebody else's. The port it just had is free, so this succeeds.
+        let _restored = self.switch.connect(index, &before);
+        false
+    }
+
+    /// Delivers a frame for nobody to the supervisor if it may be the question who it is: an ARP
+    /// request while its address is unknown.
+    fn ask_supervisor(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        let Some(supervisor) = self.supervisor_vm() else {
+            return false;
+        };
+        let unknown = self.switch.address_of(supervisor.index()).is_none();
+        unknown && is_arp_request(frame) && self.deliver_frame(supervisor.index(), frame, machine)
+    }
+}
+
+fn sender_address(frame: &[u8]) -> Option<[u8; 4]> {
+    let frame = Frame::parse(frame)?;
+    match frame.ethertype {
+        ethertype::ARP => Arp::parse(frame.payload).map(|arp| arp.sender),
+        ethertype::IPV4 => Ipv4::parse(frame.payload).map(|packet| packet.source),
+        _ => None,
+    }
+}
+
+fn is_arp_request(frame: &[u8]) -> bool {
+    let arp = Frame::parse(frame)
+        .filter(|frame| frame.ethertype == ethertype::ARP)
+        .and_then(|frame| Arp::parse(frame.payload));
+    arp.is_some_and(|arp| arp.operation == ArpOperation::Request)
+}

@@ -1,0 +1,65 @@
+//! First in, first out: VMs wait for memory in the order they came, and nobody overtakes.
+
+use super::{Gatekeeper, Request, Verdict};
+use crate::vm::VmId;
+use alloc::collections::VecDeque;
+
+/// The queue of waiting VMs.
+#[derive(Debug, Default)]
+pub struct Fifo {
+    waiting: VecDeque<Request>,
+}
+
+impl Gatekeeper for Fifo {
+    fn arrive(&mut self, request: Request, available: u32) -> Verdict {
+        if self.waiting.is_empty() && request.frames <= available {
+            return Verdict::Admit;
+        }
+        self.waiting.push_back(request);
+        Verdict::Wait
+    }
+
+    fn leave(&mut self, vm: VmId) {
+        self.waiting.retain(|request| request.vm != vm);
+    }
+
+    fn next(&mut self, available: u32) -> Option<VmId> {
+        let first = self.waiting.front()?;
+        if first.frames > available {
+            return None;
+        }
+        self.waiting.pop_front().map(|request| request.vm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(vm: u64, frames: u32) -> Request {
+        Request {
+            vm: VmId::from_raw(vm).expect("not zero"),
+            frames,
+        }
+    }
+
+    #[test]
+    fn a_small_vm_does_not_overtake_a_large_one() {
+        let mut gatekeeper = Fifo::default();
+        assert_eq!(gatekeeper.arrive(request(1, 10), 10), Verdict::Admit);
+        assert_eq!(gatekeeper.arrive(request(2, 10), 5), Verdict::Wait);
+        assert_eq!(gatekeeper.arrive(request(3, 1), 5), Verdict::Wait);
+        assert_eq!(gatekeeper.next(5), None);
+        assert_eq!(gatekeeper.next(10), VmId::from_raw(2));
+        assert_eq!(gatekeeper.next(10), VmId::from_raw(3));
+    }
+
+    #[test]
+    fn who_leaves_is_not_admitted() {
+        let mut gatekeeper = Fifo::default();
+        gatekeeper.arrive(request(1, 10), 0);
+        gatekeeper.arrive(request(2, 10), 0);
+        gatekeeper.leave(request(1, 10).vm);
+        assert_eq!(gatekeeper.next(10), VmId::from_raw(2));
+    }
+}

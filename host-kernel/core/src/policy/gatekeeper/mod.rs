@@ -1,0 +1,40 @@
+//! Admission: which VM may have its memory promised, and when.
+//!
+//! The mechanism admits a VM only if its whole limit can be promised, whatever the policy says.
+
+pub mod fifo;
+pub mod strict;
+
+use crate::vm::VmId;
+
+/// A VM that asks to be admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Which.
+    pub vm: VmId,
+    /// The frames it still has to be promised.
+    pub frames: u32,
+}
+
+/// The first answer to a [`Request`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is admitted at once.
+    Admit,
+    /// It stays dormant until [`Gatekeeper::next`] names it.
+    Wait,
+    /// It is not created at all.
+    Refuse,
+}
+
+/// An admission policy. Whatever it answers, no promise exceeds memory.
+pub trait Gatekeeper: core::fmt::Debug {
+    /// Answers a new VM's request while `available` frames can be promised.
+    fn arrive(&mut self, request: Request, available: u32) -> Verdict;
+
+    /// Forgets a VM that ended while it waited.
+    fn leave(&mut self, vm: VmId);
+
+    /// Returns a waiting VM to admit now that `available` frames can be promised, and forgets it.
+    fn next(&mut self, available: u32) -> Option<VmId>;
+}

@@ -1,0 +1,124 @@
+//! Policies: what may be decided one way or another, chosen on the kernel's command line.
+//!
+//! A policy knows ids, numbers and time, and calls nothing. The mechanism asks it, checks the answer
+//! and counts those it did not follow: a bad policy may be slow, it cannot break isolation.
+
+pub mod gatekeeper;
+pub mod queue;
+pub mod scheduler;
+
+use alloc::boxed::Box;
+use core::fmt;
+use gatekeeper::Gatekeeper;
+use gatekeeper::fifo::Fifo;
+use gatekeeper::strict::Strict;
+use queue::{DropTail, QueueDiscipline};
+use scheduler::Scheduler;
+use scheduler::round_robin::RoundRobin;
+
+/// The policies of one kernel.
+#[derive(Debug)]
+pub struct Policies {
+    /// Who is admitted.
+    pub gatekeeper: Box<dyn Gatekeeper>,
+    /// Who runs.
+    pub scheduler: Box<dyn Scheduler>,
+    /// Which frame goes.
+    pub queue: Box<dyn QueueDiscipline>,
+}
+
+/// A policy the command line names but nobody wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownPolicy<'a> {
+    /// What is to be chosen.
+    pub key: &'static str,
+    /// The name given.
+    pub value: &'a str,
+    /// What there is; the first is taken.
+    pub known: &'static str,
+}
+
+impl fmt::Display for UnknownPolicy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, known } = self;
+        write!(
+            f,
+            "command line: no {key} called '{value}', taking the first of: {known}"
+        )
+    }
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            gatekeeper: Box::new(Strict),
+            scheduler: Box::<RoundRobin>::default(),
+            queue: Box::new(DropTail),
+        }
+    }
+}
+
+impl Policies {
+    /// Chooses policies by the words `gatekeeper=…`, `scheduler=…` and `queue=…`; of several words
+    /// the last counts, and other words are none of its business. Each unknown name is passed to
+    /// `complain`.
+    pub fn from_command_line<'a>(
+        command_line: &'a str,
+        mut complain: impl FnMut(UnknownPolicy<'a>),
+    ) -> Self {
+        let mut policies = Self::default();
+        for word in command_line.split_ascii_whitespace() {
+            match word.split_once('=') {
+                Some(("gatekeeper", "strict")) => policies.gatekeeper = Box::new(Strict),
+                Some(("gatekeeper", "fifo")) => policies.gatekeeper = Box::<Fifo>::default(),
+                Some(("gatekeeper", value)) => {
+                    complain(UnknownPolicy {
+                        key: "gatekeeper",
+                        value,
+                        known: "strict, fifo",
+                    });
+                }
+                Some(("scheduler", "round-robin")) => {
+                    policies.scheduler = Box::<RoundRobin>::default();
+                }
+                Some(("scheduler", value)) => {
+                    complain(UnknownPolicy {
+                        key: "scheduler",
+                        value,
+                        known: "round-robin",
+                    });
+                }
+                Some(("queue", "drop-tail")) => policies.queue = Box::new(DropTail),
+                Some(("queue", value)) => {
+                    complain(UnknownPolicy {
+                        key: "queue",
+                        value,
+                        known: "drop-tail",
+                    });
+                }
+                _ => {}
+            }
+        }
+        policies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::vec::Vec;
+
+    #[test]
+    fn an_unknown_policy_is_named_and_the_default_taken() {
+        let mut complaints = Vec::new();
+        let line = "console=ttyS0 scheduler=lottery gatekeeper=fifo queue=drop-tail";
+        let policies = Policies::from_command_line(line, |unknown| complaints.push(unknown));
+        assert_eq!(complaints.len(), 1);
+        assert_eq!(
+            format!("{}", complaints[0]),
+            "command line: no scheduler called 'lottery', taking the first of: round-robin"
+        );
+        assert!(format!("{policies:?}").contains("Fifo"));
+    }
+}

@@ -1,0 +1,138 @@
+//! The boot module: the supervisor's image, and behind it the bytes it gets as arguments.
+//!
+//! It is the only image the kernel loads by itself; the supervisor loads all others.
+
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::time::Time;
+use crate::vm::VmId;
+use crate::vm::lifecycle::{Entrance, RESTART_PAUSE_NS_MIN, Supervisor, VmSpec};
+use core::fmt;
+use denali_abi::convert::u64_to_usize;
+use denali_abi::errno::Errno;
+use denali_abi::image::{ImageError, ImageHeader};
+use denali_abi::layout::PAGE_SIZE;
+use denali_abi::net::{NetworkConfig, addressing};
+use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
+use zerocopy::FromBytes;
+
+/// Why the boot module cannot be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// It is shorter than an image header.
+    NoHeader,
+    /// The header breaks a rule.
+    Header(ImageError),
+    /// It is shorter than the image its header announces (the length announced).
+    Truncated(u64),
+    /// More bytes follow the image than fit into arguments (how many).
+    ArgumentsTooLong(usize),
+    /// The kernel has no room for it.
+    Refused(Errno),
+    /// There is a supervisor already.
+    Started,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHeader => f.write_str("boot module holds no image: build the host image anew"),
+            Self::Header(ImageError::AbiVersion(version)) => {
+                write!(
+                    f,
+                    "supervisor was built for ABI version {version}: build the host image anew"
+                )
+            }
+            Self::Header(error) => write!(f, "supervisor's image header is wrong: {error:?}"),
+            Self::Truncated(length) => {
+                write!(
+                    f,
+                    "boot module is truncated: the supervisor alone has {length} bytes"
+                )
+            }
+            Self::ArgumentsTooLong(length) => {
+                write!(
+                    f,
+                    "boot configuration has {length} bytes, at most {ARGUMENTS_MAX} fit"
+                )
+            }
+            Self::Refused(errno) => {
+                write!(
+                    f,
+                    "supervisor does not start: {errno}; give the host more memory"
+                )
+            }
+            Self::Started => f.write_str("supervisor is started already"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl Kernel {
+    /// Starts the supervisor from the boot module.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the module; nothing was changed then.
+    pub fn start_supervisor(
+        &mut self,
+        module: &[u8],
+        machine: &mut dyn Machine,
+    ) -> Result<VmId, StartError> {
+        if self.supervisor.is_some() {
+            return Err(StartError::Started);
+        }
+        let (header, _) =
+            ImageHeader::read_from_prefix(module).map_err(|_| StartError::NoHeader)?;
+        header.validate().map_err(StartError::Header)?;
+        let (file, arguments) = module
+            .split_at_checked(u64_to_usize(header.file_len()))
+            .ok_or(StartError::Truncated(header.file_len()))?;
+        if arguments.len() > ARGUMENTS_MAX {
+            return Err(StartError::ArgumentsTooLong(arguments.len()));
+        }
+        let image = self.new_image(header).map_err(StartError::Refused)?;
+        let page_len = u64_to_usize(PAGE_SIZE);
+        let contents = file.get(page_len..).unwrap_or_default();
+        for (offset, page) in (0..).step_by(page_len).zip(contents.chunks(page_len)) {
+            self.fill_image(image, offset, page, machine)
+                .map_err(StartError::Refused)?;
+        }
+
+        let mut name = [0; NAME_MAX];
+        for (place, byte) in name.iter_mut().zip(*b"supervisor") {
+            *place = byte;
+        }
+        let network = NetworkConfig {
+            mac: machine.nic_mac(),
+            addressing: addressing::DHCP,
+            ..NetworkConfig::default()
+        };
+        let spec = VmSpec {
+            image,
+            memory_pages: header.memory_pages,
+            network,
+            name,
+        };
+        match self.create_vm(&spec, arguments, Entrance::Privileged, machine) {
+            Ok(vm) => {
+                let begun = Time::from_ns(0);
+                let pause_ns = RESTART_PAUSE_NS_MIN / 2;
+                let arguments = arguments.to_vec();
+                self.supervisor = Some(Supervisor {
+                    vm,
+                    spec,
+                    arguments,
+                    begun,
+                    pause_ns,
+                });
+                Ok(vm)
+            }
+            Err(errno) => {
+                self.remove_image(image);
+                Err(StartError::Refused(errno))
+            }
+        }
+    }
+}

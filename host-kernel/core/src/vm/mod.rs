@@ -1,0 +1,164 @@
+//! VMs: descriptor, identity and states.
+//!
+//! ```text
+//!             admit             idle-with-timeout
+//!  Dormant ──────────► Ready ◄─────────────────────► Idle
+//!     │                  │    interrupt or deadline    │
+//!     └──────────────────┴───────► Ended ◄─────────────┘
+//! ```
+//!
+//! A VM that ended keeps its descriptor and its console; everything else is freed at once. The
+//! supervisor destroys it when it has read both. Transitions happen in [`lifecycle`] alone.
+
+pub mod alarm;
+pub mod image;
+pub mod interrupt;
+pub(crate) mod lifecycle;
+pub mod table;
+
+use crate::machine::{FrameId, Space};
+use crate::memory::frame::FrameList;
+use crate::net::ring::RingState;
+use crate::time::Time;
+use denali_abi::control::VmState;
+use denali_abi::end::EndRecord;
+use denali_abi::layout::PAGE_SIZE;
+use denali_abi::net::NetworkConfig;
+use denali_abi::registers::NAME_MAX;
+use image::ImageId;
+use table::id_type;
+
+id_type! {
+    /// Names a VM, never another one later.
+    VmId
+}
+
+/// Frames every VM has from its creation: root table, context, registers, shared page, console.
+pub const FIXED_FRAMES: u32 = 5;
+
+/// The smallest memory limit: the fixed frames, page tables and a page each of text, data, stack.
+pub const MEMORY_PAGES_MIN: u32 = FIXED_FRAMES + 7;
+
+/// What ends a wait in the state [`VmState::Idle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeOn {
+    /// A virtual interrupt or the deadline: it waits in idle-with-timeout.
+    Interrupt,
+    /// The deadline alone: a restarted supervisor that has not begun.
+    Deadline,
+}
+
+/// What a VM did, for its status.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Time of its creation.
+    pub created: Time,
+    /// CPU time used in nanoseconds.
+    pub cpu_ns: u64,
+    /// World switches into it.
+    pub switches: u64,
+    /// Pages given to it on demand.
+    pub page_faults: u64,
+    /// Frames delivered to it.
+    pub rx_frames: u64,
+    /// Frames dropped for want of a buffer.
+    pub rx_dropped: u64,
+    /// Frames it sent.
+    pub tx_frames: u64,
+    /// Frames refused on transmit.
+    pub tx_refused: u64,
+    /// Bytes ever written to its console.
+    pub console_written: u64,
+}
+
+/// Where the segments of its image end, as page numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// First page behind text.
+    pub text_end: u32,
+    /// First page behind rodata.
+    pub rodata_end: u32,
+    /// First page behind data.
+    pub data_end: u32,
+}
+
+/// A VM's descriptor: all the kernel keeps of it outside frames charged to it.
+#[derive(Debug)]
+pub struct Vm {
+    /// Its id.
+    pub id: VmId,
+    /// What it is doing.
+    pub state: VmState,
+    /// What ends its wait, if it is idle.
+    pub wake_on: WakeOn,
+    /// Its alarm, if it is idle with a deadline.
+    pub deadline: Option<Time>,
+    /// Address space and register context.
+    pub space: Space,
+    /// The frame of the virtual registers.
+    pub registers: FrameId,
+    /// The frame of the shared page.
+    pub shared: FrameId,
+    /// The frame of the console ring; the only one left when it has ended.
+    pub console: FrameId,
+    /// Every frame it owns.
+    pub frames: FrameList,
+    /// The image it runs.
+    pub image: ImageId,
+    /// Where the image's segments lie.
+    pub segments: Segments,
+    /// Memory limit in pages.
+    pub memory_pages: u32,
+    /// Frames promised to it now.
+    pub promised: u32,
+    /// The kernel's own ring indices.
+    pub ring: RingState,
+    /// Whether it waits for room in the NIC's transmit queue.
+    pub awaits_nic: bool,
+    /// Why it ended.
+    pub end: EndRecord,
+    /// What it did.
+    pub counters: Counters,
+    /// Its virtual Ethernet.
+    pub network: NetworkConfig,
+    /// Its name, padded with zeros.
+    pub name: [u8; NAME_MAX],
+}
+
+const _: () = assert!(
+    size_of::<Vm>() <= 384,
+    "descriptors are what thousands of VMs cost"
+);
+
+impl Vm {
+    /// Returns whether it may run or wait to run: admitted and not ended.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        matches!(self.state, VmState::Ready | VmState::Idle)
+    }
+}
+
+impl Segments {
+    /// Returns where the segments of an image with this header end.
+    #[must_use]
+    pub fn of(header: &denali_abi::image::ImageHeader) -> Self {
+        let base = page_number(denali_abi::layout::IMAGE_BASE);
+        let text_end = base + header.text_pages;
+        let rodata_end = text_end + header.rodata_pages;
+        Self {
+            text_end,
+            rodata_end,
+            data_end: rodata_end + header.data_pages,
+        }
+    }
+}
+
+/// Returns the number of the page at `address`, which lies below 16 TiB.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "callers pass addresses of the guest's space"
+)]
+pub const fn page_number(address: u64) -> u32 {
+    (address / PAGE_SIZE) as u32
+}
