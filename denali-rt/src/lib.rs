@@ -3,6 +3,9 @@
 
 extern crate alloc;
 
+#[cfg(denali)]
+extern crate denali_freestanding as _;
+
 #[cfg(not(denali))]
 extern crate std;
 
@@ -13,6 +16,7 @@ pub mod env;
 mod heap;
 pub mod hypercall;
 pub mod io;
+#[cfg(any(denali, test))]
 mod log;
 pub mod net;
 #[cfg(denali)]

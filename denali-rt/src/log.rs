@@ -1,11 +1,9 @@
 //! The sink of the `log` facade: one console line per record.
 
-#[cfg(denali)]
 use crate::env;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// The environment variable that sets the level: `off`, `error`, `warn`, `info`, `debug`, `trace`.
-#[cfg(denali)]
 const LEVEL_VARIABLE: &str = "LOG";
 
 struct Console;
@@ -26,7 +24,6 @@ impl Log for Console {
 }
 
 /// Makes the console the sink of `log`, at level `info` unless the environment says otherwise.
-#[cfg(denali)]
 pub(crate) fn init() {
     if log::set_logger(&Console).is_ok() {
         log::set_max_level(level_from(env::var(LEVEL_VARIABLE)));
@@ -51,6 +48,14 @@ const fn name(level: Level) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_enabled_records_are_written() {
+        init();
+        assert!(log::log_enabled!(Level::Info));
+        assert!(!log::log_enabled!(Level::Debug));
+        log::info!("a record of the log facade");
+    }
 
     #[test]
     fn a_level_that_makes_no_sense_is_info() {

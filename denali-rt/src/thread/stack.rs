@@ -158,7 +158,7 @@ mod memory {
 
     #[derive(Debug)]
     #[repr(align(16))]
-    pub(super) struct Area(#[expect(dead_code, reason = "used by address")] UnsafeCell<[u8; LEN]>);
+    pub(super) struct Area(UnsafeCell<[u8; LEN]>);
 
     pub(super) type Slot = Box<Area>;
 
