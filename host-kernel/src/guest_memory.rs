@@ -24,7 +24,7 @@ fn place(frame: FrameId, offset: usize, length: usize) -> *mut u8 {
 }
 
 /// Copies bytes out of a frame.
-pub fn read(frame: FrameId, offset: usize, buffer: &mut [u8]) {
+pub(crate) fn read(frame: FrameId, offset: usize, buffer: &mut [u8]) {
     let from = place(frame, offset, buffer.len());
     // SAFETY: `place` checked the bounds; frames of the core's table are RAM in the direct map,
     // which holds neither the kernel image nor the heap's live objects, so `buffer` is elsewhere.
@@ -32,21 +32,21 @@ pub fn read(frame: FrameId, offset: usize, buffer: &mut [u8]) {
 }
 
 /// Copies bytes into a frame.
-pub fn write(frame: FrameId, offset: usize, bytes: &[u8]) {
+pub(crate) fn write(frame: FrameId, offset: usize, bytes: &[u8]) {
     let to = place(frame, offset, bytes.len());
     // SAFETY: as in `read`.
     unsafe { copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
 }
 
 /// Fills a frame with zeros.
-pub fn zero(frame: FrameId) {
+pub(crate) fn zero(frame: FrameId) {
     let to = place(frame, 0, FRAME_BYTES);
     // SAFETY: as in `read`; the core owns the frame.
     unsafe { to.write_bytes(0, FRAME_BYTES) }
 }
 
 /// Copies a whole frame.
-pub fn copy(from: FrameId, to: FrameId) {
+pub(crate) fn copy(from: FrameId, to: FrameId) {
     if from == to {
         return;
     }
@@ -57,7 +57,7 @@ pub fn copy(from: FrameId, to: FrameId) {
 }
 
 /// Lends the boot module.
-pub fn module(range: PhysicalRange) -> &'static [u8] {
+pub(crate) fn module(range: PhysicalRange) -> &'static [u8] {
     let length = denali_abi::convert::u64_to_usize(range.length());
     // SAFETY: the loader put the module there; it is mapped read-only for ever, excluded from the
     // memory that is given away, and nobody writes to it.
@@ -66,7 +66,7 @@ pub fn module(range: PhysicalRange) -> &'static [u8] {
 
 /// Physical memory as the boot tables map it, for reading the loader's tables.
 #[derive(Debug)]
-pub struct BootMemory;
+pub(crate) struct BootMemory;
 
 impl host_kernel::boot_info::PhysicalMemory for BootMemory {
     fn bytes(&self, start: u64, length: usize) -> Option<&[u8]> {

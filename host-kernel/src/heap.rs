@@ -9,10 +9,9 @@ use core::alloc::{GlobalAlloc, Layout};
 use denali_abi::convert::u64_to_usize;
 use host_kernel::boot_info::PhysicalRange;
 use talc::TalcCell;
-use talc::base::binning::DefaultBinning;
 use talc::source::Manual;
 
-struct KernelHeap(TalcCell<Manual, DefaultBinning>);
+struct KernelHeap(TalcCell<Manual>);
 
 // SAFETY: one CPU, and interrupt handlers run no Rust, so that no two calls ever overlap.
 unsafe impl Sync for KernelHeap {}
@@ -43,7 +42,7 @@ static HEAP: KernelHeap = KernelHeap(TalcCell::new(Manual));
 /// # Panics
 ///
 /// If the region is too small to manage.
-pub fn start(region: PhysicalRange) {
+pub(crate) fn start(region: PhysicalRange) {
     // SAFETY: the region was taken from free RAM for the heap alone, and the direct map holds it
     // for ever.
     let heap = unsafe { HEAP.0.claim(direct_map(region.start), u64_to_usize(region.length())) };

@@ -25,7 +25,7 @@ struct State {
 struct Sink;
 
 /// Installs the log.
-pub fn start() {
+pub(crate) fn start() {
     serial::start();
     if log::set_logger(&Sink).is_ok() {
         log::set_max_level(LevelFilter::Info);
@@ -33,12 +33,12 @@ pub fn start() {
 }
 
 /// Stamps lines with `clock` from now on.
-pub fn use_clock(clock: Clock) {
+pub(crate) fn use_clock(clock: Clock) {
     STATE.borrow().clock = Some(clock);
 }
 
 /// Writes bytes as they are.
-pub fn write_raw(bytes: &[u8]) {
+pub(crate) fn write_raw(bytes: &[u8]) {
     match STATE.try_borrow() {
         Some(mut state) => state.write(bytes),
         // Only a panic inside this module gets here.

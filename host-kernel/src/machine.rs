@@ -11,26 +11,26 @@ use denali_kernel_core::time::Time;
 use host_kernel::drivers::nic::{Nic, Vectors};
 
 /// Where the NIC's interrupts arrive.
-pub const NIC_VECTORS: Vectors =
+pub(crate) const NIC_VECTORS: Vectors =
     Vectors { receive: DEVICE_VECTORS.start, transmit: DEVICE_VECTORS.start + 1 };
 
 /// The machine.
 #[derive(Debug)]
-pub struct Pc {
+pub(crate) struct Pc {
     /// What the CPU offers.
-    pub features: cpu::Features,
+    pub(crate) features: cpu::Features,
     /// Time.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// The kernel's page tables.
-    pub paging: Paging,
+    pub(crate) paging: Paging,
     /// Timer and end of interrupt.
-    pub apic: Apic,
+    pub(crate) apic: Apic,
     /// The world switch.
-    pub world: World,
+    pub(crate) world: World,
     /// The physical NIC, if there is one.
-    pub nic: Option<Nic>,
+    pub(crate) nic: Option<Nic>,
     /// Non-maskable interrupts that were reported.
-    pub nmis_seen: u64,
+    pub(crate) nmis_seen: u64,
 }
 
 impl Pc {

@@ -17,12 +17,12 @@ static RESET: AtomicBool = AtomicBool::new(false);
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
 /// Has a panic reset the machine instead of halting it (`panic=reboot`).
-pub fn reset_on_panic() {
+pub(crate) fn reset_on_panic() {
     RESET.store(true, Ordering::Relaxed);
 }
 
 /// Remembers an event for the record of a panic.
-pub fn remember(event: Event) {
+pub(crate) fn remember(event: Event) {
     let mut trace = TRACE.borrow();
     if trace.is_full() {
         trace.pop_front();

@@ -17,13 +17,13 @@ const PAGE: usize = 4096;
 
 /// The machine while it boots.
 #[derive(Debug)]
-pub struct BootPlatform<'a> {
+pub(crate) struct BootPlatform<'a> {
     /// Page tables, to map device registers in.
-    pub paging: &'a mut Paging,
+    pub(crate) paging: &'a mut Paging,
     /// Free memory, to take DMA memory from.
-    pub boot: &'a mut BootInfo,
+    pub(crate) boot: &'a mut BootInfo,
     /// Whom devices interrupt.
-    pub apic: &'a Apic,
+    pub(crate) apic: &'a Apic,
 }
 
 impl Platform for BootPlatform<'_> {
@@ -60,7 +60,7 @@ impl Platform for BootPlatform<'_> {
 
 impl Paging {
     /// Maps device registers uncached; see [`Paging::map_mmio`].
-    pub fn map_registers(&mut self, physical: u64, length: usize) -> Option<DeviceMemory> {
+    pub(crate) fn map_registers(&mut self, physical: u64, length: usize) -> Option<DeviceMemory> {
         let pointer = self.map_mmio(physical, usize_to_u64(length))?;
         // SAFETY: mapped for ever just now; device registers belong to the one driver that asks.
         Some(unsafe { DeviceMemory::from_raw(pointer, physical, length) })

@@ -9,7 +9,7 @@ const TRANSMIT_EMPTY: u8 = 0x20;
 const POLLS_MAX: u32 = 10_000;
 
 /// Sets 115,200 baud, 8 bits, no parity, FIFOs on, interrupts off.
-pub fn start() {
+pub(crate) fn start() {
     const SETTINGS: [(u16, u8); 7] = [
         (BASE + 1, 0x00),
         (BASE + 3, 0x80), // divisor follows
@@ -25,7 +25,7 @@ pub fn start() {
 }
 
 /// Writes bytes; a line feed gets its carriage return.
-pub fn write(bytes: &[u8]) {
+pub(crate) fn write(bytes: &[u8]) {
     for &byte in bytes {
         if byte == b'\n' {
             write_byte(b'\r');

@@ -2,9 +2,9 @@
 
 mod x86_64;
 
-pub use x86_64::apic::{Apic, DEVICE_VECTORS};
-pub use x86_64::boot::Loader;
-pub use x86_64::clock::Clock;
-pub use x86_64::paging::Paging;
-pub use x86_64::world::{Left, World};
-pub use x86_64::{cpu, enable_guests, idt, load_tables, paging, port};
+pub(crate) use x86_64::apic::{Apic, DEVICE_VECTORS};
+pub(crate) use x86_64::boot::Loader;
+pub(crate) use x86_64::clock::Clock;
+pub(crate) use x86_64::paging::Paging;
+pub(crate) use x86_64::world::{Left, World};
+pub(crate) use x86_64::{cpu, enable_guests, idt, load_tables, paging, port};

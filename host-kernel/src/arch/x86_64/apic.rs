@@ -12,7 +12,7 @@ use denali_kernel_core::time::Time;
 use host_kernel::drivers::dma::DeviceMemory;
 
 /// Vectors for devices.
-pub const DEVICE_VECTORS: Range<u8> = 0x40..0x50;
+pub(crate) const DEVICE_VECTORS: Range<u8> = 0x40..0x50;
 
 const TIMER_VECTOR: u8 = 0xef;
 const SPURIOUS_VECTOR: u8 = 0xff;
@@ -55,7 +55,7 @@ enum Timer {
 
 /// The local APIC of this CPU.
 #[derive(Debug)]
-pub struct Apic {
+pub(crate) struct Apic {
     /// `None` in x2APIC mode.
     registers: Option<DeviceMemory>,
     timer: Timer,
@@ -65,7 +65,7 @@ pub struct Apic {
 
 impl Apic {
     /// Switches the APIC on and calibrates its timer.
-    pub fn enable(features: &Features, paging: &mut Paging, clock: &Clock) -> Self {
+    pub(crate) fn enable(features: &Features, paging: &mut Paging, clock: &Clock) -> Self {
         silence_pic();
         let base = read_msr(IA32_APIC_BASE) | APIC_ENABLE;
         let registers = if features.x2apic {
@@ -88,14 +88,14 @@ impl Apic {
     }
 
     /// Returns the id that devices send messages to.
-    pub fn id(&self) -> u8 {
+    pub(crate) fn id(&self) -> u8 {
         let id = self.read(REGISTER_ID);
         let id = if self.registers.is_some() { id >> 24 } else { id };
         u8::try_from(id).expect("the boot CPU's id is below 255")
     }
 
     /// Returns a word for the boot log.
-    pub fn describe(&self) -> (&'static str, &'static str) {
+    pub(crate) fn describe(&self) -> (&'static str, &'static str) {
         let mode = if self.registers.is_some() { "xAPIC" } else { "x2APIC" };
         let timer = match self.timer {
             Timer::TscDeadline => "TSC-deadline",
@@ -105,7 +105,7 @@ impl Apic {
     }
 
     /// Has the timer interrupt at `until` or, if that is far away, some time before.
-    pub fn arm(&mut self, until: Time, clock: &Clock) {
+    pub(crate) fn arm(&mut self, until: Time, clock: &Clock) {
         if self.armed == Some(until) {
             return;
         }
@@ -122,7 +122,7 @@ impl Apic {
     }
 
     /// Stops the timer.
-    pub fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         if self.armed.take().is_none() {
             return;
         }
@@ -133,7 +133,7 @@ impl Apic {
     }
 
     /// Ends the interrupt `vector` towards the APIC.
-    pub fn end_of_interrupt(&mut self, vector: u8) {
+    pub(crate) fn end_of_interrupt(&mut self, vector: u8) {
         if vector == TIMER_VECTOR {
             self.armed = None;
         }

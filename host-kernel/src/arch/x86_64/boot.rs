@@ -98,7 +98,8 @@ enter_long_mode:
     mov cr0, eax
     lgdt [boot_gdt_pointer]
     push 8
-    push offset long_mode
+    mov eax, offset long_mode
+    push eax
     retf
 
 no_long_mode:
@@ -157,7 +158,7 @@ const MULTIBOOT2: u32 = 2;
 
 /// How the kernel was loaded, and so what its boot tables look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loader {
+pub(crate) enum Loader {
     /// By PVH.
     Pvh,
     /// By Multiboot2.

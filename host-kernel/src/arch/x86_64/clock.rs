@@ -18,7 +18,7 @@ const GUESSED_HZ: u64 = 1_000_000_000;
 
 /// Where the frequency of the time-stamp counter is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// CPUID leaf 15h.
     Cpuid,
     /// The hypervisor's leaf 4000_0010h.
@@ -33,7 +33,7 @@ pub enum Source {
 
 /// The clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     parameters: ClockParameters,
     hz: u64,
     source: Source,
@@ -41,7 +41,7 @@ pub struct Clock {
 
 impl Clock {
     /// Finds the frequency and reads the wall clock; monotonic time starts here.
-    pub fn start(features: &Features) -> Self {
+    pub(crate) fn start(features: &Features) -> Self {
         let (hz, source) = frequency(features);
         let parameters = ClockParameters {
             tsc_base: cpu::timestamp(),
@@ -56,27 +56,27 @@ impl Clock {
     }
 
     /// Returns the monotonic time.
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         Time::from_ns(self.parameters.monotonic_ns(cpu::timestamp()))
     }
 
     /// Returns what guests need to read the same clock.
-    pub fn parameters(&self) -> ClockParameters {
+    pub(crate) fn parameters(&self) -> ClockParameters {
         self.parameters
     }
 
     /// Returns ticks per second.
-    pub fn hz(&self) -> u64 {
+    pub(crate) fn hz(&self) -> u64 {
         self.hz
     }
 
     /// Returns how the frequency was found.
-    pub fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         self.source
     }
 
     /// Returns the first value of the counter at which `time` has come.
-    pub fn timestamp_at(&self, time: Time) -> u64 {
+    pub(crate) fn timestamp_at(&self, time: Time) -> u64 {
         let ticks = (u128::from(time.as_ns()) << 32) / u128::from(self.parameters.ns_per_tick);
         u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(self.parameters.tsc_base + 1)
     }

@@ -12,38 +12,38 @@ const IA32_SYSENTER_CS: u32 = 0x174;
 
 /// What the kernel uses where CPUID offers it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Features {
+pub(crate) struct Features {
     /// No-execute pages.
-    pub nx: bool,
+    pub(crate) nx: bool,
     /// The kernel cannot execute guest pages.
-    pub smep: bool,
+    pub(crate) smep: bool,
     /// The kernel cannot touch guest pages.
-    pub smap: bool,
+    pub(crate) smap: bool,
     /// Guests cannot read descriptor-table addresses.
-    pub umip: bool,
+    pub(crate) umip: bool,
     /// Guests set their FS and GS bases themselves.
-    pub fsgsbase: bool,
+    pub(crate) fsgsbase: bool,
     /// Extended state by XSAVE.
-    pub xsave: bool,
+    pub(crate) xsave: bool,
     /// Global pages.
-    pub global_pages: bool,
+    pub(crate) global_pages: bool,
     /// The local APIC's registers as MSRs.
-    pub x2apic: bool,
+    pub(crate) x2apic: bool,
     /// The local APIC's timer compares with the time-stamp counter.
-    pub tsc_deadline: bool,
+    pub(crate) tsc_deadline: bool,
     /// The time-stamp counter ticks at one rate in every power state.
-    pub invariant_tsc: bool,
+    pub(crate) invariant_tsc: bool,
     /// `rdrand`.
-    pub rdrand: bool,
+    pub(crate) rdrand: bool,
     /// `rdseed`.
-    pub rdseed: bool,
+    pub(crate) rdseed: bool,
     /// Runs under a hypervisor.
-    pub hypervisor: bool,
+    pub(crate) hypervisor: bool,
 }
 
 impl Features {
     /// Asks CPUID.
-    pub fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         let basic = cpuid(1, 0);
         let extended = if cpuid(0, 0).eax >= 7 { cpuid(7, 0) } else { NOTHING };
         let amd = cpuid_extended(0x8000_0001);
@@ -66,7 +66,7 @@ impl Features {
     }
 
     /// Switches on every protection the CPU has, and off what guests must not have.
-    pub fn protect(&self) {
+    pub(crate) fn protect(&self) {
         let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
             | Cr4Flags::OSFXSR
             | Cr4Flags::OSXMMEXCPT_ENABLE
@@ -99,7 +99,7 @@ impl Features {
     }
 
     /// Returns the protections this CPU lacks, for a warning.
-    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &'static str> {
         self.protections().into_iter().filter(|(_, present)| !present).map(|(name, _)| name)
     }
 
@@ -134,7 +134,7 @@ impl fmt::Display for Features {
 const NOTHING: CpuidResult = CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 
 /// Returns a CPUID leaf.
-pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
+pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
     if subleaf == 0 { __cpuid(leaf) } else { __cpuid_count(leaf, subleaf) }
 }
 
@@ -145,11 +145,11 @@ fn cpuid_extended(leaf: u32) -> CpuidResult {
 
 /// The CPU's brand string.
 #[derive(Debug)]
-pub struct Brand([u8; 48]);
+pub(crate) struct Brand([u8; 48]);
 
 impl Brand {
     /// Asks CPUID.
-    pub fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         let mut text = [0; 48];
         for (leaf, chunk) in (0x8000_0002..=0x8000_0004).zip(text.chunks_exact_mut(16)) {
             let CpuidResult { eax, ebx, ecx, edx } = cpuid_extended(leaf);
@@ -170,20 +170,20 @@ impl fmt::Display for Brand {
 }
 
 /// Reads a model-specific register.
-pub fn read_msr(register: u32) -> u64 {
+pub(crate) fn read_msr(register: u32) -> u64 {
     // SAFETY: callers name registers that this CPU has; reading has no side effect on memory.
     unsafe { Msr::new(register).read() }
 }
 
 /// Writes a model-specific register.
-pub fn write_msr(register: u32, value: u64) {
+pub(crate) fn write_msr(register: u32, value: u64) {
     // SAFETY: callers live in `arch` and name registers that this CPU has, with values the manual
     // allows; none of them gives memory away.
     unsafe { Msr::new(register).write(value) }
 }
 
 /// Reads the time-stamp counter, not before earlier loads are done.
-pub fn timestamp() -> u64 {
+pub(crate) fn timestamp() -> u64 {
     // SAFETY: SSE2 is part of x86-64.
     unsafe { core::arch::x86_64::_mm_lfence() };
     // SAFETY: every x86-64 CPU has the counter, and ring 0 may read it.
@@ -192,7 +192,7 @@ pub fn timestamp() -> u64 {
 
 /// Returns 64 bits of entropy: from the CPU's generator where it has one, else from the jitter of
 /// the time-stamp counter.
-pub fn entropy(features: &Features) -> u64 {
+pub(crate) fn entropy(features: &Features) -> u64 {
     for _ in 0..ENTROPY_ATTEMPTS_MAX {
         let drawn = if features.rdseed {
             rdseed()
@@ -244,7 +244,7 @@ fn clear_debug_registers() {
 }
 
 /// Returns the address that caused the last page fault.
-pub fn page_fault_address() -> u64 {
+pub(crate) fn page_fault_address() -> u64 {
     let address;
     // SAFETY: reads a control register.
     unsafe { asm!("mov {}, cr2", out(reg) address, options(nomem, nostack, preserves_flags)) };
@@ -252,7 +252,7 @@ pub fn page_fault_address() -> u64 {
 }
 
 /// Waits for an interrupt with interrupts enabled, the only place where ring 0 takes them.
-pub fn wait_for_interrupt() {
+pub(crate) fn wait_for_interrupt() {
     // SAFETY: `sti` takes effect after `hlt` has begun, so no interrupt is lost between. The
     // interrupted code is this line: the handler may change what a function call may, which the
     // clobbers say, and the stack below is not in use, since `nostack` is not promised.
@@ -261,7 +261,7 @@ pub fn wait_for_interrupt() {
 
 /// Control registers, for the record of a panic.
 #[derive(Clone, Copy, Debug)]
-pub struct ControlRegisters {
+pub(crate) struct ControlRegisters {
     cr0: u64,
     cr2: u64,
     cr3: u64,
@@ -270,7 +270,7 @@ pub struct ControlRegisters {
 
 impl ControlRegisters {
     /// Reads them.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self {
             cr0: Cr0::read_raw(),
             cr2: page_fault_address(),
@@ -288,7 +288,7 @@ impl fmt::Display for ControlRegisters {
 }
 
 /// Stops this CPU for good.
-pub fn halt() -> ! {
+pub(crate) fn halt() -> ! {
     loop {
         // SAFETY: nothing runs after; NMIs merely restart the loop.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
@@ -296,7 +296,7 @@ pub fn halt() -> ! {
 }
 
 /// Resets the machine: by the keyboard controller, then the chipset's reset register, else halts.
-pub fn reset() -> ! {
+pub(crate) fn reset() -> ! {
     super::port::outb(0x64, 0xfe);
     super::port::outb(0xcf9, 0x06);
     halt()

@@ -11,27 +11,27 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
 /// Bytes a context frame has for vector state.
-pub const STATE_BYTES_MAX: usize = 4096 - super::world::STATE_OFFSET;
+pub(crate) const STATE_BYTES_MAX: usize = 4096 - super::world::STATE_OFFSET;
 
 /// Components XSAVE handles, read by the world switch; 0 means FXSAVE.
-pub static XSAVE_MASK: AtomicU64 = AtomicU64::new(0);
+pub(crate) static XSAVE_MASK: AtomicU64 = AtomicU64::new(0);
 
 /// The start of a clean area: the FXSAVE image and an XSAVE header that says "all initial"
 /// (SDM vol. 1 §13.4), aligned as XRSTOR wants it.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub struct CleanState(pub [u8; 576]);
+pub(crate) struct CleanState(pub [u8; 576]);
 
 /// Offset of MXCSR in the area.
-pub const MXCSR_OFFSET: usize = 24;
+pub(crate) const MXCSR_OFFSET: usize = 24;
 
 /// The x87 control word and MXCSR after reset: all exceptions masked.
-pub const CONTROL_WORD: u16 = 0x037f;
+pub(crate) const CONTROL_WORD: u16 = 0x037f;
 /// See [`CONTROL_WORD`].
-pub const MXCSR: u32 = 0x1f80;
+pub(crate) const MXCSR: u32 = 0x1f80;
 
 /// What the world switch loads when a guest shall see nothing.
-pub static CLEAN_STATE: CleanState = CleanState(clean_image());
+pub(crate) static CLEAN_STATE: CleanState = CleanState(clean_image());
 
 const fn clean_image() -> [u8; 576] {
     let mut image = [0; 576];
@@ -53,7 +53,7 @@ const fn clean_image() -> [u8; 576] {
 /// # Panics
 ///
 /// If the enabled components do not fit a context frame, which no defined combination exceeds.
-pub fn enable(features: &Features) -> &'static str {
+pub(crate) fn enable(features: &Features) -> &'static str {
     if !features.xsave {
         return "x87 SSE";
     }

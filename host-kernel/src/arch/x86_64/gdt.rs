@@ -16,21 +16,21 @@ use x86_64::structures::gdt::{Descriptor, DescriptorFlags};
 use x86_64::structures::tss::TaskStateSegment;
 
 /// Kernel code.
-pub const KERNEL_CODE: u16 = 0x08;
+pub(crate) const KERNEL_CODE: u16 = 0x08;
 /// Kernel data and stack.
-pub const KERNEL_DATA: u16 = 0x10;
+pub(crate) const KERNEL_DATA: u16 = 0x10;
 /// `IA32_STAR`'s base for `sysret`: the slot before the user stack segment.
-pub const USER_BASE: u16 = 0x18 | 3;
+pub(crate) const USER_BASE: u16 = 0x18 | 3;
 /// Guest data and stack.
-pub const USER_DATA: u16 = 0x20 | 3;
+pub(crate) const USER_DATA: u16 = 0x20 | 3;
 /// Guest 64-bit code.
-pub const USER_CODE: u16 = 0x28 | 3;
+pub(crate) const USER_CODE: u16 = 0x28 | 3;
 const TASK_STATE: u16 = 0x30;
 
 /// Stacks of exceptions that may strike anywhere: the IST number minus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum IstStack {
+pub(crate) enum IstStack {
     /// #DF.
     DoubleFault = 0,
     /// NMI.
@@ -43,16 +43,16 @@ pub enum IstStack {
 
 /// A TSS that assembly reads and writes (`rsp0` says where a guest's state is saved).
 #[repr(transparent)]
-pub struct TaskState(UnsafeCell<TaskStateSegment>);
+pub(crate) struct TaskState(UnsafeCell<TaskStateSegment>);
 
 // SAFETY: one CPU; written here before any guest runs and by the world switch with interrupts off.
 unsafe impl Sync for TaskState {}
 
 /// The only task state.
-pub static TASK_STATE_SEGMENT: TaskState = TaskState(UnsafeCell::new(TaskStateSegment::new()));
+pub(crate) static TASK_STATE_SEGMENT: TaskState = TaskState(UnsafeCell::new(TaskStateSegment::new()));
 
 /// Offset of `rsp0` in the TSS (SDM vol. 3A §8.7).
-pub const RSP0_OFFSET: usize = 4;
+pub(crate) const RSP0_OFFSET: usize = 4;
 
 struct Table(UnsafeCell<[u64; 8]>);
 
@@ -65,18 +65,22 @@ unsafe extern "C" {
     static ist_stacks_first_top: u8;
 }
 
+const IST_STACKS: usize = 4;
+
 /// Distance of one IST stack from the next, guard page included; kernel.ld lays them out.
 const IST_STACK_STRIDE: usize = 0x4000 + 0x1000;
 
 /// Loads segments and task state.
-pub fn load() {
+pub(crate) fn load() {
     let task_state = TASK_STATE_SEGMENT.0.get();
     // SAFETY: nothing else refers to the task state yet.
     let segment = unsafe { &mut *task_state };
-    for (index, top) in segment.interrupt_stack_table.iter_mut().take(4).enumerate() {
-        let address = (&raw const ist_stacks_first_top).addr() + index * IST_STACK_STRIDE;
-        *top = VirtAddr::new(address as u64);
+    let first_top = (&raw const ist_stacks_first_top).addr();
+    let mut tops = segment.interrupt_stack_table;
+    for (index, top) in tops.iter_mut().take(IST_STACKS).enumerate() {
+        *top = VirtAddr::new((first_top + index * IST_STACK_STRIDE) as u64);
     }
+    segment.interrupt_stack_table = tops;
     assert!(usize::from(segment.iomap_base) >= size_of::<TaskStateSegment>(), "ports are open");
 
     // SAFETY: the task state is static and stays where it is.
@@ -114,7 +118,7 @@ pub fn load() {
 /// Gives every data segment register the guests' data segment; zeroes the FS and GS bases.
 ///
 /// The kernel uses none of them; guests must not find another's selectors there.
-pub fn load_data_segments() {
+pub(crate) fn load_data_segments() {
     let user = selector(USER_DATA);
     // SAFETY: a valid data segment; 64-bit code does not use DS.
     unsafe { DS::set_reg(user) };

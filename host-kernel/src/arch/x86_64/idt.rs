@@ -16,7 +16,7 @@ use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
 /// The first vector that is no exception.
-pub const FIRST_INTERRUPT: u8 = 32;
+pub(crate) const FIRST_INTERRUPT: u8 = 32;
 
 /// Interrupts that arrived in ring 0 and are not served yet: bit = vector.
 static PENDING: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
@@ -171,7 +171,7 @@ unsafe impl Sync for Table {}
 static TABLE: Table = Table(UnsafeCell::new([Gate([0; 2]); 256]));
 
 /// Fills and loads the table.
-pub fn load() {
+pub(crate) fn load() {
     const STUB_BYTES: u64 = 16;
     let stubs = (&raw const vector_stubs).addr() as u64;
     let gates = core::array::from_fn(|vector| {
@@ -199,7 +199,7 @@ pub fn load() {
 }
 
 /// Takes the next interrupt that arrived in ring 0.
-pub fn take_pending() -> Option<u8> {
+pub(crate) fn take_pending() -> Option<u8> {
     PENDING.iter().zip((0u8..=224).step_by(32)).find_map(|(word, base)| {
         let bits = word.load(Ordering::Relaxed);
         let index = u8::try_from(bits.trailing_zeros()).ok().filter(|&index| index < 32)?;
@@ -209,7 +209,7 @@ pub fn take_pending() -> Option<u8> {
 }
 
 /// Returns how many non-maskable interrupts there were.
-pub fn nmi_count() -> u64 {
+pub(crate) fn nmi_count() -> u64 {
     NMI_COUNT.load(Ordering::Relaxed)
 }
 

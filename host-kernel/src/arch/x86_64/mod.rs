@@ -22,26 +22,26 @@
 //! | `clock`    | time-stamp counter and wall clock                  |
 //! | `port`     | I/O ports                                          |
 
-pub mod apic;
-pub mod boot;
-pub mod clock;
-pub mod cpu;
+pub(crate) mod apic;
+pub(crate) mod boot;
+pub(crate) mod clock;
+pub(crate) mod cpu;
 mod fpu;
 mod gdt;
-pub mod idt;
-pub mod paging;
-pub mod port;
+pub(crate) mod idt;
+pub(crate) mod paging;
+pub(crate) mod port;
 mod syscall;
-pub mod world;
+pub(crate) mod world;
 
 /// Loads descriptor tables, so that an exception is reported instead of resetting the machine.
-pub fn load_tables() {
+pub(crate) fn load_tables() {
     gdt::load();
     idt::load();
 }
 
 /// Makes the CPU ready to run guests and returns the vector state they have, for the boot log.
-pub fn enable_guests(features: &cpu::Features) -> &'static str {
+pub(crate) fn enable_guests(features: &cpu::Features) -> &'static str {
     syscall::enable();
     fpu::enable(features)
 }

@@ -42,7 +42,7 @@ const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// Loaders' tables lie below; so does everything taken from memory before the direct map exists.
-pub const BOOT_MAP_END: u64 = 4 << 30;
+pub(crate) const BOOT_MAP_END: u64 = 4 << 30;
 
 unsafe extern "C" {
     static text_start: u8;
@@ -63,31 +63,31 @@ const IST_STACKS: u64 = 4;
 const LOAD_ADDRESS: u64 = 0x20_0000;
 
 /// Returns the physical memory that the kernel image occupies.
-pub fn kernel_image() -> PhysicalRange {
+pub(crate) fn kernel_image() -> PhysicalRange {
     PhysicalRange { start: LOAD_ADDRESS, end: (&raw const kernel_end).addr() as u64 - KERNEL_BASE }
 }
 
 /// Returns the address of RAM in the direct map.
-pub fn direct_map(physical: u64) -> *mut u8 {
+pub(crate) fn direct_map(physical: u64) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(
         denali_abi::convert::u64_to_usize(DIRECT_MAP + physical),
     )
 }
 
 /// Returns the physical address of a frame.
-pub fn frame_address(frame: FrameId) -> u64 {
+pub(crate) fn frame_address(frame: FrameId) -> u64 {
     u64::from(frame.0) * PAGE
 }
 
 /// Loads a root page table, and drops every cached translation but the kernel's.
-pub fn load_root(root: u64) {
+pub(crate) fn load_root(root: u64) {
     // SAFETY: every root holds the kernel's half, so this code, its stack and its data stay mapped.
     unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
 }
 
 /// The kernel's tables, and what guests' tables take from them.
 #[derive(Debug)]
-pub struct Paging {
+pub(crate) struct Paging {
     root: u64,
     /// Zeroed pages for the kernel's tables.
     pool: PhysicalRange,
@@ -103,7 +103,7 @@ impl Paging {
     /// # Panics
     ///
     /// If there is not enough memory, which is less than the kernel image itself.
-    pub fn enable(boot: &mut BootInfo, features: &Features) -> Self {
+    pub(crate) fn enable(boot: &mut BootInfo, features: &Features) -> Self {
         let ram: u64 = boot.memory.iter().map(|range| range.length()).sum();
         let ranges = denali_abi::convert::usize_to_u64(boot.memory.len());
         // Per range two partial tables of pages and one of each level above; per GiB one of large
@@ -136,14 +136,14 @@ impl Paging {
     }
 
     /// Returns the kernel's root page table.
-    pub fn root(&self) -> u64 {
+    pub(crate) fn root(&self) -> u64 {
         self.root
     }
 
     /// Maps device registers; only at boot, before the first guest takes its copy of the root.
     ///
     /// Returns `None` if the address is beyond the device map or the pool of tables is used up.
-    pub fn map_mmio(&mut self, physical: u64, length: u64) -> Option<*mut u8> {
+    pub(crate) fn map_mmio(&mut self, physical: u64, length: u64) -> Option<*mut u8> {
         let start = physical & !(PAGE - 1);
         let end = physical.checked_add(length)?.checked_next_multiple_of(PAGE)?;
         let tables_needed = 3 + (end - start) / LARGE_PAGE;
@@ -225,7 +225,7 @@ impl Paging {
     }
 
     /// Gives a guest's zeroed root the kernel's half.
-    pub fn create(&self, space: Space) {
+    pub(crate) fn create(&self, space: Space) {
         for index in ENTRIES / 2..ENTRIES {
             write_entry(frame_address(space.root), index, read_entry(self.root, index));
         }
@@ -236,7 +236,7 @@ impl Paging {
     /// # Errors
     ///
     /// [`TableMissing`] if [`Paging::add_table`] is needed first.
-    pub fn map(
+    pub(crate) fn map(
         &self,
         space: Space,
         page: Page,
@@ -257,7 +257,7 @@ impl Paging {
 }
 
 /// Installs a zeroed frame as the first table missing on the way to `page`.
-pub fn add_table(space: Space, page: Page, frame: FrameId) {
+pub(crate) fn add_table(space: Space, page: Page, frame: FrameId) {
     let (table, level) = walk(space, page);
     assert!(level > 0, "no page table is missing for page {page:?}");
     let entry = frame_address(frame) | PRESENT | WRITABLE | USER;
@@ -265,7 +265,7 @@ pub fn add_table(space: Space, page: Page, frame: FrameId) {
 }
 
 /// Removes a guest's mapping. The caller flushes.
-pub fn unmap(space: Space, page: Page) -> Option<FrameId> {
+pub(crate) fn unmap(space: Space, page: Page) -> Option<FrameId> {
     let (table, 0) = walk(space, page) else { return None };
     let index = index_of(address_of(page), 0);
     let entry = read_entry(table, index);
@@ -274,7 +274,7 @@ pub fn unmap(space: Space, page: Page) -> Option<FrameId> {
 }
 
 /// Returns a guest's mapping.
-pub fn lookup(space: Space, page: Page) -> Option<(FrameId, Access)> {
+pub(crate) fn lookup(space: Space, page: Page) -> Option<(FrameId, Access)> {
     let (table, 0) = walk(space, page) else { return None };
     let entry = read_entry(table, index_of(address_of(page), 0));
     let access = match entry {
@@ -287,7 +287,7 @@ pub fn lookup(space: Space, page: Page) -> Option<(FrameId, Access)> {
 }
 
 /// Drops the cached translation of a page of the loaded guest.
-pub fn flush(page: Page) {
+pub(crate) fn flush(page: Page) {
     tlb::flush(VirtAddr::new(address_of(page)));
 }
 

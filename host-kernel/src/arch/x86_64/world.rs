@@ -16,7 +16,7 @@ use core::mem::offset_of;
 use denali_kernel_core::machine::{Exit, FaultAccess, Position, Space};
 
 /// Where vector state lies in a context frame.
-pub const STATE_OFFSET: usize = 256;
+pub(crate) const STATE_OFFSET: usize = 256;
 
 /// Stands for `syscall` in [`Registers::vector`].
 const HYPERCALL_VECTOR: u64 = 256;
@@ -36,29 +36,29 @@ const IA32_GS_BASE: u32 = 0xc000_0101;
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 #[expect(missing_docs, reason = "the names of the registers")]
-pub struct Registers {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rbp: u64,
-    pub rbx: u64,
-    pub rdx: u64,
-    pub rcx: u64,
-    pub rax: u64,
-    pub vector: u64,
-    pub error: u64,
-    pub rip: u64,
-    pub cs: u64,
-    pub rflags: u64,
-    pub rsp: u64,
-    pub ss: u64,
+pub(crate) struct Registers {
+    pub(crate) r15: u64,
+    pub(crate) r14: u64,
+    pub(crate) r13: u64,
+    pub(crate) r12: u64,
+    pub(crate) r11: u64,
+    pub(crate) r10: u64,
+    pub(crate) r9: u64,
+    pub(crate) r8: u64,
+    pub(crate) rdi: u64,
+    pub(crate) rsi: u64,
+    pub(crate) rbp: u64,
+    pub(crate) rbx: u64,
+    pub(crate) rdx: u64,
+    pub(crate) rcx: u64,
+    pub(crate) rax: u64,
+    pub(crate) vector: u64,
+    pub(crate) error: u64,
+    pub(crate) rip: u64,
+    pub(crate) cs: u64,
+    pub(crate) rflags: u64,
+    pub(crate) rsp: u64,
+    pub(crate) ss: u64,
 }
 
 /// The contents of a context frame.
@@ -261,7 +261,7 @@ unsafe extern "C" {
 
 /// Why the guest left, as far as the CPU is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub(crate) enum Left {
     /// The guest did something that the core decides upon.
     Exit(Exit),
     /// An interrupt with this vector arrived; it wants an EOI.
@@ -270,7 +270,7 @@ pub enum Left {
 
 /// The world switch and the space that is loaded.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     loaded: Option<Space>,
     kernel_root: u64,
     fsgsbase: bool,
@@ -278,17 +278,17 @@ pub struct World {
 
 impl World {
     /// Makes the switch, with the kernel's own tables loaded.
-    pub fn new(kernel_root: u64, features: &cpu::Features) -> Self {
+    pub(crate) fn new(kernel_root: u64, features: &cpu::Features) -> Self {
         Self { loaded: None, kernel_root, fsgsbase: features.fsgsbase }
     }
 
     /// Returns whether translations of `space` may be cached.
-    pub fn is_loaded(&self, space: Space) -> bool {
+    pub(crate) fn is_loaded(&self, space: Space) -> bool {
         self.loaded == Some(space)
     }
 
     /// Lays out the context of a new guest in a zeroed frame.
-    pub fn create(space: Space, entry: u64, stack_top: u64) {
+    pub(crate) fn create(space: Space, entry: u64, stack_top: u64) {
         with_context(space, |context| {
             context.registers.rip = entry;
             context.registers.rsp = stack_top;
@@ -298,7 +298,7 @@ impl World {
     }
 
     /// Forgets `space`.
-    pub fn forget(&mut self, space: Space) {
+    pub(crate) fn forget(&mut self, space: Space) {
         if self.loaded == Some(space) {
             paging::load_root(self.kernel_root);
             self.loaded = None;
@@ -306,7 +306,7 @@ impl World {
     }
 
     /// Runs the guest until it leaves.
-    pub fn run(&mut self, space: Space) -> Left {
+    pub(crate) fn run(&mut self, space: Space) -> Left {
         self.load(space);
         let called = with_context(space, |context| {
             let registers = &mut context.registers;
@@ -328,12 +328,12 @@ impl World {
     }
 
     /// Sets `rax` of a guest that made a hypercall.
-    pub fn set_result(space: Space, result: i64) {
+    pub(crate) fn set_result(space: Space, result: i64) {
         with_context(space, |context| context.registers.rax = result.cast_unsigned());
     }
 
     /// Returns instruction and stack pointer.
-    pub fn position(space: Space) -> Position {
+    pub(crate) fn position(space: Space) -> Position {
         with_context(space, |context| Position {
             rip: context.registers.rip,
             rsp: context.registers.rsp,
