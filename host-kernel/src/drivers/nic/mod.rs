@@ -223,7 +223,7 @@ impl Nic {
     /// Takes one received frame into `buffer` and returns its length.
     ///
     /// `None` means that the queue is empty and that the next frame interrupts, or that an event
-    /// follows; the caller must therefore go on until it sees `None`.
+    /// follows; a caller that stops before it sees `None` gets an event, too.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
         // A device cannot have more done than the queue holds without being fed anew.
         for _ in 0..=QUEUE_LEN_MAX {
@@ -242,7 +242,11 @@ impl Nic {
                     }
                     self.repost(used.buffer);
                     match length {
-                        Some(length) => return Some(length),
+                        Some(length) => {
+                            // If the caller stops here, the event is due again.
+                            self.received = true;
+                            return Some(length);
+                        }
                         None => self.counters.receive_dropped += 1,
                     }
                 }
@@ -250,6 +254,7 @@ impl Nic {
                     self.receive.publish(&mut self.transport);
                     self.reposted = 0;
                     if !self.receive.queue.arm(1) {
+                        self.received = false;
                         return None;
                     }
                     self.receive.queue.disarm();

@@ -23,6 +23,7 @@ enum Place {
 #[derive(Clone, Copy, Debug)]
 struct Account {
     vm: VmId,
+    /// What is left of its quantum. A whole one has not been started, and is no credit.
     left_ns: u64,
     place: Place,
 }
@@ -77,19 +78,16 @@ impl Scheduler for RoundRobin {
         }
         match self.account(vm) {
             None => {
-                let account = Account {
-                    vm,
-                    left_ns: QUANTUM_NS,
-                    place: Place::Round,
-                };
+                let account = Account { vm, left_ns: 0, place: Place::Nowhere };
                 self.accounts[index] = Some(account);
-                self.round.push_back(vm);
+                self.requeue(vm);
             }
-            Some(account) if account.place == Place::Nowhere => {
+            Some(account) if account.place != Place::Nowhere => {}
+            Some(account) if (SLICE_NS_MIN..QUANTUM_NS).contains(&account.left_ns) => {
                 account.place = Place::Woken;
                 self.woken.push_back(vm);
             }
-            Some(_) => {}
+            Some(_) => self.requeue(vm),
         }
     }
 
@@ -109,17 +107,15 @@ impl Scheduler for RoundRobin {
             return;
         };
         account.left_ns = account.left_ns.saturating_sub(ran_ns);
-        if account.left_ns < SLICE_NS_MIN {
-            if account.place == Place::Nowhere {
-                account.left_ns = SLICE_NS_MIN;
-            } else {
-                self.requeue(vm);
-            }
+        if account.left_ns < SLICE_NS_MIN && account.place != Place::Nowhere {
+            self.requeue(vm);
         }
     }
 
     fn yield_now(&mut self, vm: VmId) {
-        self.requeue(vm);
+        if self.account(vm).is_some_and(|account| account.place != Place::Nowhere) {
+            self.requeue(vm);
+        }
     }
 
     fn pick(&mut self) -> Option<Choice> {
