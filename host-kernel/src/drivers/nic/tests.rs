@@ -122,6 +122,20 @@ fn received_frames_come_in_order_and_interrupt_once() {
 }
 
 #[test]
+fn a_caller_that_stops_early_is_told_again() {
+    let mut setup = Setup::new();
+    setup.device.deliver(b"first");
+    setup.device.deliver(b"second");
+    setup.nic.rx_interrupt();
+    let mut buffer = [0; 1514];
+    for length in [Some(5), Some(6), None] {
+        assert_eq!(setup.nic.poll_event(), Some(Event::NicReceive));
+        assert_eq!(setup.nic.receive(&mut buffer), length);
+    }
+    assert_eq!(setup.nic.poll_event(), None);
+}
+
+#[test]
 fn frames_too_long_or_too_short_are_dropped_and_counted() {
     let mut setup = Setup::new();
     setup.device.deliver(&[7; 2036]);
