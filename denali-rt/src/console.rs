@@ -24,7 +24,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) const fn new() -> Self {
-        Self { buffer: [0; BUFFER_LEN], used: 0 }
+        Self {
+            buffer: [0; BUFFER_LEN],
+            used: 0,
+        }
     }
 
     fn flush(&mut self) {

@@ -1,6 +1,9 @@
 //! From the first instruction to `main`, and from its result to the exit code.
 
-#![cfg_attr(denali, expect(unsafe_code, reason = "the first instruction and the link to `main`"))]
+#![cfg_attr(
+    denali,
+    expect(unsafe_code, reason = "the first instruction and the link to `main`")
+)]
 
 use core::fmt::Display;
 

@@ -14,7 +14,9 @@ pub fn args() -> impl Iterator<Item = &'static str> {
 /// Returns the environment variable `key`.
 #[must_use]
 pub fn var(key: &str) -> Option<&'static str> {
-    vars().find(|(name, _)| *name == key).map(|(_, value)| value)
+    vars()
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| value)
 }
 
 /// Returns all environment variables; of two with one name the first counts.
@@ -47,7 +49,9 @@ fn variables_in(blob: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Returns the NUL-terminated strings of a blob; the last one may lack its NUL.
 fn strings(blob: &[u8]) -> impl Iterator<Item = &[u8]> {
-    blob.strip_suffix(&[0]).unwrap_or(blob).split(|byte| *byte == 0)
+    blob.strip_suffix(&[0])
+        .unwrap_or(blob)
+        .split(|byte| *byte == 0)
 }
 
 #[cfg(test)]

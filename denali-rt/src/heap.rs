@@ -7,9 +7,10 @@
 #![expect(unsafe_code, reason = "implements the global allocator")]
 
 use core::alloc::Layout;
+use core::ops::Range;
 use core::ptr::NonNull;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
-use denali_abi::layout::{HEAP_END, PAGE_SIZE};
+use denali_abi::layout::PAGE_SIZE;
 use talc::base::binning::Binning;
 use talc::base::{CHUNK_UNIT, Talc};
 use talc::min_first_heap_size;
@@ -29,8 +30,8 @@ const TABLE_PAGES: u64 = 512;
 
 /// What the heap needs to know of the VM.
 pub(crate) trait Memory: core::fmt::Debug {
-    /// Returns where the heap starts.
-    fn start(&self) -> u64;
+    /// Returns the addresses the heap may take.
+    fn addresses(&self) -> Range<u64>;
 
     /// Returns the pages the VM uses now.
     fn resident_pages(&self) -> u64;
@@ -58,7 +59,11 @@ pub(crate) struct Pages<M> {
 
 impl<M: Memory> Pages<M> {
     pub(crate) const fn new(memory: M) -> Self {
-        Self { memory, resident_before: 0, end: 0 }
+        Self {
+            memory,
+            resident_before: 0,
+            end: 0,
+        }
     }
 
     /// Returns whether the heap may reach up to `end`, `growth` pages further than now.
@@ -66,10 +71,10 @@ impl<M: Memory> Pages<M> {
     /// What was granted but not touched yet does not count as resident, so the whole extent of the
     /// heap must fit beside what was there before it, too.
     fn may_grow(&self, end: u64, growth: u64) -> bool {
-        let extent = (end - self.memory.start()) / PAGE_SIZE;
+        let extent = (end - self.memory.addresses().start) / PAGE_SIZE;
         let limit = self.memory.limit_pages();
         let overhead = |pages: u64| pages + pages / TABLE_PAGES + 1 + RESERVE_PAGES;
-        end <= HEAP_END
+        end <= self.memory.addresses().end
             && self.memory.resident_pages() + overhead(growth) <= limit
             && self.resident_before + overhead(extent) <= limit
     }
@@ -80,31 +85,39 @@ unsafe impl<M: Memory> Source for Pages<M> {
     const TRACK_HEAP_END: bool = true;
 
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let pages = &mut talc.source;
-        let old_end = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(pages.end));
-        let start = pages.memory.start();
+        let old_end = NonNull::new(pointer(usize_to_u64(talc.source.end)));
+        let start = talc.source.memory.addresses().start;
         let mut needed = usize_to_u64(layout.size()) + 2 * usize_to_u64(CHUNK_UNIT);
         if layout.align() > CHUNK_UNIT {
             needed += usize_to_u64(layout.align());
         }
-        let from = match old_end {
-            Some(_) => usize_to_u64(pages.end),
+        // What is free at the end of the heap counts towards the need.
+        let (free_from, heap_end) = match old_end {
+            // SAFETY: `old_end` is the end of the heap as talc knows it.
+            Some(end) => (address(unsafe { talc.reserved(end) }.up_to), address(end)),
             None => {
-                pages.resident_before = pages.memory.resident_pages();
+                talc.source.resident_before = talc.source.memory.resident_pages();
                 needed += usize_to_u64(min_first_heap_size::<B>());
-                start
+                (start, start)
             }
         };
-        let new_end = from.checked_add(needed).ok_or(())?.next_multiple_of(PAGE_SIZE);
-        if !pages.may_grow(new_end, (new_end - from) / PAGE_SIZE) {
+        let wanted_end = free_from.checked_add(needed).ok_or(())?;
+        let new_end = wanted_end.max(heap_end + 1).next_multiple_of(PAGE_SIZE);
+        if !talc
+            .source
+            .may_grow(new_end, (new_end - heap_end) / PAGE_SIZE)
+        {
             return Err(());
         }
         let end = match old_end {
-            // SAFETY: `old_end` is what talc returned last, and the pages behind it are heap that
-            // nobody has been given.
+            // SAFETY: `old_end` is the end of the heap as talc knows it, and the pages behind it
+            // are heap that nobody has been given.
             Some(old_end) => unsafe { talc.extend(old_end, pointer(new_end)) },
-            // SAFETY: the heap starts behind the image, and nobody else uses it.
-            None => unsafe { talc.claim(pointer(start), u64_to_usize(new_end - start)) }.ok_or(())?,
+            None => {
+                let len = u64_to_usize(new_end - start);
+                // SAFETY: the heap starts behind the image, and nobody else uses it.
+                unsafe { talc.claim(pointer(start), len) }.ok_or(())?
+            }
         };
         talc.source.end = end.as_ptr().expose_provenance();
         Ok(())
@@ -112,7 +125,8 @@ unsafe impl<M: Memory> Source for Pages<M> {
 
     unsafe fn resize(&mut self, free: *mut u8, end: *mut u8, is_heap_base: bool) -> *mut u8 {
         let old_end = usize_to_u64(end.addr());
-        let new_end = usize_to_u64(free.addr()).next_multiple_of(PAGE_SIZE) + KEPT_PAGES * PAGE_SIZE;
+        let new_end =
+            usize_to_u64(free.addr()).next_multiple_of(PAGE_SIZE) + KEPT_PAGES * PAGE_SIZE;
         if is_heap_base || old_end < new_end + (RELEASE_PAGES - KEPT_PAGES) * PAGE_SIZE {
             return end;
         }
@@ -122,6 +136,10 @@ unsafe impl<M: Memory> Source for Pages<M> {
         self.end = u64_to_usize(new_end);
         pointer(new_end)
     }
+}
+
+fn address(pointer: NonNull<u8>) -> u64 {
+    usize_to_u64(pointer.as_ptr().expose_provenance())
 }
 
 fn pointer(address: u64) -> *mut u8 {
@@ -135,7 +153,9 @@ mod global {
     use crate::sync::GuestCell;
     use crate::{hypercall, registers};
     use core::alloc::{GlobalAlloc, Layout};
+    use core::ops::Range;
     use core::ptr::NonNull;
+    use denali_abi::layout::HEAP_END;
     use talc::base::Talc;
     use talc::base::binning::DefaultBinning;
 
@@ -154,13 +174,17 @@ mod global {
 
         unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
             // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`.
-            self.0.with(|talc| unsafe { talc.deallocate(pointer, layout) });
+            self.0
+                .with(|talc| unsafe { talc.deallocate(pointer, layout) });
         }
 
         unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
             // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout` and
             // that `size` is not zero.
-            if self.0.with(|talc| unsafe { talc.try_realloc_in_place(pointer, layout, size) }) {
+            if self
+                .0
+                .with(|talc| unsafe { talc.try_realloc_in_place(pointer, layout, size) })
+            {
                 return pointer;
             }
             // SAFETY: the caller warrants that `size` makes a valid layout.
@@ -184,8 +208,8 @@ mod global {
     struct Vm;
 
     impl Memory for Vm {
-        fn start(&self) -> u64 {
-            registers::get().heap_start
+        fn addresses(&self) -> Range<u64> {
+            registers::get().heap_start..HEAP_END
         }
 
         fn resident_pages(&self) -> u64 {
@@ -201,5 +225,144 @@ mod global {
             // range of the heap.
             let _ = unsafe { hypercall::release_memory(start..end) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use core::cell::Cell;
+    use std::boxed::Box;
+    use std::rc::Rc;
+    use talc::base::binning::DefaultBinning;
+
+    const ARENA_LEN: usize = 4 << 20;
+    const LIMIT_PAGES: u64 = 512;
+    const BEFORE_PAGES: u64 = 20;
+
+    /// A VM whose heap is an array. Every granted page counts as resident at once.
+    #[derive(Debug)]
+    struct FakeVm {
+        start: u64,
+        released_pages: Rc<Cell<u64>>,
+    }
+
+    impl Memory for FakeVm {
+        fn addresses(&self) -> Range<u64> {
+            self.start..self.start + usize_to_u64(ARENA_LEN) - PAGE_SIZE
+        }
+
+        fn resident_pages(&self) -> u64 {
+            BEFORE_PAGES
+        }
+
+        fn limit_pages(&self) -> u64 {
+            LIMIT_PAGES
+        }
+
+        unsafe fn release(&mut self, start: u64, end: u64) {
+            assert!(start.is_multiple_of(PAGE_SIZE) && start < end);
+            let len = u64_to_usize(end - start);
+            // SAFETY: the heap gave the range up, and it lies in the arena.
+            unsafe { pointer(start).write_bytes(0xdd, len) };
+            self.released_pages
+                .set(self.released_pages.get() + (end - start) / PAGE_SIZE);
+        }
+    }
+
+    fn heap() -> (Talc<Pages<FakeVm>, DefaultBinning>, Rc<Cell<u64>>) {
+        let arena = Box::leak(alloc::vec![0_u8; ARENA_LEN].into_boxed_slice());
+        let start = usize_to_u64(arena.as_mut_ptr().expose_provenance());
+        let released_pages = Rc::new(Cell::new(0));
+        let vm = FakeVm {
+            start: start.next_multiple_of(PAGE_SIZE),
+            released_pages: Rc::clone(&released_pages),
+        };
+        (Talc::new(Pages::new(vm)), released_pages)
+    }
+
+    fn bytes(len: usize) -> Layout {
+        Layout::from_size_align(len, 8).unwrap()
+    }
+
+    #[test]
+    fn an_allocation_fails_before_the_memory_limit() {
+        let (mut talc, _) = heap();
+        let mut pages = 0;
+        // SAFETY: the size is not zero.
+        while unsafe { talc.allocate(bytes(4096)) }.is_some() {
+            pages += 1;
+        }
+        let most = LIMIT_PAGES - BEFORE_PAGES - RESERVE_PAGES;
+        assert!((most - 10..most).contains(&pages), "{pages} of {most}");
+        // SAFETY: the size is not zero.
+        assert_eq!(unsafe { talc.allocate(bytes(usize::MAX / 4)) }, None);
+    }
+
+    #[test]
+    fn the_heap_grows_by_no_more_than_it_needs() {
+        let (mut talc, _) = heap();
+        // SAFETY: the size is not zero.
+        let first = unsafe { talc.allocate(bytes(100)) };
+        assert!(first.is_some());
+        let start = talc.source.memory.start;
+        assert_eq!(usize_to_u64(talc.source.end) - start, PAGE_SIZE);
+        // SAFETY: the size is not zero.
+        let second = unsafe { talc.allocate(bytes(3 * 4096)) };
+        assert!(second.is_some());
+        assert_eq!(usize_to_u64(talc.source.end) - start, 4 * PAGE_SIZE);
+    }
+
+    #[test]
+    fn a_large_free_end_goes_back_to_the_kernel_and_comes_again() {
+        let (mut talc, released_pages) = heap();
+        let large = bytes(100 * 4096);
+        for round in 1..=3 {
+            // SAFETY: the size is not zero.
+            let area = unsafe { talc.allocate(large) }.unwrap();
+            // SAFETY: talc has just given out the area for this layout.
+            unsafe { talc.deallocate(area.as_ptr(), large) };
+            assert!(
+                released_pages.get() >= round * (100 - KEPT_PAGES - 2),
+                "{released_pages:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn allocations_keep_their_contents_through_growth_and_release() {
+        let (mut talc, released_pages) = heap();
+        let mut live: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
+        let mut seed = 11_u64;
+        for step in 0..20_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let random = u64_to_usize(seed >> 33);
+            let shrinking = step % 4_000 >= 2_000;
+            if live.is_empty() || !shrinking && !random.is_multiple_of(3) {
+                let len = 1 + random
+                    % if random.is_multiple_of(16) {
+                        60_000
+                    } else {
+                        300
+                    };
+                // SAFETY: the size is not zero.
+                let Some(area) = (unsafe { talc.allocate(bytes(len)) }) else {
+                    continue;
+                };
+                let mark = random.to_le_bytes()[1];
+                // SAFETY: the area is `len` bytes long.
+                unsafe { area.as_ptr().write_bytes(mark, len) };
+                live.push((area, len, mark));
+            } else {
+                let (area, len, mark) = live.swap_remove(random % live.len());
+                // SAFETY: the area is `len` bytes long and was filled when it was allocated.
+                let contents = unsafe { core::slice::from_raw_parts(area.as_ptr(), len) };
+                assert!(contents.iter().all(|byte| *byte == mark));
+                // SAFETY: talc gave out the area for this layout.
+                unsafe { talc.deallocate(area.as_ptr(), bytes(len)) };
+            }
+        }
+        assert!(released_pages.get() > 0);
     }
 }

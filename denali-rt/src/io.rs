@@ -111,7 +111,10 @@ impl Error {
     /// Makes an error with a message: lower case, no full stop.
     #[must_use]
     pub const fn new(kind: ErrorKind, message: &'static str) -> Self {
-        Self { kind, message: Some(message) }
+        Self {
+            kind,
+            message: Some(message),
+        }
     }
 
     /// Returns what kind of error it is.
@@ -161,7 +164,10 @@ impl embedded_io::Error for Error {
 
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
-        Self { kind, message: None }
+        Self {
+            kind,
+            message: None,
+        }
     }
 }
 
@@ -195,7 +201,10 @@ mod tests {
     #[test]
     fn an_error_says_its_message_or_else_its_kind() {
         assert_eq!(Error::from(ErrorKind::TimedOut).to_string(), "timed out");
-        assert_eq!(Error::new(ErrorKind::Other, "no route").to_string(), "no route");
+        assert_eq!(
+            Error::new(ErrorKind::Other, "no route").to_string(),
+            "no route"
+        );
     }
 
     #[test]

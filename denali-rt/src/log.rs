@@ -31,7 +31,9 @@ pub(crate) fn init() {
 }
 
 fn level_from(value: Option<&str>) -> LevelFilter {
-    value.and_then(|value| value.parse().ok()).unwrap_or(LevelFilter::Info)
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(LevelFilter::Info)
 }
 
 /// Returns the name of a level, padded to equal width.

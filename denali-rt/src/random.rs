@@ -7,8 +7,11 @@ use crate::sync::GuestCell;
 /// Bytes fetched in one crossing for callers that ask for little.
 const BUFFER_LEN: usize = 64;
 
-static BUFFER: GuestCell<Buffer> =
-    GuestCell::new(Buffer { bytes: [0; BUFFER_LEN], unused: 0, generation: 0 });
+static BUFFER: GuestCell<Buffer> = GuestCell::new(Buffer {
+    bytes: [0; BUFFER_LEN],
+    unused: 0,
+    generation: 0,
+});
 
 struct Buffer {
     bytes: [u8; BUFFER_LEN],
@@ -58,7 +61,11 @@ mod tests {
 
     #[test]
     fn bytes_are_given_out_once_and_not_across_a_restore() {
-        let mut buffer = Buffer { bytes: [0; BUFFER_LEN], unused: 0, generation: 0 };
+        let mut buffer = Buffer {
+            bytes: [0; BUFFER_LEN],
+            unused: 0,
+            generation: 0,
+        };
         let mut small = [0; 40];
         buffer.fill(&mut small, 0, |bytes| bytes.fill(1));
         assert_eq!((small, buffer.unused), ([1; 40], 24));

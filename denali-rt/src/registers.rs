@@ -1,6 +1,9 @@
 //! The virtual registers: what the kernel tells the VM without a crossing.
 
-#![expect(unsafe_code, reason = "reads the page the kernel maps at a fixed address")]
+#![expect(
+    unsafe_code,
+    reason = "reads the page the kernel maps at a fixed address"
+)]
 
 use denali_abi::registers::VirtualRegisters;
 
@@ -49,7 +52,10 @@ pub fn pages_left() -> u32 {
 #[must_use]
 pub fn name() -> &'static str {
     let name = &get().name;
-    let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    let len = name
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(name.len());
     core::str::from_utf8(&name[..len]).unwrap_or_default()
 }
 

@@ -41,7 +41,10 @@ pub fn image_write(image: u64, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
     let mut position = offset;
     for chunk in bytes.chunks(u64_to_usize(IMAGE_WRITE_MAX)) {
         let len = usize_to_u64(chunk.len());
-        call(Hypercall::ImageWrite, [image, position, address(chunk.as_ptr()), len])?;
+        call(
+            Hypercall::ImageWrite,
+            [image, position, address(chunk.as_ptr()), len],
+        )?;
         position += len;
     }
     Ok(())
@@ -115,7 +118,9 @@ pub fn vm_next(after: Option<u64>) -> Result<Option<u64>, Errno> {
 
 /// Returns all VMs in the order of the table.
 pub fn vms() -> impl Iterator<Item = u64> {
-    core::iter::successors(vm_next(None).ok().flatten(), |vm| vm_next(Some(*vm)).ok().flatten())
+    core::iter::successors(vm_next(None).ok().flatten(), |vm| {
+        vm_next(Some(*vm)).ok().flatten()
+    })
 }
 
 /// What [`console_read`] found.
@@ -133,16 +138,18 @@ pub struct ConsoleChunk<'a> {
 /// # Errors
 ///
 /// The kernel's answer; [`Errno::Invalid`] if the buffer is too short.
-pub fn console_read(
-    vm: u64,
-    position: u64,
-    buffer: &mut [u8],
-) -> Result<ConsoleChunk<'_>, Errno> {
+pub fn console_read(vm: u64, position: u64, buffer: &mut [u8]) -> Result<ConsoleChunk<'_>, Errno> {
     let len = usize_to_u64(buffer.len());
-    let read = call(Hypercall::ConsoleRead, [vm, position, address(buffer.as_mut_ptr()), len])?;
+    let read = call(
+        Hypercall::ConsoleRead,
+        [vm, position, address(buffer.as_mut_ptr()), len],
+    )?;
     let (start, bytes) = buffer.split_first_chunk().ok_or(Errno::Invalid)?;
     let bytes = bytes.get(..u64_to_usize(read)).ok_or(Errno::Invalid)?;
-    Ok(ConsoleChunk { position: u64::from_le_bytes(*start), bytes })
+    Ok(ConsoleChunk {
+        position: u64::from_le_bytes(*start),
+        bytes,
+    })
 }
 
 /// Returns state and counters of the host.

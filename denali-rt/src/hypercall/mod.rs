@@ -37,7 +37,10 @@ pub fn idle_with_timeout(deadline: Option<Instant>) -> u32 {
 pub fn terminate(code: i32) -> ! {
     loop {
         // The kernel takes the low 32 bits.
-        let _ = call(Hypercall::Terminate, [u64::from(code.cast_unsigned()), 0, 0, 0]);
+        let _ = call(
+            Hypercall::Terminate,
+            [u64::from(code.cast_unsigned()), 0, 0, 0],
+        );
     }
 }
 
@@ -57,7 +60,10 @@ pub fn network_notify() {
 /// [`CONSOLE_WRITE_MAX`].
 pub fn console_write(bytes: &[u8]) -> usize {
     let len = usize_to_u64(bytes.len()).min(CONSOLE_WRITE_MAX);
-    let taken = call(Hypercall::ConsoleWrite, [address(bytes.as_ptr()), len, 0, 0]);
+    let taken = call(
+        Hypercall::ConsoleWrite,
+        [address(bytes.as_ptr()), len, 0, 0],
+    );
     u64_to_usize(taken.unwrap_or(0))
 }
 

@@ -15,8 +15,12 @@ pub(super) fn call(number: Hypercall, arguments: [u64; 4]) -> Result<u64, Errno>
     let pointer = core::ptr::with_exposed_provenance_mut::<u8>(u64_to_usize(first));
     match number {
         Hypercall::IdleWithTimeout => idle(first),
-        Hypercall::Terminate => {
-            #[expect(clippy::cast_possible_truncation, reason = "the kernel takes the low bits")]
+        Hypercall::Terminate =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the kernel takes the low bits"
+            )]
             process::exit((first as u32).cast_signed())
         }
         Hypercall::Yield => {
@@ -41,7 +45,10 @@ pub(super) fn call(number: Hypercall, arguments: [u64; 4]) -> Result<u64, Errno>
 
 /// Sleeps until the deadline: outside a VM there are no other interrupts.
 fn idle(deadline_ns: u64) -> Result<u64, Errno> {
-    assert_ne!(deadline_ns, NO_DEADLINE, "all threads wait, and nothing outside can wake them");
+    assert_ne!(
+        deadline_ns, NO_DEADLINE,
+        "all threads wait, and nothing outside can wake them"
+    );
     let now = crate::time::Instant::now();
     thread::sleep(crate::time::Instant::from_ns(deadline_ns) - now);
     Ok(u64::from(interrupt::TIMER))

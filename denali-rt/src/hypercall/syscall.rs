@@ -29,5 +29,8 @@ pub(super) fn call(number: Hypercall, arguments: [u64; 4]) -> Result<u64, Errno>
 
 /// Returns the error of a negative result; one this ABI version does not know is `Invalid`.
 fn errno(result: i64) -> Errno {
-    i32::try_from(-result).ok().and_then(Errno::from_code).unwrap_or(Errno::Invalid)
+    i32::try_from(-result)
+        .ok()
+        .and_then(Errno::from_code)
+        .unwrap_or(Errno::Invalid)
 }

@@ -3,7 +3,10 @@
 //! Green threads switch only where they wait. A closure that does not wait therefore has the value
 //! to itself, and the flag merely catches mistakes: waiting, or entering again, inside of it.
 
-#![expect(unsafe_code, reason = "lends out the contents of a shared cell, one borrower at a time")]
+#![expect(
+    unsafe_code,
+    reason = "lends out the contents of a shared cell, one borrower at a time"
+)]
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -23,7 +26,10 @@ impl<T> GuestCell<T> {
     /// Makes a cell.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        Self { borrowed: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self {
+            borrowed: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// Calls `f` with the value.

@@ -20,14 +20,23 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let state = State { messages: VecDeque::new(), senders: 1, receiver_alive: true };
+    let state = State {
+        messages: VecDeque::new(),
+        senders: 1,
+        receiver_alive: true,
+    };
     let shared = Arc::new(Shared {
         capacity,
         state: GuestCell::new(state),
         not_empty: WaitQueue::new(),
         not_full: WaitQueue::new(),
     });
-    (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
+    (
+        Sender {
+            shared: Arc::clone(&shared),
+        },
+        Receiver { shared },
+    )
 }
 
 struct Shared<T> {
@@ -143,11 +152,14 @@ impl<T> Receiver<T> {
     ///
     /// If there is none, with the reason.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let message = self.shared.state.with(|state| match state.messages.pop_front() {
-            Some(message) => Ok(message),
-            None if state.senders == 0 => Err(TryRecvError::Disconnected),
-            None => Err(TryRecvError::Empty),
-        })?;
+        let message = self
+            .shared
+            .state
+            .with(|state| match state.messages.pop_front() {
+                Some(message) => Ok(message),
+                None if state.senders == 0 => Err(TryRecvError::Disconnected),
+                None => Err(TryRecvError::Empty),
+            })?;
         self.shared.not_full.wake_one();
         Ok(message)
     }
@@ -173,7 +185,9 @@ impl<T> Receiver<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.shared.state.with(|state| state.senders += 1);
-        Self { shared: Arc::clone(&self.shared) }
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 

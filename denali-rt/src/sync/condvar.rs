@@ -16,7 +16,9 @@ impl Condvar {
     /// Makes a condition nobody waits for.
     #[must_use]
     pub const fn new() -> Self {
-        Self { waiting: WaitQueue::new() }
+        Self {
+            waiting: WaitQueue::new(),
+        }
     }
 
     /// Releases the lock, waits until notified and takes the lock again.

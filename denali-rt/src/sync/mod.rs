@@ -19,3 +19,6 @@ pub use mutex::{Mutex, MutexGuard};
 pub use once::OnceLock;
 pub use semaphore::Semaphore;
 pub use wait_queue::WaitQueue;
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,10 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// Makes the guard of a lock that the caller has just been given.
     fn of(mutex: &'a Mutex<T>) -> Self {
-        Self { mutex, _not_send: PhantomData }
+        Self {
+            mutex,
+            _not_send: PhantomData,
+        }
     }
 
     /// Returns the mutex of `guard`.

@@ -1,6 +1,9 @@
 //! A value made on first use.
 
-#![expect(unsafe_code, reason = "shares a value that never changes once it is written")]
+#![expect(
+    unsafe_code,
+    reason = "shares a value that never changes once it is written"
+)]
 
 use crate::sync::Mutex;
 use core::cell::UnsafeCell;

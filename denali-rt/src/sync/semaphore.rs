@@ -14,7 +14,10 @@ impl Semaphore {
     /// Makes a semaphore with `permits` permits.
     #[must_use]
     pub const fn new(permits: usize) -> Self {
-        Self { permits: GuestCell::new(permits), waiting: WaitQueue::new() }
+        Self {
+            permits: GuestCell::new(permits),
+            waiting: WaitQueue::new(),
+        }
     }
 
     /// Waits for a permit and takes it.

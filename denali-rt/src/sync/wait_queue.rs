@@ -18,7 +18,9 @@ impl WaitQueue {
     /// Makes an empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { waiting: GuestCell::new(VecDeque::new()) }
+        Self {
+            waiting: GuestCell::new(VecDeque::new()),
+        }
     }
 
     /// Waits until woken.
@@ -32,7 +34,8 @@ impl WaitQueue {
         let current = self.enqueue_current();
         let timed_out = scheduler::block(Some(deadline)) == Wake::Deadline;
         if timed_out {
-            self.waiting.with(|waiting| waiting.retain(|id| *id != current));
+            self.waiting
+                .with(|waiting| waiting.retain(|id| *id != current));
         }
         timed_out
     }

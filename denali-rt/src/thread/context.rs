@@ -68,18 +68,17 @@ const FRAME: usize = 8;
 /// `top` is the end of a writable area of at least 128 bytes that nobody else uses, and is a
 /// multiple of 16.
 pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> Context {
-    let mut frame = [0; FRAME + 1];
+    // Two words more: zero as the return address of a call that never was ends backtraces, and
+    // together they leave the stack aligned to 16 bytes where `start_thread` calls on.
+    let mut frame = [0; FRAME + 2];
     frame[FRAME - 8] = CONTROL_WORDS;
     // R12 carries the entry to `start_thread`.
     frame[FRAME - 4] = entry as usize;
     frame[FRAME - 1] = start_thread as *const () as usize;
-    // The word above stands for the return address of a call that never was: zero ends backtraces,
-    // and it aligns the stack to 16 bytes where `start_thread` calls on.
-    let bottom = top.cast::<[usize; FRAME + 1]>().wrapping_sub(1);
-    let bottom = bottom.wrapping_byte_sub((FRAME + 1) % 2 * size_of::<usize>());
+    let bottom = top.expose_provenance() - size_of_val(&frame);
     // SAFETY: the frame takes less than 128 bytes below `top`, which the caller gives us.
-    unsafe { bottom.write(frame) };
-    Context(bottom.expose_provenance())
+    unsafe { core::ptr::with_exposed_provenance_mut::<[usize; FRAME + 2]>(bottom).write(frame) };
+    Context(bottom)
 }
 
 /// Saves the running thread on its stack and resumes another. Returns, when somebody switches back,

@@ -74,7 +74,10 @@ pub fn sleep_until(deadline: Instant) {
 /// Returns the running thread.
 #[must_use]
 pub fn current() -> Thread {
-    Thread { id: scheduler::current(), name: scheduler::current_name() }
+    Thread {
+        id: scheduler::current(),
+        name: scheduler::current_name(),
+    }
 }
 
 /// A thread that runs, or did.
@@ -113,7 +116,10 @@ impl Builder {
 
     /// Names the thread, for [`current`] and panic messages.
     pub fn name(self, name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), ..self }
+        Self {
+            name: Some(name.into()),
+            ..self
+        }
     }
 
     /// Chooses the size of the stack.
@@ -132,7 +138,10 @@ impl Builder {
         T: Send + 'static,
     {
         let name: Option<Arc<str>> = self.name.map(Arc::from);
-        let outcome = Arc::new(Outcome { value: GuestCell::new(None), ended: WaitQueue::new() });
+        let outcome = Arc::new(Outcome {
+            value: GuestCell::new(None),
+            ended: WaitQueue::new(),
+        });
         let theirs = Arc::clone(&outcome);
         let wrapped = move || {
             let value = body();
@@ -140,7 +149,10 @@ impl Builder {
             theirs.ended.wake_all();
         };
         let id = scheduler::spawn(name.clone(), self.stack, Box::new(wrapped))?;
-        Ok(JoinHandle { thread: Thread { id, name }, outcome })
+        Ok(JoinHandle {
+            thread: Thread { id, name },
+            outcome,
+        })
     }
 }
 
@@ -182,6 +194,11 @@ impl<T> JoinHandle<T> {
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("thread", &self.thread).finish_non_exhaustive()
+        f.debug_struct("JoinHandle")
+            .field("thread", &self.thread)
+            .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

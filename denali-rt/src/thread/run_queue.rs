@@ -14,7 +14,9 @@ pub(crate) struct RunQueue {
 
 impl RunQueue {
     pub(crate) const fn new() -> Self {
-        Self { ready: VecDeque::new() }
+        Self {
+            ready: VecDeque::new(),
+        }
     }
 
     /// Makes room for `threads` threads. Returns whether there is memory for it.

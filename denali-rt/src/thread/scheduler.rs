@@ -25,7 +25,10 @@ pub(crate) struct ThreadId {
 }
 
 /// The first thread, which runs `main`.
-const MAIN: ThreadId = ThreadId { index: 0, generation: 0 };
+const MAIN: ThreadId = ThreadId {
+    index: 0,
+    generation: 0,
+};
 
 /// Pages that must be left for one more thread: a few of stack, and what it will allocate.
 const SPAWN_PAGES_MIN: u32 = 8;
@@ -282,11 +285,19 @@ impl Scheduler {
         // SAFETY: the stack was just taken from the pool, nobody else uses it, and it is larger
         // than a frame.
         let context = unsafe { context::prepare(stack.top(), run_thread) };
-        let fresh = Control { context, stack: Some(stack), body: Some(body), ..Control::new(name) };
+        let fresh = Control {
+            context,
+            stack: Some(stack),
+            body: Some(body),
+            ..Control::new(name)
+        };
         let index = match self.free.pop() {
             Some(index) => {
                 let control = &mut self.threads[u32_to_usize(index)];
-                *control = Control { generation: control.generation, ..fresh };
+                *control = Control {
+                    generation: control.generation,
+                    ..fresh
+                };
                 index
             }
             None => {
@@ -331,12 +342,17 @@ impl Scheduler {
 
     /// Makes the next runnable thread the current one.
     fn step(&mut self) -> Step {
-        let Some(next) = self.ready.pop() else { return Step::Idle };
+        let Some(next) = self.ready.pop() else {
+            return Step::Idle;
+        };
         if next == self.current {
             return Step::Stay;
         }
         self.previous = core::mem::replace(&mut self.current, next);
-        Step::Switch(core::mem::replace(&mut self.control().context, Context::RUNNING))
+        Step::Switch(core::mem::replace(
+            &mut self.control().context,
+            Context::RUNNING,
+        ))
     }
 
     /// Completes a switch on the stack of the thread switched to: keeps the context of the thread
@@ -361,7 +377,9 @@ impl Scheduler {
     #[cfg(denali)]
     fn current_name(&self) -> &str {
         let control = self.threads.get(self.current.slot());
-        control.and_then(|control| control.name.as_deref()).unwrap_or("unnamed")
+        control
+            .and_then(|control| control.name.as_deref())
+            .unwrap_or("unnamed")
     }
 }
 
@@ -388,8 +406,7 @@ fn with<R>(f: impl FnOnce(&mut Scheduler) -> R) -> R {
 }
 
 #[cfg(denali)]
-static SCHEDULER: crate::sync::GuestCell<Scheduler> =
-    crate::sync::GuestCell::new(Scheduler::new());
+static SCHEDULER: crate::sync::GuestCell<Scheduler> = crate::sync::GuestCell::new(Scheduler::new());
 
 /// Runs `f` with the scheduler of the system's thread: outside a VM each has green threads of its
 /// own, as it would in a VM of its own.

@@ -55,7 +55,10 @@ struct Slots {
 impl StackPool {
     /// Makes the pool of a VM that runs on its first small stack.
     pub(crate) const fn new() -> Self {
-        Self { small: Slots::new(StackSize::Small, 1), large: Slots::new(StackSize::Large, 0) }
+        Self {
+            small: Slots::new(StackSize::Small, 1),
+            large: Slots::new(StackSize::Large, 0),
+        }
     }
 
     /// Takes a stack, or returns `None` if all slots are in use.
@@ -79,7 +82,12 @@ impl StackPool {
 
 impl Slots {
     const fn new(size: StackSize, fresh: u32) -> Self {
-        Self { size, fresh, warm: Vec::new(), cold: Vec::new() }
+        Self {
+            size,
+            fresh,
+            warm: Vec::new(),
+            cold: Vec::new(),
+        }
     }
 
     fn take(&mut self) -> Option<memory::Slot> {

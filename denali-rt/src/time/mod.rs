@@ -106,7 +106,9 @@ mod clock {
     use core::time::Duration;
 
     pub(super) fn monotonic_ns() -> u64 {
-        registers::get().clock.monotonic_ns(registers::time_stamp_counter())
+        registers::get()
+            .clock
+            .monotonic_ns(registers::time_stamp_counter())
     }
 
     pub(super) fn wall() -> Duration {
@@ -129,7 +131,9 @@ mod clock {
     }
 
     pub(super) fn wall() -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
     }
 }
 
@@ -141,9 +145,15 @@ mod tests {
     fn arithmetic_stops_at_both_ends_of_time() {
         assert_eq!(Instant::from_ns(5) + Duration::MAX, Instant::MAX);
         assert_eq!(Instant::from_ns(5).checked_add(Duration::MAX), None);
-        assert_eq!(Instant::from_ns(5) - Duration::from_secs(1), Instant::from_ns(0));
+        assert_eq!(
+            Instant::from_ns(5) - Duration::from_secs(1),
+            Instant::from_ns(0)
+        );
         assert_eq!(Instant::from_ns(5) - Instant::from_ns(9), Duration::ZERO);
-        assert_eq!(Instant::from_ns(9) - Instant::from_ns(5), Duration::from_nanos(4));
+        assert_eq!(
+            Instant::from_ns(9) - Instant::from_ns(5),
+            Duration::from_nanos(4)
+        );
     }
 
     #[test]

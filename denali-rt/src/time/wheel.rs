@@ -94,14 +94,22 @@ impl<T> Wheel<T> {
             self.slots.resize(LEVELS * LEVEL_SLOTS, None);
         }
         let deadline = deadline.as_ns();
-        if self.is_empty() || self.earliest.get().is_some_and(|earliest| deadline < earliest) {
+        if self.is_empty()
+            || self
+                .earliest
+                .get()
+                .is_some_and(|earliest| deadline < earliest)
+        {
             self.earliest.set(Some(deadline));
         }
         let link = self.allocate(deadline, value);
         self.link(link);
         self.len += 1;
         let index = index_of(link);
-        TimerKey { index: link.get() - 1, generation: self.entries[index].generation }
+        TimerKey {
+            index: link.get() - 1,
+            generation: self.entries[index].generation,
+        }
     }
 
     /// Takes a timer out and returns its value, or `None` if it fired or was cancelled before.

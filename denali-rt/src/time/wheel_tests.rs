@@ -36,7 +36,12 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        Self { wheel: Wheel::new(), model: BTreeMap::new(), now: 0, numbers: 0 }
+        Self {
+            wheel: Wheel::new(),
+            model: BTreeMap::new(),
+            now: 0,
+            numbers: 0,
+        }
     }
 
     fn insert(&mut self, deadline: u64) {
@@ -48,7 +53,9 @@ impl Pair {
 
     fn cancel(&mut self, random: &mut Random) {
         let nth = usize::try_from(random.below(1 + self.model.len() as u64)).unwrap();
-        let Some((&timer, &key)) = self.model.iter().nth(nth) else { return };
+        let Some((&timer, &key)) = self.model.iter().nth(nth) else {
+            return;
+        };
         self.model.remove(&timer);
         assert_eq!(self.wheel.cancel(key), Some(timer.1));
         assert_eq!(self.wheel.cancel(key), None);
@@ -59,17 +66,30 @@ impl Pair {
         let mut last = 0;
         while let Some(number) = self.wheel.expire(Instant::from_ns(self.now)) {
             let timer = *self.model.keys().find(|timer| timer.1 == number).unwrap();
-            assert!(timer.0 <= self.now && timer.0 >= last, "{timer:?} at {}", self.now);
+            assert!(
+                timer.0 <= self.now && timer.0 >= last,
+                "{timer:?} at {}",
+                self.now
+            );
             last = timer.0;
             let key = self.model.remove(&timer).unwrap();
             assert_eq!(self.wheel.cancel(key), None);
         }
-        assert!(self.model.keys().next().is_none_or(|timer| timer.0 > self.now));
+        assert!(
+            self.model
+                .keys()
+                .next()
+                .is_none_or(|timer| timer.0 > self.now)
+        );
     }
 
     fn compare(&self) {
         assert_eq!(self.wheel.len(), self.model.len());
-        let earliest = self.model.keys().next().map(|timer| Instant::from_ns(timer.0));
+        let earliest = self
+            .model
+            .keys()
+            .next()
+            .map(|timer| Instant::from_ns(timer.0));
         assert_eq!(self.wheel.next_deadline(), earliest);
     }
 }
@@ -107,7 +127,10 @@ fn a_hundred_thousand_timers_fire_in_order() {
     let keys: Vec<_> = (0..100_000_u64)
         .map(|number| {
             let deadline = random.below(60_000_000_000);
-            (wheel.insert(Instant::from_ns(deadline), (deadline, number)), number)
+            (
+                wheel.insert(Instant::from_ns(deadline), (deadline, number)),
+                number,
+            )
         })
         .collect();
     for (key, number) in keys.iter().filter(|(_, number)| number % 3 == 0) {

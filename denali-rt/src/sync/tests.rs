@@ -1,0 +1,177 @@
+//! The primitives among real green threads.
+
+use super::*;
+use crate::thread::{self, JoinHandle, spawn, yield_now};
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+use channel::{RecvError, SendError, TryRecvError, TrySendError};
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(5)
+}
+
+#[test]
+fn a_mutex_admits_one_thread_at_a_time() {
+    let count = Arc::new(Mutex::new(0));
+    let handles: Vec<_> = (0..10)
+        .map(|_| {
+            let count = Arc::clone(&count);
+            spawn(move || {
+                for _ in 0..10 {
+                    let mut guard = count.lock();
+                    let before = *guard;
+                    yield_now();
+                    *guard = before + 1;
+                }
+            })
+        })
+        .collect();
+    handles.into_iter().for_each(JoinHandle::join);
+    assert_eq!(*count.lock(), 100);
+}
+
+#[test]
+fn a_mutex_is_handed_to_who_waits_longest() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let guard = order.lock();
+    let handles: Vec<_> = (0..3)
+        .map(|n| {
+            let order = Arc::clone(&order);
+            spawn(move || order.lock().push(n))
+        })
+        .collect();
+    yield_now();
+    drop(guard);
+    assert!(order.try_lock().is_none());
+    handles.into_iter().for_each(JoinHandle::join);
+    assert_eq!(*order.lock(), [0, 1, 2]);
+}
+
+#[test]
+fn a_lock_that_does_not_come_free_in_time_is_not_taken() {
+    let mutex = Mutex::new(());
+    let guard = mutex.lock();
+    assert!(mutex.lock_until(soon()).is_none());
+    drop(guard);
+    assert!(mutex.lock_until(soon()).is_some());
+}
+
+#[test]
+fn a_condition_wakes_those_who_wait_for_it() {
+    let shared = Arc::new((Mutex::new(0), Condvar::new()));
+    let theirs = Arc::clone(&shared);
+    let waiting = spawn(move || *theirs.1.wait_while(theirs.0.lock(), |value| *value < 3));
+    for _ in 0..3 {
+        yield_now();
+        *shared.0.lock() += 1;
+        shared.1.notify_all();
+    }
+    assert_eq!(waiting.join(), 3);
+    let (_guard, timed_out) = shared.1.wait_until(shared.0.lock(), soon());
+    assert!(timed_out);
+}
+
+#[test]
+fn a_semaphore_bounds_how_many_go_on() {
+    let semaphore = Arc::new(Semaphore::new(2));
+    let inside = Arc::new(GuestCell::new((0, 0)));
+    let handles: Vec<_> = (0..10)
+        .map(|_| {
+            let (semaphore, inside) = (Arc::clone(&semaphore), Arc::clone(&inside));
+            spawn(move || {
+                semaphore.acquire();
+                inside.with(|(now, most)| {
+                    *now += 1;
+                    *most = (*most).max(*now);
+                });
+                yield_now();
+                inside.with(|(now, _)| *now -= 1);
+                semaphore.release();
+            })
+        })
+        .collect();
+    handles.into_iter().for_each(JoinHandle::join);
+    assert_eq!(inside.with(|counts| *counts), (0, 2));
+    assert_eq!(semaphore.available(), 2);
+    assert!(semaphore.try_acquire() && semaphore.try_acquire() && !semaphore.try_acquire());
+    assert!(!semaphore.acquire_until(soon()));
+}
+
+#[test]
+fn a_wait_that_timed_out_is_not_woken_in_anothers_place() {
+    let queue = WaitQueue::new();
+    assert!(queue.wait_until(soon()));
+    assert!(queue.is_empty());
+    assert!(!queue.wake_one());
+    assert_eq!(queue.wake_all(), 0);
+}
+
+#[test]
+fn a_bounded_channel_makes_its_senders_wait() {
+    let (sender, receiver) = channel::bounded(2);
+    let sending = spawn(move || (0..10).try_for_each(|n| sender.send(n)));
+    yield_now();
+    assert!(!sending.is_finished());
+    assert_eq!(
+        receiver.iter().collect::<Vec<_>>(),
+        (0..10).collect::<Vec<_>>()
+    );
+    assert_eq!(sending.join(), Ok(()));
+    assert_eq!(receiver.recv(), Err(RecvError));
+}
+
+#[test]
+fn a_full_channel_gives_the_message_back() {
+    let (sender, receiver) = channel::bounded(1);
+    assert_eq!(sender.try_send(1), Ok(()));
+    assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+    drop(receiver);
+    assert_eq!(sender.try_send(3), Err(TrySendError::Disconnected(3)));
+    assert_eq!(sender.send(4), Err(SendError(4)));
+}
+
+#[test]
+fn the_loss_of_the_receiver_frees_waiting_senders() {
+    let (sender, receiver) = channel::bounded(1);
+    let second = sender.clone();
+    let sending = [sender, second].map(|sender| spawn(move || (sender.send(1), sender.send(2))));
+    yield_now();
+    drop(receiver);
+    let results = sending.map(JoinHandle::join);
+    assert!(results.iter().all(|(_, later)| *later == Err(SendError(2))));
+}
+
+#[test]
+fn an_empty_channel_is_told_from_an_abandoned_one() {
+    let (sender, receiver) = channel::unbounded::<u32>();
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(receiver.recv_until(soon()), Err(TryRecvError::Empty));
+    let receiving = spawn(move || receiver.recv());
+    yield_now();
+    drop(sender);
+    assert_eq!(receiving.join(), Err(RecvError));
+}
+
+#[test]
+fn a_once_lock_is_written_once_even_if_the_writer_waits() {
+    let cell = Arc::new(OnceLock::new());
+    let handles: Vec<_> = (0..5)
+        .map(|n| {
+            let cell = Arc::clone(&cell);
+            spawn(move || {
+                *cell.get_or_init(|| {
+                    thread::sleep(Duration::from_millis(1));
+                    n
+                })
+            })
+        })
+        .collect();
+    assert!(
+        handles
+            .into_iter()
+            .map(JoinHandle::join)
+            .all(|value| value == 0)
+    );
+    assert_eq!(cell.set(9), Err(9));
+    assert_eq!(cell.get(), Some(&0));
+}
