@@ -7,10 +7,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the SDK consists of, relative to the root of the repository.
-const PARTS: [&str; 5] = ["Cargo.lock", "Cargo.toml", "denali-rt", "host-kernel", "templates"];
+const PARTS: [&str; 5] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "denali-rt",
+    "host-kernel",
+    "templates",
+];
 
 fn main() -> io::Result<()> {
-    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()?;
     let archive = PathBuf::from(variable("OUT_DIR")).join("sdk.tar");
     let mut builder = tar::Builder::new(fs::File::create(archive)?);
     for part in PARTS {
@@ -47,11 +55,7 @@ fn add(builder: &mut tar::Builder<fs::File>, root: &Path, path: &Path) -> io::Re
     Ok(())
 }
 
-fn add_file(
-    builder: &mut tar::Builder<fs::File>,
-    path: &Path,
-    contents: &[u8],
-) -> io::Result<()> {
+fn add_file(builder: &mut tar::Builder<fs::File>, path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_size(contents.len() as u64);
     header.set_mode(0o644);

@@ -53,7 +53,10 @@ pub fn locate(request: &BuildRequest) -> Result<Located> {
         bin,
         package,
         workspace_root: metadata.workspace_root.as_std_path().to_owned(),
-        target_dir: request.target_dir.clone().unwrap_or_else(default_target_dir),
+        target_dir: request
+            .target_dir
+            .clone()
+            .unwrap_or_else(default_target_dir),
     })
 }
 
@@ -107,6 +110,39 @@ impl Located {
     }
 }
 
+/// Builds the package `name` of the workspace in `folder` as an ordinary program of this machine
+/// and returns the executable; the kernel is one, it brings its own linker arguments.
+///
+/// # Errors
+///
+/// It does not build: [`Status::Build`].
+pub fn build_program(folder: &Path, name: &str, target_dir: &Path) -> Result<PathBuf> {
+    let request = BuildRequest {
+        manifest_path: Some(folder.join("Cargo.toml")),
+        package: Some(name.to_owned()),
+        ..BuildRequest::default()
+    };
+    let (_, package) = find_package(&request)?;
+    let bin = choose_bin(&package, None)?;
+    let mut command = command();
+    command
+        .args([
+            "build",
+            "--release",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .arg("--manifest-path")
+        .arg(&package.manifest_path)
+        .args(["--bin", &bin])
+        .arg("--target-dir")
+        .arg(target_dir);
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        command.env_remove(variable);
+    }
+    run(command, &package, &bin)
+}
+
 /// Runs `cargo build` and returns the executable it reports.
 fn run(mut command: Command, package: &Package, bin: &str) -> Result<PathBuf> {
     let mut child = command
@@ -128,9 +164,11 @@ fn run(mut command: Command, package: &Package, bin: &str) -> Result<PathBuf> {
     let status = child.wait().context("waiting for cargo")?;
     crate::interrupt::check()?;
     if !status.success() {
-        return Err(Failure::new(Status::Build, format!("`{}` does not build", package.name))
-            .help("the message of cargo above says why")
-            .into());
+        return Err(
+            Failure::new(Status::Build, format!("`{}` does not build", package.name))
+                .help("the message of cargo above says why")
+                .into(),
+        );
     }
     let path = executable.context("cargo reported no executable")?;
     Ok(path.into_std_path_buf())
@@ -142,7 +180,10 @@ fn find_package(request: &BuildRequest) -> Result<(Metadata, Package)> {
         None => find_manifest()?,
     };
     let manifest_path = manifest_path.canonicalize().map_err(|error| {
-        Failure::new(Status::Usage, format!("`{}`: {error}", manifest_path.display()))
+        Failure::new(
+            Status::Usage,
+            format!("`{}`: {error}", manifest_path.display()),
+        )
     })?;
     let metadata = MetadataCommand::new()
         .cargo_path(command().get_program())
@@ -162,7 +203,10 @@ fn find_package(request: &BuildRequest) -> Result<(Metadata, Package)> {
         Some(name) => Failure::new(Status::Usage, format!("there is no package `{name}` here")),
         None => Failure::new(
             Status::Usage,
-            format!("`{}` is a workspace without a package of its own", manifest_path.display()),
+            format!(
+                "`{}` is a workspace without a package of its own",
+                manifest_path.display()
+            ),
         )
         .help("name one of its packages: cargo denali build -p NAME"),
     })?;
@@ -172,7 +216,10 @@ fn find_package(request: &BuildRequest) -> Result<(Metadata, Package)> {
 /// Returns the nearest manifest, from the current folder upwards.
 fn find_manifest() -> Result<PathBuf> {
     let here = env::current_dir().context("finding the current folder")?;
-    let found = here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.exists());
+    let found = here
+        .ancestors()
+        .map(|folder| folder.join("Cargo.toml"))
+        .find(|path| path.exists());
     found.ok_or_else(|| {
         Failure::new(
             Status::Usage,
@@ -195,8 +242,12 @@ fn metadata_message(error: &cargo_metadata::Error) -> String {
 
 fn choose_bin(package: &Package, wanted: Option<&str>) -> Result<String, Failure> {
     let is_bin = |target: &&cargo_metadata::Target| target.kind.contains(&TargetKind::Bin);
-    let names: Vec<&str> =
-        package.targets.iter().filter(is_bin).map(|target| target.name.as_str()).collect();
+    let names: Vec<&str> = package
+        .targets
+        .iter()
+        .filter(is_bin)
+        .map(|target| target.name.as_str())
+        .collect();
     let wrong = |what: String| {
         Failure::new(Status::Usage, what).help(format!("its binaries: {}", names.join(", ")))
     };
@@ -209,7 +260,10 @@ fn choose_bin(package: &Package, wanted: Option<&str>) -> Result<String, Failure
             format!("`{}` has no binary, and a service is one", package.name),
         )
         .help("add src/main.rs")),
-        (None, _) => Err(wrong(format!("`{}` has several binaries: choose one with --bin", package.name))),
+        (None, _) => Err(wrong(format!(
+            "`{}` has several binaries: choose one with --bin",
+            package.name
+        ))),
     }
 }
 
@@ -237,7 +291,9 @@ fn sysroot(folder: &Path) -> Result<PathBuf> {
         .current_dir(folder)
         .output()
         .context("starting rustc, which must be on the PATH")?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    Ok(PathBuf::from(
+        String::from_utf8_lossy(&output.stdout).trim(),
+    ))
 }
 
 fn cargo_home() -> PathBuf {

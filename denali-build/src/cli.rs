@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{build, new};
+use crate::commands::{build, demo, deploy, host, logs, ls, new, rm, run, start, stop};
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
 
@@ -27,4 +27,22 @@ pub enum Verb {
     New(new::Args),
     /// Build the project in this folder into an image and a package
     Build(build::Args),
+    /// Run hosts on this machine, or make a disk that boots as one
+    Host(host::Args),
+    /// Build the project and run it on a host
+    Deploy(deploy::Args),
+    /// List the services of a host
+    Ls(ls::Args),
+    /// Show what a service wrote
+    Logs(logs::Args),
+    /// Stop a service
+    Stop(stop::Args),
+    /// Start a service that was stopped or ended
+    Start(start::Args),
+    /// Stop a service and remove it from its host
+    Rm(rm::Args),
+    /// Build the project and run it on a host of its own until Ctrl-C
+    Run(run::Args),
+    /// Show the whole path: new project, host, deploy, an HTTP request
+    Demo(demo::Args),
 }

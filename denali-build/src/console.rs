@@ -57,11 +57,7 @@ impl Steps {
     /// # Errors
     ///
     /// Those of the step.
-    pub fn take<T>(
-        &mut self,
-        name: &str,
-        step: impl FnOnce() -> Result<(T, String)>,
-    ) -> Result<T> {
+    pub fn take<T>(&mut self, name: &str, step: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
         self.taken += 1;
         let started = Instant::now();
         let (result, words, mark) = match step() {
@@ -69,7 +65,10 @@ impl Steps {
             Err(error) => (Err(error), String::new(), "FAIL"),
         };
         let time = seconds(started.elapsed());
-        note(&format!("  {:2} {name:<8} {words:<48} {mark:<4} {time:>8}", self.taken));
+        note(&format!(
+            "  {:2} {name:<8} {words:<48} {mark:<4} {time:>8}",
+            self.taken
+        ));
         result
     }
 }

@@ -5,7 +5,7 @@
 use crate::failure::{Failure, Status};
 use anyhow::{Context, Result};
 use std::env;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,9 @@ pub(crate) fn state() -> Result<PathBuf> {
 
 fn folder(variable: &str, below_home: &str, below_denali_home: &str) -> Result<PathBuf> {
     let absolute = |name: &str| {
-        env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
     };
     if let Some(home) = absolute("DENALI_HOME") {
         return Ok(home.join(below_denali_home));
@@ -35,10 +37,12 @@ fn folder(variable: &str, below_home: &str, below_denali_home: &str) -> Result<P
     if let Some(base) = absolute(variable) {
         return Ok(base.join("denali"));
     }
-    let home = env::home_dir().filter(|home| home.is_absolute()).ok_or_else(|| {
-        Failure::new(Status::Usage, "this user has no home folder")
-            .help("set DENALI_HOME to a folder that can be written")
-    })?;
+    let home = env::home_dir()
+        .filter(|home| home.is_absolute())
+        .ok_or_else(|| {
+            Failure::new(Status::Usage, "this user has no home folder")
+                .help("set DENALI_HOME to a folder that can be written")
+        })?;
     Ok(home.join(below_home).join("denali"))
 }
 
@@ -51,20 +55,47 @@ pub(crate) fn create_private(folder: &Path) -> Result<()> {
         .with_context(|| format!("creating the folder `{}`", folder.display()))
 }
 
-/// Writes a file only this user can read; an existing one is replaced as a whole.
-pub(crate) fn write_private(path: &Path, contents: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("partial");
+/// Permissions of files with secrets.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+/// Permissions of files anybody may read.
+pub(crate) const PUBLIC: u32 = 0o644;
+
+/// Writes a file; an existing one is replaced as a whole or not at all.
+pub(crate) fn write(path: &Path, contents: &[u8], permissions: u32) -> Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".partial");
     let write = || {
         let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(permissions);
+        let mut file = options.open(&temporary)?;
         file.write_all(contents)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
     write().or_else(|error| {
-        // The write failed already; a file that stays behind is the smaller trouble.
+        // Writing failed already; a file that stays behind is the smaller trouble.
         std::fs::remove_file(&temporary).ok();
         Err(error).with_context(|| format!("writing `{}`", path.display()))
+    })
+}
+
+/// Waits until no other process holds the lock on `path`, and holds it while the value lives.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let open = || {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(PRIVATE)
+            .open(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    open().map_err(|error: std::io::Error| {
+        anyhow::Error::new(error).context(format!("locking `{}`", path.display()))
     })
 }

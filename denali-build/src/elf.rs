@@ -33,7 +33,8 @@ pub(crate) struct Segment {
 
 /// Checks `bytes` and returns its entry point and segments in order of address.
 pub(crate) fn check<'a>(bytes: &'a [u8]) -> Result<(Elf<'a>, Vec<Segment>), Failure> {
-    let elf = Elf::parse(bytes).map_err(|error| refused(format!("it is no sound ELF file: {error}")))?;
+    let elf =
+        Elf::parse(bytes).map_err(|error| refused(format!("it is no sound ELF file: {error}")))?;
     check_machine(&elf)?;
     check_dynamic(&elf)?;
     check_tls(&elf)?;
@@ -45,7 +46,10 @@ pub(crate) fn check<'a>(bytes: &'a [u8]) -> Result<(Elf<'a>, Vec<Segment>), Fail
 
 /// Creates the error for something that cannot run as a guest.
 pub(crate) fn refused(reason: impl AsRef<str>) -> Failure {
-    Failure::new(Status::Build, format!("this cannot run as a guest: {}", reason.as_ref()))
+    Failure::new(
+        Status::Build,
+        format!("this cannot run as a guest: {}", reason.as_ref()),
+    )
 }
 
 fn check_machine(elf: &Elf<'_>) -> Result<(), Failure> {
@@ -61,11 +65,20 @@ fn check_dynamic(elf: &Elf<'_>) -> Result<(), Failure> {
         return Err(refused(format!("it needs the shared library `{library}`")).help(help));
     }
     if let Some(interpreter) = elf.interpreter {
-        return Err(refused(format!("section `.interp` names the loader `{interpreter}`")).help(help));
+        return Err(refused(format!(
+            "section `.interp` names the loader `{interpreter}`"
+        ))
+        .help(help));
     }
     for (kind, section) in [(PT_INTERP, ".interp"), (PT_DYNAMIC, ".dynamic")] {
-        if elf.program_headers.iter().any(|header| header.p_type == kind) {
-            return Err(refused(format!("it is dynamically linked (section `{section}`)")).help(help));
+        if elf
+            .program_headers
+            .iter()
+            .any(|header| header.p_type == kind)
+        {
+            return Err(
+                refused(format!("it is dynamically linked (section `{section}`)")).help(help),
+            );
         }
     }
     if elf.header.e_type != ET_EXEC {
@@ -76,19 +89,27 @@ fn check_dynamic(elf: &Elf<'_>) -> Result<(), Failure> {
 }
 
 fn check_tls(elf: &Elf<'_>) -> Result<(), Failure> {
-    let needs = elf.program_headers.iter().any(|header| header.p_type == PT_TLS && header.p_memsz > 0);
+    let needs = elf
+        .program_headers
+        .iter()
+        .any(|header| header.p_type == PT_TLS && header.p_memsz > 0);
     if !needs {
         return Ok(());
     }
     let is_tls = |section: &&SectionHeader| section.sh_flags & u64::from(SHF_TLS) != 0;
     let section = elf.section_headers.iter().find(is_tls);
     let section = section.map_or(".tdata", |section| section_name(elf, section));
-    let symbol = elf.syms.iter().find(|symbol| symbol.st_type() == goblin::elf::sym::STT_TLS);
+    let symbol = elf
+        .syms
+        .iter()
+        .find(|symbol| symbol.st_type() == goblin::elf::sym::STT_TLS);
     let of = symbol
         .and_then(|symbol| elf.strtab.get_at(symbol.st_name))
         .map_or_else(String::new, |name| format!(" for `{name}`"));
-    Err(refused(format!("it needs thread-local storage{of} (section `{section}`)"))
-        .help("keep the value in a static of `denali_rt::sync` instead"))
+    Err(refused(format!(
+        "it needs thread-local storage{of} (section `{section}`)"
+    ))
+    .help("keep the value in a static of `denali_rt::sync` instead"))
 }
 
 fn check_relocations(elf: &Elf<'_>) -> Result<(), Failure> {
@@ -105,7 +126,9 @@ fn check_relocations(elf: &Elf<'_>) -> Result<(), Failure> {
             .filter(|name| !name.is_empty())
             .map_or_else(String::new, |name| format!(" against `{name}`"));
         let name = section_name(elf, section);
-        return Err(refused(format!("section `{name}` has unresolved relocations{symbol}")));
+        return Err(refused(format!(
+            "section `{name}` has unresolved relocations{symbol}"
+        )));
     }
     Ok(())
 }
@@ -116,7 +139,11 @@ fn check_symbols(elf: &Elf<'_>) -> Result<(), Failure> {
         if !undefined || symbol.st_bind() == STB_WEAK {
             continue;
         }
-        if let Some(name) = elf.strtab.get_at(symbol.st_name).filter(|name| !name.is_empty()) {
+        if let Some(name) = elf
+            .strtab
+            .get_at(symbol.st_name)
+            .filter(|name| !name.is_empty())
+        {
             return Err(refused(format!("the symbol `{name}` is undefined"))
                 .help("it usually belongs to a C library, which a guest does not have"));
         }
@@ -127,7 +154,11 @@ fn check_symbols(elf: &Elf<'_>) -> Result<(), Failure> {
 fn segments(elf: &Elf<'_>, file_len: usize) -> Result<Vec<Segment>, Failure> {
     let mut segments: Vec<Segment> = Vec::new();
     let mut end = IMAGE_BASE;
-    for header in elf.program_headers.iter().filter(|header| header.p_type == PT_LOAD) {
+    for header in elf
+        .program_headers
+        .iter()
+        .filter(|header| header.p_type == PT_LOAD)
+    {
         if header.p_memsz == 0 {
             continue;
         }
@@ -139,7 +170,10 @@ fn segments(elf: &Elf<'_>, file_len: usize) -> Result<Vec<Segment>, Failure> {
                 segment.memory.start
             )));
         }
-        if segments.last().is_some_and(|last| last.kind >= segment.kind) {
+        if segments
+            .last()
+            .is_some_and(|last| last.kind >= segment.kind)
+        {
             return Err(refused(format!(
                 "section `{name}` is out of order: text, read-only data and data come one by one"
             )));
@@ -154,23 +188,35 @@ fn segment(elf: &Elf<'_>, header: &ProgramHeader, file_len: usize) -> Result<Seg
     let name = name_at(elf, header);
     let kind = match header.p_flags & (PF_R | PF_W | PF_X) {
         flags if flags & PF_X != 0 && flags & PF_W != 0 => {
-            return Err(refused(format!("section `{name}` is writable and executable")));
+            return Err(refused(format!(
+                "section `{name}` is writable and executable"
+            )));
         }
         flags if flags & PF_X != 0 => SegmentKind::Text,
         flags if flags & PF_W != 0 => SegmentKind::Data,
         _ => SegmentKind::Rodata,
     };
     let too_large = || refused(format!("section `{name}` is too large"));
-    let memory_end = header.p_vaddr.checked_add(header.p_memsz).ok_or_else(too_large)?;
-    let file_end = header.p_offset.checked_add(header.p_filesz).ok_or_else(too_large)?;
+    let memory_end = header
+        .p_vaddr
+        .checked_add(header.p_memsz)
+        .ok_or_else(too_large)?;
+    let file_end = header
+        .p_offset
+        .checked_add(header.p_filesz)
+        .ok_or_else(too_large)?;
     if u64_to_usize(file_end) > file_len || header.p_filesz > header.p_memsz {
-        return Err(refused(format!("section `{name}` reaches behind the end of the file")));
+        return Err(refused(format!(
+            "section `{name}` reaches behind the end of the file"
+        )));
     }
     if memory_end > denali_abi::layout::HEAP_END {
         return Err(too_large().help("an image with its data ends below 0x20000000 (510 MiB)"));
     }
     if header.p_filesz < header.p_memsz && kind != SegmentKind::Data {
-        return Err(refused(format!("section `{name}` is read-only and has no contents")));
+        return Err(refused(format!(
+            "section `{name}` is read-only and has no contents"
+        )));
     }
     Ok(Segment {
         kind,
@@ -182,11 +228,17 @@ fn segment(elf: &Elf<'_>, header: &ProgramHeader, file_len: usize) -> Result<Seg
 /// Returns the name of the first section inside a segment.
 fn name_at<'a>(elf: &'a Elf<'_>, header: &ProgramHeader) -> &'a str {
     let inside = |section: &&SectionHeader| {
-        section.sh_flags & u64::from(SHF_ALLOC) != 0 && header.vm_range().contains(&u64_to_usize(section.sh_addr))
+        section.sh_flags & u64::from(SHF_ALLOC) != 0
+            && header.vm_range().contains(&u64_to_usize(section.sh_addr))
     };
-    elf.section_headers.iter().find(inside).map_or("(unnamed)", |section| section_name(elf, section))
+    elf.section_headers
+        .iter()
+        .find(inside)
+        .map_or("(unnamed)", |section| section_name(elf, section))
 }
 
 fn section_name<'a>(elf: &'a Elf<'_>, section: &SectionHeader) -> &'a str {
-    elf.shdr_strtab.get_at(section.sh_name).unwrap_or("(unnamed)")
+    elf.shdr_strtab
+        .get_at(section.sh_name)
+        .unwrap_or("(unnamed)")
 }

@@ -55,7 +55,11 @@ pub struct Failure {
 impl Failure {
     /// Creates an error; `message` is lower case without a full stop.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), help: None }
+        Self {
+            status,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Adds what to do next, ideally a command to type.
@@ -118,7 +122,10 @@ mod tests {
     #[test]
     fn every_status_is_in_the_table() {
         for code in [0, 1, 2, 3, 4, 5, 7, 130] {
-            assert!(EXIT_STATUSES.contains(&format!("\n  {code:<3}  ")), "{code}");
+            assert!(
+                EXIT_STATUSES.contains(&format!("\n  {code:<3}  ")),
+                "{code}"
+            );
         }
     }
 }

@@ -60,13 +60,19 @@ impl Image {
         header.bss_pages = pages(sizes.data + sizes.bss)? - header.data_pages;
         let contents = contents(elf_bytes, &segments, &header);
         header.build_id = build_id(&elf, elf_bytes, &contents);
-        header.validate().map_err(|error| explain(error, header.entry))?;
+        header
+            .validate()
+            .map_err(|error| explain(error, header.entry))?;
         check_memory(&header, memory)?;
 
         let mut bytes = header.as_bytes().to_vec();
         bytes.resize(u64_to_usize(PAGE_SIZE), 0);
         bytes.extend(contents);
-        Ok(Self { header, bytes, sizes })
+        Ok(Self {
+            header,
+            bytes,
+            sizes,
+        })
     }
 
     /// Returns the image's header.
@@ -136,7 +142,11 @@ fn contents(elf_bytes: &[u8], segments: &[Segment], header: &ImageHeader) -> Vec
 
 /// Returns the linker's build-id, or a digest of the contents where there is none.
 fn build_id(elf: &Elf<'_>, elf_bytes: &[u8], contents: &[u8]) -> [u8; BUILD_ID_LEN] {
-    let notes = elf.iter_note_headers(elf_bytes).into_iter().flatten().flatten();
+    let notes = elf
+        .iter_note_headers(elf_bytes)
+        .into_iter()
+        .flatten()
+        .flatten();
     let note = notes
         .filter(|note| note.n_type == NT_GNU_BUILD_ID && note.name == "GNU")
         .find_map(|note| note.desc.try_into().ok());
@@ -149,8 +159,10 @@ fn build_id(elf: &Elf<'_>, elf_bytes: &[u8], contents: &[u8]) -> [u8; BUILD_ID_L
 
 fn explain(error: ImageError, entry: u64) -> Failure {
     match error {
-        ImageError::BadEntry => refused(format!("its entry point {entry:#x} is not in section `.text`"))
-            .help("name the main function: denali_rt::entry!(main);"),
+        ImageError::BadEntry => refused(format!(
+            "its entry point {entry:#x} is not in section `.text`"
+        ))
+        .help("name the main function: denali_rt::entry!(main);"),
         ImageError::TooLarge => refused("it is too large: it does not end below 0x20000000"),
         ImageError::Malformed => refused("it has no section `.text`"),
         ImageError::NotAnImage | ImageError::AbiVersion(_) => refused("its header is malformed"),

@@ -58,7 +58,10 @@ pub(crate) fn encoded_rustflags(script: &Path, remaps: &[Remap<'_>]) -> String {
 
 fn callers_flags() -> Vec<String> {
     let split = |text: String, separator: fn(char) -> bool| {
-        text.split(separator).filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
+        text.split(separator)
+            .filter(|flag| !flag.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     if let Ok(encoded) = env::var("CARGO_ENCODED_RUSTFLAGS") {
         return split(encoded, |c| c == '\u{1f}');

@@ -53,8 +53,8 @@ pub struct Settings {
 ///
 /// The file cannot be read, is no TOML, or breaks a rule; the message names file, line and key.
 pub fn read(path: &Path) -> Result<Settings> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("reading `{}`", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("reading `{}`", path.display()))?;
     parse(&text, &path.display().to_string()).map_err(Into::into)
 }
 
@@ -69,7 +69,10 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Status::Usage,
-        format!("the name `{name}` has {} bytes, a service's name has at most {NAME_MAX}", name.len()),
+        format!(
+            "the name `{name}` has {} bytes, a service's name has at most {NAME_MAX}",
+            name.len()
+        ),
     )
     .help("shorten `package.name` in Cargo.toml"))
 }
@@ -127,7 +130,10 @@ impl Reader<'_> {
     fn check_keys(&self, table: &dyn TableLike) -> Result<(), Failure> {
         for (name, item) in table.iter() {
             if !KEYS.contains(&name) {
-                let span = table.key(name).and_then(toml_edit::Key::span).or_else(|| item.span());
+                let span = table
+                    .key(name)
+                    .and_then(toml_edit::Key::span)
+                    .or_else(|| item.span());
                 return Err(self
                     .failure(span, format!("{TABLE} has no key `{name}`"))
                     .help(format!("the keys are {}", KEYS.join(", "))));
@@ -139,11 +145,16 @@ impl Reader<'_> {
     fn memory(&self, table: &dyn TableLike, at: Option<Range<usize>>) -> Result<u64, Failure> {
         let example = "write for example memory = \"2M\"";
         let Some(item) = table.get("memory") else {
-            return Err(self.failure(at, format!("{TABLE} has no key `memory`")).help(example));
+            return Err(self
+                .failure(at, format!("{TABLE} has no key `memory`"))
+                .help(example));
         };
-        let text = self.string("memory", item).map_err(|failure| failure.help(example))?;
+        let text = self
+            .string("memory", item)
+            .map_err(|failure| failure.help(example))?;
         let wrong = |what: &str| {
-            self.failure(item.span(), format!("{TABLE}.memory: \"{text}\" {what}")).help(example)
+            self.failure(item.span(), format!("{TABLE}.memory: \"{text}\" {what}"))
+                .help(example)
         };
         let bytes =
             parse_memory(text).ok_or_else(|| wrong("is not an amount of memory in K, M or G"))?;
@@ -165,9 +176,8 @@ impl Reader<'_> {
             };
             let port =
                 parse_port(text).ok_or_else(|| wrong("does not name ports from 1 to 65535"))?;
-            let taken = |other: &PublishedPort| {
-                (other.host, other.protocol) == (port.host, port.protocol)
-            };
+            let taken =
+                |other: &PublishedPort| (other.host, other.protocol) == (port.host, port.protocol);
             if ports.iter().any(taken) {
                 return Err(wrong("publishes a port of the host twice"));
             }
@@ -195,8 +205,11 @@ impl Reader<'_> {
             return Ok(BTreeMap::new());
         };
         let variables = item.as_table_like().ok_or_else(|| {
-            self.failure(item.span(), format!("{TABLE}.environment is not a table of strings"))
-                .help("write for example environment = { GREETING = \"hello\" }")
+            self.failure(
+                item.span(),
+                format!("{TABLE}.environment is not a table of strings"),
+            )
+            .help("write for example environment = { GREETING = \"hello\" }")
         })?;
         let mut environment = BTreeMap::new();
         for (name, value) in variables.iter() {
@@ -204,7 +217,9 @@ impl Reader<'_> {
             if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
                 return Err(self.failure(
                     value.span(),
-                    format!("{TABLE}.environment: `{name}` is not a name and value without zero bytes"),
+                    format!(
+                        "{TABLE}.environment: `{name}` is not a name and value without zero bytes"
+                    ),
                 ));
             }
             environment.insert(name.to_owned(), text.to_owned());
@@ -232,8 +247,11 @@ impl Reader<'_> {
     /// Checks that arguments and environment fit the page the service reads them from.
     fn check_length(&self, settings: &Settings, at: Option<Range<usize>>) -> Result<(), Failure> {
         let arguments: usize = settings.arguments.iter().map(|text| text.len() + 1).sum();
-        let environment: usize =
-            settings.environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+        let environment: usize = settings
+            .environment
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 2)
+            .sum();
         let length = arguments + 1 + environment;
         if length <= ARGUMENTS_MAX {
             return Ok(());
@@ -241,14 +259,19 @@ impl Reader<'_> {
         let what = format!(
             "arguments and environment take {length} bytes, a service has room for {ARGUMENTS_MAX}"
         );
-        Err(self.failure(at, what).help("embed long settings in the service as a file"))
+        Err(self
+            .failure(at, what)
+            .help("embed long settings in the service as a file"))
     }
 
     fn string<'t>(&self, key: &str, item: &'t Item) -> Result<&'t str, Failure> {
         item.as_str().ok_or_else(|| {
             self.failure(
                 item.span(),
-                format!("{TABLE}.{key} is of type {}, not a string", item.type_name()),
+                format!(
+                    "{TABLE}.{key} is of type {}, not a string",
+                    item.type_name()
+                ),
             )
         })
     }
@@ -298,7 +321,11 @@ pub fn parse_port(text: &str) -> Option<PublishedPort> {
     };
     let (host, guest) = ports.split_once(':').unwrap_or((ports, ports));
     let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
-    Some(PublishedPort { host: number(host)?, guest: number(guest)?, protocol })
+    Some(PublishedPort {
+        host: number(host)?,
+        guest: number(guest)?,
+        protocol,
+    })
 }
 
 /// Returns the number of the line that holds byte `offset`, counted from 1.
@@ -326,8 +353,16 @@ mod tests {
         assert_eq!(
             settings.publish,
             [
-                PublishedPort { host: 8080, guest: 80, protocol: Transport::Tcp },
-                PublishedPort { host: 53, guest: 53, protocol: Transport::Udp },
+                PublishedPort {
+                    host: 8080,
+                    guest: 80,
+                    protocol: Transport::Tcp
+                },
+                PublishedPort {
+                    host: 53,
+                    guest: 53,
+                    protocol: Transport::Udp
+                },
             ]
         );
         assert_eq!(settings.arguments, ["-v"]);
@@ -338,18 +373,54 @@ mod tests {
     #[test]
     fn each_mistake_is_shown_with_its_line_and_key() {
         let cases = [
-            ("", "Cargo.toml:4: package.metadata.denali has no key `memory`"),
-            ("memory = 2", "Cargo.toml:5: package.metadata.denali.memory is of type integer"),
-            ("memory = \"2X\"", "Cargo.toml:5: package.metadata.denali.memory: \"2X\" is not"),
-            ("memory = \"1K\"", "Cargo.toml:5: package.metadata.denali.memory: \"1K\" is less"),
-            ("memory = \"3G\"", "Cargo.toml:5: package.metadata.denali.memory: \"3G\" is more"),
-            ("memory = \"2M\"\nport = 80", "Cargo.toml:6: package.metadata.denali has no key `port`"),
-            ("memory = \"2M\"\npublish = 80", "Cargo.toml:6: package.metadata.denali.publish is not"),
-            ("memory = \"2M\"\npublish = [\n\"0:80\"]", "Cargo.toml:7: package.metadata.denali.publish: \"0:80\""),
-            ("memory = \"2M\"\npublish = [\"80\", \"80:1\"]", "publishes a port of the host twice"),
-            ("memory = \"2M\"\narguments = [\"\"]", "Cargo.toml:6: package.metadata.denali.arguments"),
-            ("memory = \"2M\"\nenvironment = { A = 1 }", "denali.environment.A is of type integer"),
-            ("memory = \"2M\"\naddress = \"10.0\"", "Cargo.toml:6: package.metadata.denali.address"),
+            (
+                "",
+                "Cargo.toml:4: package.metadata.denali has no key `memory`",
+            ),
+            (
+                "memory = 2",
+                "Cargo.toml:5: package.metadata.denali.memory is of type integer",
+            ),
+            (
+                "memory = \"2X\"",
+                "Cargo.toml:5: package.metadata.denali.memory: \"2X\" is not",
+            ),
+            (
+                "memory = \"1K\"",
+                "Cargo.toml:5: package.metadata.denali.memory: \"1K\" is less",
+            ),
+            (
+                "memory = \"3G\"",
+                "Cargo.toml:5: package.metadata.denali.memory: \"3G\" is more",
+            ),
+            (
+                "memory = \"2M\"\nport = 80",
+                "Cargo.toml:6: package.metadata.denali has no key `port`",
+            ),
+            (
+                "memory = \"2M\"\npublish = 80",
+                "Cargo.toml:6: package.metadata.denali.publish is not",
+            ),
+            (
+                "memory = \"2M\"\npublish = [\n\"0:80\"]",
+                "Cargo.toml:7: package.metadata.denali.publish: \"0:80\"",
+            ),
+            (
+                "memory = \"2M\"\npublish = [\"80\", \"80:1\"]",
+                "publishes a port of the host twice",
+            ),
+            (
+                "memory = \"2M\"\narguments = [\"\"]",
+                "Cargo.toml:6: package.metadata.denali.arguments",
+            ),
+            (
+                "memory = \"2M\"\nenvironment = { A = 1 }",
+                "denali.environment.A is of type integer",
+            ),
+            (
+                "memory = \"2M\"\naddress = \"10.0\"",
+                "Cargo.toml:6: package.metadata.denali.address",
+            ),
             ("memory = ", "Cargo.toml:5: "),
         ];
         for (lines, expected) in cases {
@@ -362,15 +433,24 @@ mod tests {
     #[test]
     fn a_manifest_without_the_table_says_what_to_add() {
         let failure = parse("[package]\nname = \"web\"\n", "Cargo.toml").unwrap_err();
-        assert_eq!(failure.to_string(), "Cargo.toml: [package.metadata.denali] is missing");
+        assert_eq!(
+            failure.to_string(),
+            "Cargo.toml: [package.metadata.denali] is missing"
+        );
         assert!(failure.hint().unwrap().contains("memory = \"2M\""));
     }
 
     #[test]
     fn arguments_that_do_not_fit_are_refused() {
-        let text = with(&format!("memory = \"2M\"\narguments = [\"{}\"]", "x".repeat(ARGUMENTS_MAX)));
+        let text = with(&format!(
+            "memory = \"2M\"\narguments = [\"{}\"]",
+            "x".repeat(ARGUMENTS_MAX)
+        ));
         let failure = parse(&text, "Cargo.toml").unwrap_err();
-        assert!(failure.to_string().contains("a service has room for 3072"), "{failure}");
+        assert!(
+            failure.to_string().contains("a service has room for 3072"),
+            "{failure}"
+        );
     }
 
     #[test]

@@ -4,9 +4,7 @@ use crate::image::Image;
 use crate::manifest::Settings;
 use anyhow::{Context, Result};
 use denali_abi::convert::usize_to_u64;
-use denali_protocol::{
-    BUILD_ID_ENTRY, IMAGE_ENTRY, MANIFEST_ENTRY, Manifest, PACKAGE_FORMAT,
-};
+use denali_protocol::{BUILD_ID_ENTRY, IMAGE_ENTRY, MANIFEST_ENTRY, Manifest, PACKAGE_FORMAT};
 
 /// Returns what a package says of a service.
 #[must_use]
@@ -47,7 +45,9 @@ pub fn pack(manifest: &Manifest, image: &Image) -> Result<Vec<u8>> {
         header.set_mtime(0);
         header.set_uid(0);
         header.set_gid(0);
-        builder.append_data(&mut header, name, contents).context("packing")?;
+        builder
+            .append_data(&mut header, name, contents)
+            .context("packing")?;
     }
     builder.into_inner().context("packing")
 }

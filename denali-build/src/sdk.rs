@@ -48,12 +48,17 @@ pub(crate) fn digest() -> String {
 /// Returns the SDK's files below `prefix`, with their paths relative to it.
 pub(crate) fn files(prefix: &str) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = Vec::new();
-    for entry in tar::Archive::new(Cursor::new(ARCHIVE)).entries().context("reading the SDK")? {
+    for entry in tar::Archive::new(Cursor::new(ARCHIVE))
+        .entries()
+        .context("reading the SDK")?
+    {
         let mut entry = entry.context("reading the SDK")?;
         let path = entry.path().context("reading the SDK")?.into_owned();
         if let Ok(relative) = path.strip_prefix(prefix) {
             let mut contents = Vec::new();
-            entry.read_to_end(&mut contents).context("reading the SDK")?;
+            entry
+                .read_to_end(&mut contents)
+                .context("reading the SDK")?;
             files.push((relative.to_owned(), contents));
         }
     }
@@ -63,7 +68,9 @@ pub(crate) fn files(prefix: &str) -> Result<Vec<(PathBuf, Vec<u8>)>> {
 /// Returns one of the SDK's files.
 pub(crate) fn file(path: &str) -> Result<Vec<u8>> {
     let mut files = files(path)?;
-    let (_, contents) = files.pop().with_context(|| format!("the SDK has no `{path}`"))?;
+    let (_, contents) = files
+        .pop()
+        .with_context(|| format!("the SDK has no `{path}`"))?;
     Ok(contents)
 }
 
@@ -74,7 +81,10 @@ pub(crate) fn unpack(part: Part, folder: &Path) -> Result<()> {
             write(&folder.join(path), &contents)?;
         }
     }
-    write(&folder.join("Cargo.toml"), workspace_manifest(part)?.as_bytes())
+    write(
+        &folder.join("Cargo.toml"),
+        workspace_manifest(part)?.as_bytes(),
+    )
 }
 
 /// Writes a file and makes the folders above it.
@@ -88,7 +98,10 @@ pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<()> {
 /// Returns whether the innermost package around `path` is a member of `part`.
 fn belongs(part: Part, path: &Path) -> bool {
     let innermost = path.ancestors().skip(1).find_map(|folder| {
-        Part::Host.members().iter().find(|member| Path::new(member) == folder)
+        Part::Host
+            .members()
+            .iter()
+            .find(|member| Path::new(member) == folder)
     });
     innermost.is_some_and(|member| part.members().contains(member))
 }
@@ -97,11 +110,16 @@ fn belongs(part: Part, path: &Path) -> bool {
 fn workspace_manifest(part: Part) -> Result<String> {
     let text = String::from_utf8(file("Cargo.toml")?).context("reading the SDK's manifest")?;
     let mut document: DocumentMut = text.parse().context("reading the SDK's manifest")?;
-    let workspace = document["workspace"].as_table_mut().context("the SDK has no workspace")?;
+    let workspace = document["workspace"]
+        .as_table_mut()
+        .context("the SDK has no workspace")?;
     let members: toml_edit::Array = part.members().iter().copied().collect();
     workspace.remove("default-members");
     workspace.insert("members", toml_edit::value(members));
-    if let Some(dependencies) = workspace.get_mut("dependencies").and_then(Item::as_table_mut) {
+    if let Some(dependencies) = workspace
+        .get_mut("dependencies")
+        .and_then(Item::as_table_mut)
+    {
         dependencies.retain(|_, dependency| {
             dependency
                 .get("path")
@@ -121,7 +139,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         unpack(Part::Guest, folder.path()).unwrap();
         for member in Part::Guest.members() {
-            assert!(folder.path().join(member).join("Cargo.toml").exists(), "{member}");
+            assert!(
+                folder.path().join(member).join("Cargo.toml").exists(),
+                "{member}"
+            );
             assert!(folder.path().join(member).join("src").exists(), "{member}");
         }
         assert!(!folder.path().join("host-kernel/Cargo.toml").exists());
@@ -135,7 +156,10 @@ mod tests {
     fn the_host_part_has_kernel_and_supervisor() {
         let folder = tempfile::tempdir().unwrap();
         unpack(Part::Host, folder.path()).unwrap();
-        for file in ["host-kernel/src/main.rs", "host-kernel/supervisor/src/main.rs"] {
+        for file in [
+            "host-kernel/src/main.rs",
+            "host-kernel/supervisor/src/main.rs",
+        ] {
             assert!(folder.path().join(file).exists(), "{file}");
         }
     }

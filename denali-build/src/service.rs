@@ -42,9 +42,18 @@ pub fn build(request: &BuildRequest) -> Result<Service> {
     let manifest = package::manifest(package.bin(), &package.version(), &settings, &image);
     let packed = package::pack(&manifest, &image)?;
 
-    let image_path = package.target_dir().join(format!("{}.image", package.bin()));
+    let image_path = package
+        .target_dir()
+        .join(format!("{}.image", package.bin()));
     let package_path = package.target_dir().join(format!("{}.tar", package.bin()));
-    directories::write_private(&image_path, image.bytes())?;
-    directories::write_private(&package_path, &packed)?;
-    Ok(Service { manifest, image, package: packed, executable, image_path, package_path })
+    directories::write(&image_path, image.bytes(), directories::PUBLIC)?;
+    directories::write(&package_path, &packed, directories::PUBLIC)?;
+    Ok(Service {
+        manifest,
+        image,
+        package: packed,
+        executable,
+        image_path,
+        package_path,
+    })
 }

@@ -27,7 +27,10 @@ const MANIFEST: &str = "Cargo.toml.template";
 pub fn list() -> Result<BTreeMap<String, String>> {
     let mut templates = BTreeMap::new();
     for (path, contents) in sdk::files("templates")? {
-        if let Some(name) = path.to_str().and_then(|path| path.strip_suffix("/src/main.rs")) {
+        if let Some(name) = path
+            .to_str()
+            .and_then(|path| path.strip_suffix("/src/main.rs"))
+        {
             templates.insert(name.to_owned(), description(&contents));
         }
     }
@@ -37,7 +40,10 @@ pub fn list() -> Result<BTreeMap<String, String>> {
 /// Returns the first line of a program's `//!` comment.
 fn description(main: &[u8]) -> String {
     let text = String::from_utf8_lossy(main);
-    let line = text.lines().find_map(|line| line.strip_prefix("//! ")).unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("//! "))
+        .unwrap_or_default();
     line.trim_end_matches('.').to_owned()
 }
 
@@ -53,15 +59,20 @@ pub fn instantiate(name: &str, template: &str, parent: &Path) -> Result<PathBuf>
     let templates = list()?;
     if !templates.contains_key(template) {
         let known: Vec<&str> = templates.keys().map(String::as_str).collect();
-        return Err(Failure::new(Status::Usage, format!("there is no template `{template}`"))
-            .help(format!("choose one with --template: {}", known.join(", ")))
-            .into());
+        return Err(
+            Failure::new(Status::Usage, format!("there is no template `{template}`"))
+                .help(format!("choose one with --template: {}", known.join(", ")))
+                .into(),
+        );
     }
     let project = parent.join(name);
     if project.exists() {
-        return Err(Failure::new(Status::Usage, format!("`{}` exists already", project.display()))
-            .help("choose another name, or remove it first")
-            .into());
+        return Err(Failure::new(
+            Status::Usage,
+            format!("`{}` exists already", project.display()),
+        )
+        .help("choose another name, or remove it first")
+        .into());
     }
     let temporary = tempfile::Builder::new()
         .prefix(&format!(".{name}-"))
@@ -83,7 +94,11 @@ fn fill(name: &str, template: &str, folder: &Path) -> Result<()> {
             Ok(text) => text.replace(NAME, name).into_bytes(),
             Err(binary) => binary.into_bytes(),
         };
-        let path = if path == Path::new(MANIFEST) { PathBuf::from("Cargo.toml") } else { path };
+        let path = if path == Path::new(MANIFEST) {
+            PathBuf::from("Cargo.toml")
+        } else {
+            path
+        };
         sdk::write(&folder.join(path), &contents)?;
     }
     let ignored = folder.join(".gitignore");
@@ -97,7 +112,8 @@ fn fill(name: &str, template: &str, folder: &Path) -> Result<()> {
 /// Returns the SDK's lock file without the packages a project cannot use, so that the project
 /// builds with the versions the SDK was tested with. Cargo adds the project itself.
 fn lock_file(name: &str) -> Result<String> {
-    let text = String::from_utf8(sdk::file("Cargo.lock")?).context("reading the SDK's lock file")?;
+    let text =
+        String::from_utf8(sdk::file("Cargo.lock")?).context("reading the SDK's lock file")?;
     let mut document: DocumentMut = text.parse().context("reading the SDK's lock file")?;
     if let Some(packages) = document["package"].as_array_of_tables_mut() {
         // A package without a source is one of the SDK's own; one of them may bear the project's name.
@@ -131,8 +147,14 @@ fn check_name(name: &str) -> Result<()> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let reason = words.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    Err(Failure::new(Status::Usage, reason).help("for example: cargo denali new hello").into())
+    let reason = words
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    Err(Failure::new(Status::Usage, reason)
+        .help("for example: cargo denali new hello")
+        .into())
 }
 
 /// Makes a git repository, as `cargo new` does, unless the project lies in one or git is missing.

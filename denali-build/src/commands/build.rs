@@ -45,7 +45,10 @@ impl BuildOptions {
     /// Returns options that build the project at `manifest_path`.
     #[must_use]
     pub fn for_manifest(manifest_path: &Path) -> Self {
-        Self { manifest_path: Some(manifest_path.to_owned()), ..Self::default() }
+        Self {
+            manifest_path: Some(manifest_path.to_owned()),
+            ..Self::default()
+        }
     }
 
     /// Returns what cargo is to do.
@@ -56,7 +59,12 @@ impl BuildOptions {
             arguments.extend(["--features".to_owned(), features.clone()]);
         }
         let switches = [(self.locked, "--locked"), (self.offline, "--offline")];
-        arguments.extend(switches.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()));
+        arguments.extend(
+            switches
+                .iter()
+                .filter(|(on, _)| *on)
+                .map(|(_, name)| (*name).to_owned()),
+        );
         BuildRequest {
             manifest_path: self.manifest_path.clone(),
             package: self.package.clone(),
@@ -90,7 +98,11 @@ struct Report<'a> {
 /// As [`service::build`].
 pub fn exec(args: &Args) -> Result<()> {
     let service = service::build(&args.options.request())?;
-    if args.json { console::json(&report(&service)) } else { print(&service) }
+    if args.json {
+        console::json(&report(&service))
+    } else {
+        print(&service)
+    }
 }
 
 fn report(service: &Service) -> Report<'_> {
@@ -112,8 +124,18 @@ fn print(service: &Service) -> Result<()> {
     let sizes = service.image.sizes();
     let image_bytes = service.image.header().file_len();
     for (name, value) in [
-        ("service", format!("{} {}", service.manifest.name, service.manifest.version)),
-        ("image", format!("{}  {}", console::size(image_bytes), service.image_path.display())),
+        (
+            "service",
+            format!("{} {}", service.manifest.name, service.manifest.version),
+        ),
+        (
+            "image",
+            format!(
+                "{}  {}",
+                console::size(image_bytes),
+                service.image_path.display()
+            ),
+        ),
         (
             "segments",
             format!(

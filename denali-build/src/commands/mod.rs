@@ -1,16 +1,16 @@
 //! One file for each verb: its `Args` and what it does.
 
 pub mod build;
-//pub mod demo;
-//pub mod deploy;
-//pub mod host;
-//pub mod logs;
-//pub mod ls;
+pub mod demo;
+pub mod deploy;
+pub mod host;
+pub mod logs;
+pub mod ls;
 pub mod new;
-//pub mod rm;
-//pub mod run;
-//pub mod start;
-//pub mod stop;
+pub mod rm;
+pub mod run;
+pub mod start;
+pub mod stop;
 
 use crate::cli::{Arguments, Verb};
 use anyhow::Result;
@@ -24,14 +24,14 @@ pub fn exec(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::New(args) => new::exec(&args),
         Verb::Build(args) => build::exec(&args),
-        //Verb::Host(args) => host::exec(args),
-        //Verb::Deploy(args) => deploy::exec(&args),
-        //Verb::Ls(args) => ls::exec(&args),
-        //Verb::Logs(args) => logs::exec(&args),
-        //Verb::Stop(args) => stop::exec(&args),
-        //Verb::Start(args) => start::exec(&args),
-        //Verb::Rm(args) => rm::exec(&args),
-        //Verb::Run(args) => run::exec(&args),
-        //Verb::Demo(args) => demo::exec(&args),
+        Verb::Host(args) => host::exec(args),
+        Verb::Deploy(args) => deploy::exec(&args),
+        Verb::Ls(args) => ls::exec(&args),
+        Verb::Logs(args) => logs::exec(&args),
+        Verb::Stop(args) => stop::exec(&args),
+        Verb::Start(args) => start::exec(&args),
+        Verb::Rm(args) => rm::exec(&args),
+        Verb::Run(args) => run::exec(&args),
+        Verb::Demo(args) => demo::exec(&args),
     }
 }

@@ -36,7 +36,10 @@ pub fn exec(args: &Args) -> Result<()> {
     };
     let here = std::env::current_dir().context("finding the current folder")?;
     template::instantiate(name, &args.template, &here)?;
-    console::status("Created", &format!("service `{name}` from template `{}`", args.template));
+    console::status(
+        "Created",
+        &format!("service `{name}` from template `{}`", args.template),
+    );
     console::note(&format!("        next: cd {name} && cargo denali build"));
     Ok(())
 }

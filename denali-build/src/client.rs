@@ -1,0 +1,237 @@
+//! What a host's supervisor can do, as functions.
+
+use crate::failure::{Failure, Status};
+use crate::host::Target;
+use crate::image::hexadecimal;
+use crate::ssh::{Exit, Patience, Session};
+use anyhow::{Context, Result};
+use denali_protocol::{DeployStep, Host, Refusal, Service, status};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+/// What `logs` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// What is there.
+    Present,
+    /// What is there, and what comes, until Ctrl-C.
+    Follow,
+}
+
+/// A connection to the supervisor of a host.
+#[derive(Debug)]
+pub struct Client {
+    session: Session,
+}
+
+impl Client {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::connect`].
+    pub fn connect(target: &Target) -> Result<Self> {
+        Ok(Self {
+            session: Session::connect(target.access())?,
+        })
+    }
+
+    /// Returns the state of the host.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should.
+    pub fn host(&self) -> Result<Host> {
+        self.ask("host --json")
+    }
+
+    /// Returns the services in order of name.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should.
+    pub fn services(&self) -> Result<Vec<Service>> {
+        let mut services: Vec<Service> = self.ask("ls --json")?;
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(services)
+    }
+
+    /// Returns the service `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the host does not answer as it should.
+    pub fn service(&self, name: &str) -> Result<Service> {
+        let found = self
+            .services()?
+            .into_iter()
+            .find(|service| service.name == name);
+        found.ok_or_else(|| unknown_service(name).into())
+    }
+
+    /// Stops a service.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name, or the host refuses.
+    pub fn stop(&self, name: &str) -> Result<()> {
+        self.order("stop", name)
+    }
+
+    /// Starts a service that was stopped or ended.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name, or the host refuses.
+    pub fn start(&self, name: &str) -> Result<()> {
+        self.order("start", name)
+    }
+
+    /// Stops a service and removes it.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name, or the host refuses.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.order("rm", name)
+    }
+
+    /// Passes the lines of a service's log to `show`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such service, the connection is lost, or `show` fails.
+    pub fn logs(
+        &self,
+        name: &str,
+        logs: Logs,
+        mut show: impl FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
+        check_service_name(name)?;
+        let (command, patience) = match logs {
+            Logs::Present => (format!("logs {name}"), Patience::Limited),
+            Logs::Follow => (format!("logs {name} -f"), Patience::Endless),
+        };
+        let mut process = self.session.exec(&command)?;
+        while let Some(line) = process.next_line(patience)? {
+            show(&line)?;
+        }
+        Ok(succeed(&process.finish()?, name)?)
+    }
+
+    /// Runs a package, in place of the service of that name if there is one; `report` learns of each
+    /// step before the last.
+    ///
+    /// # Errors
+    ///
+    /// The host refuses ([`Status::Refused`]) and has changed nothing, or the connection is lost.
+    pub fn deploy(&self, package: &[u8], mut report: impl FnMut(&DeployStep)) -> Result<Service> {
+        let digest = hexadecimal(&Sha256::digest(package));
+        let command = format!("deploy --sha256 {digest} --length {}", package.len());
+        let mut process = self.session.exec(&command)?;
+        while let Some(line) = process.next_line(Patience::Limited)? {
+            let step: DeployStep = serde_json::from_str(&line)
+                .with_context(|| format!("the host's answer `{line}` is no step of a deploy"))?;
+            match step {
+                DeployStep::Done { service, .. } => return Ok(service),
+                DeployStep::Refused { kind, message } => return Err(refused(kind, message).into()),
+                DeployStep::Ready => process.send(package)?,
+                DeployStep::Verified { .. } | DeployStep::Admitted { .. } => {}
+            }
+            report(&step);
+        }
+        let exit = process.finish()?;
+        succeed(&exit, "")?;
+        anyhow::bail!("the host did not say how the deploy went")
+    }
+
+    fn order(&self, verb: &str, name: &str) -> Result<()> {
+        check_service_name(name)?;
+        let mut process = self.session.exec(&format!("{verb} {name}"))?;
+        process.read_all()?;
+        Ok(succeed(&process.finish()?, name)?)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, command: &str) -> Result<T> {
+        let mut process = self.session.exec(command)?;
+        let answer = process.read_all()?;
+        succeed(&process.finish()?, "")?;
+        serde_json::from_str(&answer).with_context(|| {
+            format!("the host's answer to `{command}` is of another version of Denali")
+        })
+    }
+}
+
+fn refused(kind: Refusal, message: String) -> Failure {
+    match kind {
+        Refusal::Admission => Failure::new(Status::Refused, message)
+            .help("see who holds the memory: cargo denali ls; or ask for less in Cargo.toml"),
+        Refusal::Conflict => Failure::new(Status::Refused, message)
+            .help("change [package.metadata.denali] in Cargo.toml, or: cargo denali rm NAME"),
+        Refusal::Package => Failure::new(Status::Failed, message).help("deploy again"),
+        Refusal::Usage => Failure::new(Status::Failed, message)
+            .help("host and cargo denali are of different versions: start the host anew"),
+    }
+}
+
+fn unknown_service(name: &str) -> Failure {
+    Failure::new(Status::Failed, format!("the host has no service `{name}`"))
+        .help("list them: cargo denali ls")
+}
+
+fn succeed(exit: &Exit, name: &str) -> Result<(), Failure> {
+    let message = || match exit.errors.strip_prefix("error: ").unwrap_or(&exit.errors) {
+        "" => format!("the host answers with status {}", exit.status),
+        text => text.to_owned(),
+    };
+    match exit.status {
+        status::OK => Ok(()),
+        status::NOT_FOUND => Err(unknown_service(name)),
+        status::REFUSED => Err(Failure::new(Status::Refused, message())),
+        status::USAGE => Err(refused(Refusal::Usage, message())),
+        _ => Err(Failure::new(Status::Failed, message())),
+    }
+}
+
+/// Refuses names the supervisor's command line could not tell from something else.
+fn check_service_name(name: &str) -> Result<(), Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Status::Usage,
+        format!("`{name}` is not the name of a service"),
+    )
+    .help("list them: cargo denali ls"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_supervisors_status_decides_ours() {
+        let exit = |status| Exit {
+            status,
+            errors: "error: because".to_owned(),
+        };
+        let ours = |status| succeed(&exit(status), "web").unwrap_err().status();
+        assert!(succeed(&exit(status::OK), "web").is_ok());
+        assert_eq!(ours(status::FAILED), Status::Failed);
+        assert_eq!(ours(status::NOT_FOUND), Status::Failed);
+        assert_eq!(ours(status::REFUSED), Status::Refused);
+        assert_eq!(
+            succeed(&exit(status::REFUSED), "").unwrap_err().to_string(),
+            "because"
+        );
+    }
+
+    #[test]
+    fn names_cannot_carry_commands() {
+        for name in ["", "-f", "a b", "a;b", "a\nb"] {
+            assert!(check_service_name(name).is_err(), "{name}");
+        }
+        assert!(check_service_name("web-server_2").is_ok());
+    }
+}

@@ -1,0 +1,73 @@
+//! `cargo denali deploy`
+
+use super::build::BuildOptions;
+use crate::console::{self, Steps};
+use crate::deployment::{self, Deployed};
+use crate::host::Target;
+use crate::service::{self, Service};
+use anyhow::Result;
+use denali_abi::convert::usize_to_u64;
+
+/// Arguments of `deploy`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Host to run it on; default: the local host
+    #[arg(value_name = "HOST:PORT")]
+    host: Option<String>,
+    #[command(flatten)]
+    options: BuildOptions,
+    /// Print the service as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Builds the project, runs it on the host and prints where it answers.
+///
+/// # Errors
+///
+/// As [`service::build`] and [`deployment::deploy`].
+pub fn exec(args: &Args) -> Result<()> {
+    let target = Target::resolve(args.host.as_deref())?;
+    let mut steps = Steps::new();
+    let built = build(&mut steps, &args.options)?;
+    let deployed = deployment::deploy(&target, &built, &mut steps)?;
+    if args.json {
+        console::json(&deployed.service)
+    } else {
+        print(&deployed)
+    }
+}
+
+/// Builds the project as a step.
+///
+/// # Errors
+///
+/// As [`service::build`].
+pub fn build(steps: &mut Steps, options: &BuildOptions) -> Result<Service> {
+    steps.take("build", || {
+        let built = service::build(&options.request())?;
+        let size = console::size(usize_to_u64(built.image.bytes().len()));
+        let id = &built.manifest.build_id[..12];
+        let words = format!(
+            "{} {}, image {size}, id {id}",
+            built.manifest.name, built.manifest.version
+        );
+        Ok((built, words))
+    })
+}
+
+/// Prints where the service answers and what to type next.
+///
+/// # Errors
+///
+/// Standard output is closed.
+pub fn print(deployed: &Deployed) -> Result<()> {
+    let name = &deployed.service.name;
+    match (&deployed.url, &deployed.service.address) {
+        (Some(url), _) => console::line(url)?,
+        (None, Some(address)) => console::line(address)?,
+        (None, None) => {}
+    }
+    console::note(&format!("  next: cargo denali logs {name} -f"));
+    Ok(())
+}

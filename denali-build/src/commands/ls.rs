@@ -1,0 +1,98 @@
+//! `cargo denali ls`
+
+use crate::client::Client;
+use crate::console;
+use crate::host::Target;
+use anyhow::Result;
+use denali_protocol::{PublishedPort, Service, ServiceState, Transport};
+use std::time::Duration;
+
+/// Arguments of `ls`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    host: HostOption,
+    /// Print the services as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which host, for every verb that talks to one.
+#[derive(Debug, clap::Args)]
+pub struct HostOption {
+    /// Host to talk to; default: the local host
+    #[arg(long, value_name = "HOST:PORT")]
+    host: Option<String>,
+}
+
+impl HostOption {
+    /// Finds the host.
+    ///
+    /// # Errors
+    ///
+    /// As [`Target::resolve`].
+    pub fn target(&self) -> Result<Target> {
+        Target::resolve(self.host.as_deref())
+    }
+}
+
+/// Lists the services.
+///
+/// # Errors
+///
+/// The host cannot be asked.
+pub fn exec(args: &Args) -> Result<()> {
+    let services = Client::connect(&args.host.target()?)?.services()?;
+    if args.json {
+        console::json(&services)
+    } else {
+        print(&services)
+    }
+}
+
+fn print(services: &[Service]) -> Result<()> {
+    console::line(&format!(
+        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {:<16} {}",
+        "NAME", "STATE", "ADDRESS", "RESIDENT", "MEMORY", "CPU", "AGE", "PORTS", "REASON"
+    ))?;
+    for service in services {
+        console::line(&format!(
+            "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {:<16} {}",
+            service.name,
+            state(service.state),
+            service.address.as_deref().unwrap_or("-"),
+            console::size(service.resident),
+            console::size(service.memory),
+            console::seconds(Duration::from_nanos(service.cpu_ns)),
+            console::seconds(Duration::from_nanos(service.age_ns)),
+            ports(&service.publish),
+            service.reason.as_deref().unwrap_or("-")
+        ))?;
+    }
+    Ok(())
+}
+
+const fn state(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Running => "running",
+        ServiceState::Idle => "idle",
+        ServiceState::Dormant => "dormant",
+        ServiceState::Stopped => "stopped",
+        ServiceState::Exited => "exited",
+        ServiceState::Crashed => "crashed",
+    }
+}
+
+fn ports(publish: &[PublishedPort]) -> String {
+    let text = |port: &PublishedPort| {
+        let protocol = match port.protocol {
+            Transport::Tcp => "",
+            Transport::Udp => "/udp",
+        };
+        format!("{}:{}{protocol}", port.host, port.guest)
+    };
+    if publish.is_empty() {
+        return "-".to_owned();
+    }
+    publish.iter().map(text).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,33 @@
+//! `cargo denali stop`
+
+use super::ls::HostOption;
+use crate::client::Client;
+use crate::console;
+use crate::ports::Ports;
+use anyhow::Result;
+
+/// Arguments of `stop`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the service
+    name: String,
+    #[command(flatten)]
+    host: HostOption,
+}
+
+/// Stops a service, and drops the forwards of its ports.
+///
+/// # Errors
+///
+/// There is no such service, or the host cannot be asked.
+pub fn exec(args: &Args) -> Result<()> {
+    let target = args.host.target()?;
+    let client = Client::connect(&target)?;
+    let service = client.service(&args.name)?;
+    client.stop(&args.name)?;
+    if let Some(running) = target.running() {
+        Ports::of(running)?.withdraw(&service.publish)?;
+    }
+    console::status("Stopped", &args.name);
+    Ok(())
+}

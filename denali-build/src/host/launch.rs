@@ -1,0 +1,251 @@
+//! Starts a local host, waits until it answers, and ends it.
+
+use super::boot::{self, NetworkSettings};
+use super::keys::Keys;
+use super::state::{self, Running, State};
+use super::{Target, artifacts};
+use crate::client::Client;
+use crate::failure::{Failure, Status};
+use crate::qemu::{self, Internet, Machine};
+use crate::{directories, install, interrupt, qmp};
+use anyhow::{Context, Result};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a host may take until it answers; without hardware acceleration it takes seconds.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long QEMU may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Lines of a log shown when a host does not start.
+const TAIL_LINES: usize = 12;
+
+/// How to start a local host.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its name.
+    pub name: String,
+    /// Its memory in bytes.
+    pub memory: u64,
+    /// The port on 127.0.0.1 for the supervisor; `None` takes a free one.
+    pub port: Option<u16>,
+    /// Whether services reach what this machine reaches.
+    pub internet: Internet,
+}
+
+/// Starts a host and returns when its supervisor answers.
+///
+/// # Errors
+///
+/// It is up already, something is missing, or it does not boot. Nothing is left running then.
+pub fn up(options: &Options) -> Result<Running> {
+    let folder = state::folder(&options.name)?;
+    install::ensure(&[install::QEMU])?;
+    let artifacts = artifacts::build()?;
+    let keys = Keys::load()?;
+    directories::create_private(folder.parent().unwrap_or(Path::new("/")))?;
+    let _lock = directories::lock(&folder.with_extension("lock"))?;
+    if let Some(running) = state::find(&options.name)? {
+        return Err(Failure::new(
+            Status::Failed,
+            format!(
+                "the host `{}` is up already at {}",
+                options.name,
+                running.address()
+            ),
+        )
+        .help("use it, or end it: cargo denali host down")
+        .into());
+    }
+    state::remove(&folder)?;
+    directories::create_private(&folder)?;
+    let mut starting = Starting {
+        folder: Some(folder.clone()),
+        child: None,
+    };
+
+    let config = boot::config(&options.name, NetworkSettings::local(), &keys)?;
+    let supervisor = fs::read(&artifacts.supervisor)
+        .with_context(|| format!("reading `{}`", artifacts.supervisor.display()))?;
+    let module = folder.join("boot-module");
+    directories::write(
+        &module,
+        &boot::module(&supervisor, &config)?,
+        directories::PRIVATE,
+    )?;
+    let port = options.port.map_or_else(free_port, Ok)?;
+    let machine = Machine {
+        kernel: artifacts.kernel,
+        module,
+        memory: options.memory,
+        ssh_port: port,
+        internet: options.internet,
+        monitor: state::monitor_in(&folder),
+        serial_log: state::serial_log_in(&folder),
+        log: folder.join("qemu.log"),
+    };
+    let child = starting.child.insert(qemu::spawn(&machine)?);
+    let memory = options.memory;
+    let state = State {
+        name: options.name.clone(),
+        pid: child.id(),
+        port,
+        memory,
+    };
+    let running = state::save(&folder, state)?;
+    wait_until_it_answers(child, &running, &machine, &keys)?;
+    starting.keep();
+    Ok(running)
+}
+
+/// A host on its way up; dropped, it is ended and its folder removed.
+struct Starting {
+    folder: Option<PathBuf>,
+    child: Option<Child>,
+}
+
+impl Starting {
+    fn keep(mut self) {
+        self.folder = None;
+        self.child = None;
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Either fails only if QEMU has ended already.
+            child.kill().ok();
+            child.wait().ok();
+        }
+        if let Some(folder) = self.folder.take() {
+            state::remove(&folder).ok();
+        }
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
+    Ok(listener
+        .local_addr()
+        .context("looking for a free port")?
+        .port())
+}
+
+fn wait_until_it_answers(
+    child: &mut Child,
+    running: &Running,
+    machine: &Machine,
+    keys: &Keys,
+) -> Result<()> {
+    let target = Target::local(running.clone(), keys.clone())?;
+    let answer = interrupt::wait_for(BOOT_TIMEOUT, || {
+        if let Some(status) = child.try_wait().context("looking after QEMU")? {
+            return Err(does_not_start(&format!("QEMU ended ({status})"), machine));
+        }
+        if !target.access().greets() {
+            return Ok(None);
+        }
+        Client::connect(&target)?.host().map(Some)
+    });
+    match answer {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => {
+            let after = BOOT_TIMEOUT.as_secs();
+            Err(does_not_start(
+                &format!("no answer after {after} s"),
+                machine,
+            ))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn does_not_start(what: &str, machine: &Machine) -> anyhow::Error {
+    let mut message = format!("the host does not start: {what}");
+    for log in [&machine.log, &machine.serial_log] {
+        let text = fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        for line in &lines[lines.len().saturating_sub(TAIL_LINES)..] {
+            message.push_str("\n    ");
+            message.push_str(line.trim_end());
+        }
+    }
+    Failure::new(Status::Failed, message)
+        .help("more memory, or another port, may help: cargo denali host up --memory 512M")
+        .into()
+}
+
+/// Ends a host and forgets it.
+///
+/// # Errors
+///
+/// QEMU does not end, or its folder cannot be removed.
+pub fn down(running: &Running) -> Result<()> {
+    if running.is_alive() {
+        // QEMU may close the connection before it has answered; whether it ends is what counts.
+        qmp::Monitor::connect(&running.monitor())
+            .and_then(|mut monitor| monitor.quit())
+            .ok();
+        if !has_ended(running) {
+            return Err(Failure::new(
+                Status::Failed,
+                format!("the host `{}` does not end", running.state.name),
+            )
+            .help(format!("end QEMU by hand: kill {}", running.state.pid))
+            .into());
+        }
+    }
+    running.forget()
+}
+
+/// Waits for QEMU's end, whatever Ctrl-C says: this is how Ctrl-C ends things.
+fn has_ended(running: &Running) -> bool {
+    let deadline = Instant::now() + END_TIMEOUT;
+    while running.is_alive() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    !running.is_alive()
+}
+
+/// A host that ends when this value is dropped.
+#[derive(Debug)]
+pub struct ThrowAway(Option<Running>);
+
+impl ThrowAway {
+    /// Takes charge of a host.
+    #[must_use]
+    pub const fn new(running: Running) -> Self {
+        Self(Some(running))
+    }
+
+    /// Ends the host.
+    ///
+    /// # Errors
+    ///
+    /// As [`down`].
+    pub fn end(mut self) -> Result<()> {
+        self.0.take().map_or(Ok(()), |running| down(&running))
+    }
+
+    /// Lets the host run on.
+    pub fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for ThrowAway {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take()
+            && let Err(error) = down(&running)
+        {
+            crate::console::note(&format!("warning: {error:#}"));
+        }
+    }
+}
