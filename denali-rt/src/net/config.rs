@@ -1,0 +1,65 @@
+//! The VM's own address.
+
+use super::wait;
+use crate::io::{ErrorKind, Result};
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::task::Poll;
+use smoltcp::wire::IpAddress;
+
+/// How long calls that need an address wait for DHCP to bring one.
+pub(super) const CONFIGURE_MAX: Duration = Duration::from_secs(15);
+
+/// What the VM knows of its network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Configuration {
+    /// The VM's address.
+    pub address: Ipv4Addr,
+    /// Length of its subnet's prefix in bits.
+    pub prefix_len: u8,
+    /// The router, if there is one.
+    pub gateway: Option<Ipv4Addr>,
+    /// The name servers.
+    pub name_servers: Vec<Ipv4Addr>,
+}
+
+/// Returns the VM's address, or `None` before it has one.
+#[must_use]
+pub fn config() -> Option<Configuration> {
+    wait::with(|network, _| read(network)).ok().flatten()
+}
+
+/// Waits for an address, which DHCP may take a while to bring.
+///
+/// # Errors
+///
+/// `TimedOut` at the end of `timeout`, and `NetworkUnreachable` if no address will ever come.
+pub fn wait_until_configured(timeout: Duration) -> Result<Configuration> {
+    let changed = wait::with(|network, _| network.address().changed())?;
+    wait::block_on(
+        &changed,
+        Some(Instant::now() + timeout),
+        |network, _| match read(network) {
+            Some(configuration) => Poll::Ready(Ok(configuration)),
+            None if network.address().is_leased() => Poll::Pending,
+            None => Poll::Ready(Err(ErrorKind::NetworkUnreachable)),
+        },
+    )
+}
+
+fn read(network: &wait::Network) -> Option<Configuration> {
+    let (address, prefix_len, gateway) = network.own_address()?;
+    let servers = network.address().name_servers();
+    let name_servers = servers
+        .iter()
+        .map(|IpAddress::Ipv4(server)| *server)
+        .collect();
+    Some(Configuration {
+        address,
+        prefix_len,
+        gateway,
+        name_servers,
+    })
+}

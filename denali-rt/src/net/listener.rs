@@ -1,0 +1,163 @@
+//! Accepting connections.
+
+use super::stack::connection::Buffers;
+use super::tcp::TcpStream;
+use super::wait;
+use crate::io::{ErrorKind, Result};
+use crate::sync::WaitQueue;
+use crate::time::{Duration, Instant};
+use alloc::sync::Arc;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+/// Connections that may wait to be accepted, unless the listener says otherwise.
+const BACKLOG: usize = 128;
+
+/// Where a socket may listen: a port alone, or with an address of ours.
+///
+/// A VM has one address, so all that counts is that the address is not somebody else's.
+pub trait BindAddress {
+    /// Returns the address, unspecified for a port alone.
+    fn bind_address(self) -> SocketAddr;
+}
+
+impl BindAddress for u16 {
+    fn bind_address(self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, self))
+    }
+}
+
+impl BindAddress for SocketAddr {
+    fn bind_address(self) -> SocketAddr {
+        self
+    }
+}
+
+impl BindAddress for SocketAddrV4 {
+    fn bind_address(self) -> SocketAddr {
+        self.into()
+    }
+}
+
+impl<A: Into<IpAddr>> BindAddress for (A, u16) {
+    fn bind_address(self) -> SocketAddr {
+        self.into()
+    }
+}
+
+/// Returns the port of an address that is ours.
+///
+/// # Errors
+///
+/// `AddrNotAvailable` if the address is known not to be.
+pub(super) fn own_port(address: impl BindAddress) -> Result<u16> {
+    let address = address.bind_address();
+    let own = super::config().map(|configuration| IpAddr::V4(configuration.address));
+    let ours = address.ip().is_unspecified() || own.is_none_or(|own| own == address.ip());
+    if ours {
+        Ok(address.port())
+    } else {
+        Err(ErrorKind::AddrNotAvailable.into())
+    }
+}
+
+/// A port that accepts TCP connections, until dropped.
+#[derive(Debug)]
+pub struct TcpListener {
+    port: u16,
+    arrival: Arc<WaitQueue>,
+}
+
+impl TcpListener {
+    /// Starts to accept connections on a port; 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` if somebody listens there already, `AddrNotAvailable` for an address that is not
+    /// ours, `NetworkUnreachable` without a network.
+    pub fn bind(address: impl BindAddress) -> Result<Self> {
+        let port = own_port(address)?;
+        let (port, arrival) =
+            wait::with(|network, _| network.listen(port, BACKLOG, Buffers::DEFAULT))??;
+        Ok(Self { port, arrival })
+    }
+
+    /// Sets how many connections may wait to be accepted, those still in the handshake included;
+    /// 128 unless set. A request beyond it is dropped, and tried again by the client.
+    ///
+    /// # Errors
+    ///
+    /// Without a network.
+    pub fn set_backlog(&self, connections: usize) -> Result<()> {
+        wait::with(|network, _| network.set_backlog(self.port, connections))
+    }
+
+    /// Sets the buffer sizes of connections to come.
+    ///
+    /// # Errors
+    ///
+    /// Without a network.
+    pub fn set_buffers(&self, buffers: Buffers) -> Result<()> {
+        wait::with(|network, _| network.set_listener_buffers(self.port, buffers))
+    }
+
+    /// Waits for a connection. Returns it and the peer's address.
+    ///
+    /// # Errors
+    ///
+    /// Without a network.
+    pub fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
+        self.accept_until(None)
+    }
+
+    /// Waits for a connection, but not longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` if none came.
+    pub fn accept_timeout(&self, timeout: Duration) -> Result<(TcpStream, SocketAddr)> {
+        self.accept_until(Some(Instant::now() + timeout))
+    }
+
+    fn accept_until(&self, deadline: Option<Instant>) -> Result<(TcpStream, SocketAddr)> {
+        let accepted = wait::block_on(&self.arrival, deadline, |network, _| {
+            network.accept(self.port)
+        })?;
+        let peer = SocketAddr::V4(accepted.peer);
+        Ok((TcpStream::new(accepted), peer))
+    }
+
+    /// Returns an iterator that accepts connections for ever.
+    #[must_use]
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// Returns where it listens; the address is unspecified before the VM has one.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        let own = super::config().map_or(Ipv4Addr::UNSPECIFIED, |config| config.address);
+        SocketAddr::from((own, self.port))
+    }
+}
+
+impl Drop for TcpListener {
+    /// Stops listening; connections nobody accepted are reset.
+    fn drop(&mut self) {
+        // Without a network there is nothing to stop.
+        wait::with(|network, _| network.unlisten(self.port)).unwrap_or_default();
+    }
+}
+
+/// Accepts connections; see [`TcpListener::incoming`].
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = Result<TcpStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}

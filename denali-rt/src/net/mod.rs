@@ -1,0 +1,86 @@
+//! The network: TCP, UDP and host names, in the shapes of `std::net`.
+//!
+//! A call that has to wait blocks the calling green thread, never the VM. The stack is smoltcp; it
+//! moves when a thread calls it and whenever the VM is about to idle, so a VM without traffic does
+//! nothing at all, and sockets cost memory only while they exist.
+//!
+//! ```no_run
+//! use denali_rt::io::{Read, Write};
+//! use denali_rt::net::TcpListener;
+//!
+//! fn main() -> denali_rt::io::Result<()> {
+//!     let listener = TcpListener::bind(7)?;
+//!     let (mut stream, _peer) = listener.accept()?;
+//!     let mut buffer = [0; 512];
+//!     loop {
+//!         match stream.read(&mut buffer)? {
+//!             0 => return Ok(()),
+//!             count => stream.write_all(&buffer[..count])?,
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! | module       | what it is                                                     |
+//! |--------------|----------------------------------------------------------------|
+//! | [`listener`] | accepting connections                                           |
+//! | [`tcp`]      | one connection                                                  |
+//! | [`udp`]      | datagrams                                                       |
+//! | [`dns`]      | host names                                                      |
+//! | [`config`]   | the VM's own address                                            |
+//! | [`wait`]     | the stack of this VM, and threads waiting for it                |
+//! | [`device`]   | frames in and out through the rings of the shared page          |
+//! | [`stack`]    | the state machine: no hardware, no clock, no threads            |
+//!
+//! What there is not: IPv6 (the virtual architecture configures IPv4 alone), IP fragments, and a
+//! way to reach oneself (a VM's frames to its own address are lost).
+
+mod config;
+mod device;
+mod dns;
+mod listener;
+mod stack;
+mod tcp;
+mod udp;
+mod wait;
+
+pub use config::{Configuration, config, wait_until_configured};
+pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+pub use dns::lookup;
+pub use listener::{BindAddress, Incoming, TcpListener};
+pub use stack::Shutdown;
+pub use stack::connection::Buffers;
+pub use stack::stats::Stats;
+pub use tcp::TcpStream;
+pub use udp::UdpSocket;
+
+use crate::io::{Error, ErrorKind, Result};
+use crate::time::Instant;
+
+/// Moves frames and timers, and wakes threads whose wait is over. Returns when to call again if no
+/// frame arrives before.
+///
+/// A VM that has a network answers ARP and echo requests from the first call on.
+pub(crate) fn poll(now: Instant) -> Option<Instant> {
+    wait::with(|network, _| network.poll(now)).ok().flatten()
+}
+
+/// Returns the counters of this VM's network.
+///
+/// # Errors
+///
+/// Without a network.
+pub fn stats() -> Result<Stats> {
+    wait::with(|network, _| network.stats())
+}
+
+/// Returns `address` if it is one we can talk to.
+fn ipv4(address: SocketAddr) -> Result<SocketAddrV4> {
+    match address {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(address) => match address.ip().to_ipv4_mapped() {
+            Some(ip) => Ok(SocketAddrV4::new(ip, address.port())),
+            None => Err(Error::new(ErrorKind::Unsupported, "IPv6 is not supported")),
+        },
+    }
+}

@@ -1,0 +1,224 @@
+//! One TCP connection: a smoltcp socket in a set of its own, and what the stack notes beside it.
+
+use super::table::Key;
+use super::{Deadline, Signal};
+use crate::io::ErrorKind;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+
+use crate::time::Instant;
+
+/// How long a peer may leave what we sent unanswered before the connection is given up
+/// (RFC 9293 §3.8.3 asks for at least 100 seconds).
+pub(super) const UNANSWERED_MAX: Duration = Duration::from_secs(120);
+
+/// How long a peer may take to complete a handshake it began.
+pub(super) const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
+
+/// How long a connection whose stream was dropped may take to close in the background.
+pub(super) const LINGER_MAX: Duration = Duration::from_secs(60);
+
+/// Unanswered keep-alive probes after which the peer counts as gone.
+const KEEP_ALIVE_PROBES: u32 = 4;
+
+/// Sizes of a connection's buffers in bytes.
+///
+/// The receive buffer bounds what a peer can have in flight to us, and so throughput per round
+/// trip; a writer blocks when the transmit buffer is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffers {
+    /// Receive buffer, 1 KiB to 1 MiB.
+    pub receive: usize,
+    /// Transmit buffer, 1 KiB to 1 MiB.
+    pub transmit: usize,
+}
+
+impl Buffers {
+    /// Five full segments each way: a request and a page without waiting, and 256 connections in
+    /// less than 4.5 MiB.
+    pub const DEFAULT: Self = Self {
+        receive: 8 * 1024,
+        transmit: 8 * 1024,
+    };
+
+    /// For few connections that carry much data.
+    pub const BULK: Self = Self {
+        receive: 64 * 1024,
+        transmit: 64 * 1024,
+    };
+
+    /// Returns the sizes within the permitted range.
+    pub(super) fn clamped(self) -> Self {
+        let range = |bytes: usize| bytes.clamp(1024, 1024 * 1024);
+        Self {
+            receive: range(self.receive),
+            transmit: range(self.transmit),
+        }
+    }
+}
+
+/// Who is responsible for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The handshake of a listener's port is under way.
+    HalfOpen { port: u16 },
+    /// It waits in the listener's queue to be accepted.
+    Backlog { port: u16 },
+    /// A stream.
+    Stream,
+    /// Nobody: it closes in the background.
+    Background,
+}
+
+/// The two things a stream waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Signals<S> {
+    /// Data, the peer's end of data, or an error.
+    pub(crate) readable: S,
+    /// Room in the transmit buffer, the end of the handshake, or an error.
+    pub(crate) writable: S,
+}
+
+/// One TCP connection.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    pub(super) set: SocketSet<'static>,
+    handle: SocketHandle,
+    pub(super) key: Key,
+    pub(super) owner: Owner,
+    pub(super) signals: Arc<Signals<S>>,
+    /// Why it failed, once it did.
+    pub(super) error: Option<ErrorKind>,
+    /// Its state when last looked at.
+    pub(super) state: tcp::State,
+    /// Its entry in the timer wheel.
+    pub(super) timer: Option<Deadline>,
+    /// Whether it stands in the queue of connections to be served.
+    pub(super) queued: bool,
+    /// Whether it waits for a neighbour's hardware address.
+    pub(super) wants_neighbor: bool,
+    /// Since when the peer owes us an answer.
+    pub(super) unanswered_since: Option<Instant>,
+    /// When the background close ends, one way or the other.
+    pub(super) linger_until: Option<Instant>,
+    /// The sequence number we expect next from the peer.
+    pub(super) peer_next: u32,
+    /// Bytes of buffers charged to the memory budget.
+    pub(super) buffer_bytes: usize,
+}
+
+impl<S: Signal> Connection<S> {
+    /// Creates a connection with a closed socket; `None` without memory for its buffers.
+    pub(super) fn new(key: Key, owner: Owner, buffers: Buffers) -> Option<Box<Self>> {
+        let buffers = buffers.clamped();
+        let receive = tcp::SocketBuffer::new(zeroed(buffers.receive)?);
+        let transmit = tcp::SocketBuffer::new(zeroed(buffers.transmit)?);
+        let mut socket = tcp::Socket::new(receive, transmit);
+        // Writes gather in the buffer until the writing thread blocks or yields, which is all that
+        // Nagle's algorithm would gain; the delay it costs with a peer's delayed acknowledgements
+        // is saved.
+        socket.set_nagle_enabled(false);
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(socket);
+        Some(Box::new(Self {
+            set,
+            handle,
+            key,
+            owner,
+            signals: Arc::default(),
+            error: None,
+            state: tcp::State::Closed,
+            timer: None,
+            queued: false,
+            wants_neighbor: false,
+            unanswered_since: None,
+            linger_until: None,
+            peer_next: 0,
+            buffer_bytes: buffers.receive + buffers.transmit,
+        }))
+    }
+
+    /// Returns the socket.
+    pub(super) fn socket(&self) -> &tcp::Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    /// Returns the socket.
+    pub(super) fn socket_mut(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    /// Returns the peer's address.
+    pub(super) fn peer(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.key.remote, self.key.remote_port)
+    }
+
+    /// Returns our address, as the handshake fixed it.
+    pub(super) fn local(&self) -> SocketAddrV4 {
+        let endpoint = self.socket().local_endpoint();
+        let address = endpoint.map_or(Ipv4Addr::UNSPECIFIED, |endpoint| {
+            let smoltcp::wire::IpAddress::Ipv4(address) = endpoint.addr;
+            address
+        });
+        SocketAddrV4::new(address, self.key.local_port)
+    }
+
+    /// Sends probes after `interval` of silence, and gives up when several go unanswered.
+    pub(super) fn set_keep_alive(&mut self, interval: Option<Duration>) {
+        let interval = interval.map(smoltcp::time::Duration::from);
+        let socket = self.socket_mut();
+        socket.set_keep_alive(interval);
+        socket.set_timeout(interval.map(|interval| interval * KEEP_ALIVE_PROBES));
+    }
+
+    /// Returns whether the peer owes us an answer: to a SYN, data or FIN.
+    pub(super) fn expects_answer(&self) -> bool {
+        let socket = self.socket();
+        match socket.state() {
+            tcp::State::SynSent
+            | tcp::State::SynReceived
+            | tcp::State::FinWait1
+            | tcp::State::Closing
+            | tcp::State::LastAck => true,
+            tcp::State::Established | tcp::State::CloseWait => socket.send_queue() > 0,
+            _ => false,
+        }
+    }
+
+    /// Returns when the stack gives the connection up, if nothing changes.
+    pub(super) fn give_up_at(&self) -> Option<Instant> {
+        let limit = match self.owner {
+            Owner::HalfOpen { .. } => HANDSHAKE_MAX,
+            _ => UNANSWERED_MAX,
+        };
+        let unanswered = self.unanswered_since.map(|since| since + limit);
+        match (unanswered, self.linger_until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Wakes whoever waits for the connection, if what they wait for is there.
+    pub(super) fn wake(&self) {
+        let socket = self.socket();
+        if socket.can_recv() || !socket.may_recv() {
+            self.signals.readable.notify();
+        }
+        if socket.can_send() || !socket.may_send() {
+            self.signals.writable.notify();
+        }
+    }
+}
+
+/// Returns `len` zero bytes, or `None` without memory.
+fn zeroed(len: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).ok()?;
+    bytes.resize(len, 0);
+    Some(bytes)
+}

@@ -1,0 +1,198 @@
+//! UDP: one smoltcp socket, in a set of its own, per bound port.
+
+use super::{Link, Signal, Stack, earliest, from_smol, smol};
+use crate::io::ErrorKind;
+use crate::time::Instant;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::task::Poll;
+use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::phy::Device;
+use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, RecvError, SendError, Socket};
+use smoltcp::wire::{IpAddress, IpEndpoint};
+
+use super::connection::Signals;
+
+/// Bytes of payload a socket holds in each direction.
+const BUFFER_BYTES: usize = 8 * 1024;
+
+/// Datagrams a socket holds in each direction.
+const BUFFER_DATAGRAMS: usize = 16;
+
+/// Bound sockets by port.
+#[derive(Debug)]
+pub(super) struct Datagrams<S> {
+    sockets: BTreeMap<u16, Bound<S>>,
+    /// Ports with datagrams still to be sent.
+    sending: Vec<u16>,
+    retry: bool,
+}
+
+#[derive(Debug)]
+struct Bound<S> {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    signals: Arc<Signals<S>>,
+    /// When smoltcp wants to try again.
+    due: Option<Instant>,
+}
+
+impl<S: Signal> Bound<S> {
+    fn socket(&mut self) -> &mut Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+}
+
+impl<S: Signal> Datagrams<S> {
+    /// Creates an empty table.
+    pub(super) fn new() -> Self {
+        Self {
+            sockets: BTreeMap::new(),
+            sending: Vec::new(),
+            retry: false,
+        }
+    }
+
+    /// Returns the set of the socket bound to `port`.
+    pub(super) fn set_for(&mut self, port: u16) -> Option<&mut SocketSet<'static>> {
+        self.sockets.get_mut(&port).map(|bound| &mut bound.set)
+    }
+
+    /// Wakes who waits for a datagram on `port`.
+    pub(super) fn received(&mut self, port: u16) {
+        if let Some(bound) = self.sockets.get_mut(&port) {
+            bound.signals.readable.notify();
+        }
+    }
+
+    /// Makes the next poll try at once to send what waited for a hardware address.
+    pub(super) fn retry(&mut self) {
+        self.retry = true;
+    }
+
+    /// Sends what sockets hold. Returns when to try again.
+    pub(super) fn poll(
+        &mut self,
+        interface: &mut Interface,
+        link: &mut impl Device,
+        now: Instant,
+    ) -> Option<Instant> {
+        let retry = core::mem::take(&mut self.retry);
+        let sockets = &mut self.sockets;
+        let mut next = None;
+        self.sending.retain(|port| {
+            let Some(bound) = sockets.get_mut(port) else {
+                return false;
+            };
+            if retry || bound.due.is_none_or(|due| due <= now) {
+                for _ in 0..BUFFER_DATAGRAMS {
+                    if interface.poll_egress(smol(now), link, &mut bound.set) == PollResult::None {
+                        break;
+                    }
+                }
+                bound.signals.writable.notify();
+            }
+            bound.due = interface.poll_at(smol(now), &bound.set).map(from_smol);
+            // What is due now waits for room in the ring, and the link tells of that by itself.
+            next = earliest(next, bound.due.filter(|due| *due > now));
+            bound.socket().send_queue() > 0
+        });
+        next
+    }
+}
+
+impl<L: Link, S: Signal> Stack<L, S> {
+    /// Binds a socket to `port`, or to a free one if it is 0. Returns the port and what tells of
+    /// datagrams.
+    pub(crate) fn bind_datagram(&mut self, port: u16) -> Result<(u16, Arc<Signals<S>>), ErrorKind> {
+        let port = match port {
+            0 => self.free_port(|stack, port| !stack.datagrams.sockets.contains_key(&port))?,
+            port if self.datagrams.sockets.contains_key(&port) => return Err(ErrorKind::AddrInUse),
+            port => port,
+        };
+        if !self.has_memory_for(2 * BUFFER_BYTES) {
+            return Err(ErrorKind::OutOfMemory);
+        }
+        let buffer = || {
+            let slots = vec![PacketMetadata::EMPTY; BUFFER_DATAGRAMS];
+            PacketBuffer::new(slots, vec![0; BUFFER_BYTES])
+        };
+        let mut socket = Socket::new(buffer(), buffer());
+        socket.bind(port).map_err(|_| ErrorKind::InvalidInput)?;
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(socket);
+        let signals = Arc::<Signals<S>>::default();
+        let bound = Bound {
+            set,
+            handle,
+            signals: signals.clone(),
+            due: None,
+        };
+        self.datagrams.sockets.insert(port, bound);
+        self.charge(2 * BUFFER_BYTES);
+        Ok((port, signals))
+    }
+
+    /// Frees a port and what its socket holds.
+    pub(crate) fn unbind_datagram(&mut self, port: u16) {
+        if self.datagrams.sockets.remove(&port).is_some() {
+            self.buffer_bytes -= 2 * BUFFER_BYTES;
+        }
+    }
+
+    /// Queues a datagram. Those that fit no frame are refused: there is no fragmentation.
+    pub(crate) fn send_datagram(
+        &mut self,
+        port: u16,
+        payload: &[u8],
+        to: SocketAddrV4,
+    ) -> Poll<Result<(), ErrorKind>> {
+        const HEADERS: usize = 20 + 8;
+        let payload_max = self.link.capabilities().ip_mtu() - HEADERS;
+        if payload.len() > payload_max || to.port() == 0 || to.ip().is_unspecified() {
+            return Poll::Ready(Err(ErrorKind::InvalidInput));
+        }
+        let Some(bound) = self.datagrams.sockets.get_mut(&port) else {
+            return Poll::Ready(Err(ErrorKind::NotConnected));
+        };
+        if self.interface.ip_addrs().is_empty() {
+            return Poll::Ready(Err(ErrorKind::NetworkUnreachable));
+        }
+        let endpoint = IpEndpoint::new(IpAddress::Ipv4(*to.ip()), to.port());
+        match bound.socket().send_slice(payload, endpoint) {
+            Ok(()) => {
+                if !self.datagrams.sending.contains(&port) {
+                    bound.due = None;
+                    self.datagrams.sending.push(port);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(SendError::BufferFull) => Poll::Pending,
+            Err(SendError::Unaddressable) => Poll::Ready(Err(ErrorKind::InvalidInput)),
+        }
+    }
+
+    /// Takes the oldest datagram; what does not fit `buffer` is lost.
+    pub(crate) fn receive_from(
+        &mut self,
+        port: u16,
+        buffer: &mut [u8],
+    ) -> Poll<Result<(usize, SocketAddrV4), ErrorKind>> {
+        let Some(bound) = self.datagrams.sockets.get_mut(&port) else {
+            return Poll::Ready(Err(ErrorKind::NotConnected));
+        };
+        match bound.socket().recv() {
+            Ok((payload, metadata)) => {
+                let count = payload.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&payload[..count]);
+                let IpAddress::Ipv4(address) = metadata.endpoint.addr;
+                let from = SocketAddrV4::new(Ipv4Addr::from(address), metadata.endpoint.port);
+                Poll::Ready(Ok((count, from)))
+            }
+            Err(RecvError::Exhausted | RecvError::Truncated) => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The stack: a state machine that knows neither hardware nor threads.
+//!
+//! Time is an argument, the network is a [`Link`], and whoever waits is told by a [`Signal`], so
+//! that two stacks joined back to back in one test process behave as they would in two VMs.
+//! Nothing here blocks: what cannot be done yet is [`Poll::Pending`](core::task::Poll).
+//!
+//! | module         | what it does                                                     |
+//! |----------------|------------------------------------------------------------------|
+//! | [`header`]     | finds out whom a frame concerns                                   |
+//! | [`table`]      | connections by number and by addresses                            |
+//! | [`connection`] | one TCP connection                                                |
+//! | `ingress`      | hands a frame to its socket, admits new connections               |
+//! | `service`      | lets a connection transmit, sees what became of it, sets its timer |
+//! | `operations`   | connect, listen, accept, read, write, close                       |
+//! | [`time_wait`]  | what is left of a closed connection                               |
+//! | [`hash`]       | the keyed hash of the tables                                      |
+//! | [`datagram`]   | UDP                                                               |
+//! | [`address`]    | the VM's own address, given or leased                             |
+//! | [`resolver`]   | host names                                                        |
+//! | [`stats`]      | counters                                                          |
+
+pub(super) mod address;
+pub(super) mod connection;
+mod datagram;
+mod hash;
+pub(super) mod header;
+mod ingress;
+mod operations;
+mod resolver;
+mod service;
+pub(super) mod stats;
+pub(super) mod table;
+mod time_wait;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use operations::Accepted;
+pub use operations::Shutdown;
+
+use crate::time::{Duration, Instant, TimerKey, Wheel};
+use address::Address;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use connection::Buffers;
+use core::fmt::Debug;
+use core::net::Ipv4Addr;
+use datagram::Datagrams;
+use denali_abi::net::NetworkConfig;
+use hash::HashKey;
+use header::Checksum;
+use resolver::Resolver;
+use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::phy::Device;
+use smoltcp::wire::{EthernetAddress, IpCidr};
+use stats::Stats;
+use table::{ConnectionId, Table};
+use time_wait::TimeWait;
+
+/// Frames taken in by one poll before connections get to answer.
+const INGRESS_BATCH: usize = 128;
+
+/// Timers served by one poll.
+const TIMER_BATCH: usize = 256;
+
+/// When to look again at something that neither progressed nor said what it waits for: a bound on
+/// the damage of a mistake, never reached by design.
+const STALL_RETRY: Duration = Duration::from_millis(10);
+
+/// A network device that lets the stack look before it leaps.
+pub(crate) trait Link: Device {
+    /// Returns the next received frame, without taking it.
+    fn peek(&self) -> Option<(&[u8], Checksum)>;
+
+    /// Drops the next received frame.
+    fn skip(&mut self);
+
+    /// Returns whether a frame can be sent now.
+    fn can_transmit(&self) -> bool;
+
+    /// Begins a poll: takes note of what the other side did since the last one.
+    fn refresh(&mut self);
+
+    /// Hands over at once what has been transmitted.
+    fn flush(&mut self);
+}
+
+/// Tells somebody who waits that it may be over.
+pub(crate) trait Signal: Debug + Default {
+    /// Wakes all who wait; they look for themselves.
+    fn notify(&self);
+}
+
+/// What a stack is told when it is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    /// The VM's network as the kernel describes it.
+    pub(crate) network: NetworkConfig,
+    /// Unpredictable numbers, different for every VM: sequence numbers and ports follow from them.
+    pub(crate) seed: [u64; 2],
+    /// Returns how many bytes of memory the VM may still take.
+    pub(crate) memory_left: fn() -> usize,
+}
+
+/// A timer that is set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    at: Instant,
+    key: TimerKey,
+}
+
+/// A port that accepts connections.
+#[derive(Debug)]
+struct Listening<S> {
+    backlog: usize,
+    half_open: usize,
+    buffers: Buffers,
+    queue: VecDeque<ConnectionId>,
+    signal: Arc<S>,
+}
+
+/// The network of one VM.
+pub(crate) struct Stack<L: Link, S> {
+    interface: Interface,
+    link: L,
+    /// A set without sockets, for frames that concern none.
+    nobody: SocketSet<'static>,
+    table: Table<S>,
+    listeners: BTreeMap<u16, Listening<S>>,
+    timers: Wheel<ConnectionId>,
+    /// Connections that may have something to send.
+    ready: VecDeque<ConnectionId>,
+    /// Connections that wait for a neighbour's hardware address.
+    awaiting_neighbor: Vec<ConnectionId>,
+    time_wait: TimeWait,
+    datagrams: Datagrams<S>,
+    address: Address<S>,
+    resolver: Resolver<S>,
+    port_state: u64,
+    buffer_bytes: usize,
+    buffer_bytes_peak: usize,
+    memory_left: fn() -> usize,
+    stats: Stats,
+}
+
+impl<L: Link, S: Signal> Stack<L, S> {
+    /// Creates the stack of a VM; with DHCP, it has no address yet.
+    pub(crate) fn new(mut link: L, setup: &Setup, now: Instant) -> Self {
+        let mut config = Config::new(EthernetAddress(setup.network.mac).into());
+        config.random_seed = setup.seed[0];
+        let mut interface = Interface::new(config, &mut link, smol(now));
+        let hash = HashKey([setup.seed[1], setup.seed[0].rotate_left(32)]);
+        let address = Address::new(&setup.network, &mut interface);
+        Self {
+            interface,
+            link,
+            nobody: SocketSet::new(Vec::new()),
+            table: Table::new(hash),
+            listeners: BTreeMap::new(),
+            timers: Wheel::new(),
+            ready: VecDeque::new(),
+            awaiting_neighbor: Vec::new(),
+            time_wait: TimeWait::new(hash),
+            datagrams: Datagrams::new(),
+            address,
+            resolver: Resolver::new(),
+            port_state: setup.seed[1],
+            buffer_bytes: 0,
+            buffer_bytes_peak: 0,
+            memory_left: setup.memory_left,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Moves frames and timers. Returns when to poll again if no frame arrives before.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Instant> {
+        self.link.refresh();
+        let mut frames = 0;
+        while frames < INGRESS_BATCH && self.receive_one(now) {
+            frames += 1;
+        }
+        for _ in 0..TIMER_BATCH {
+            let Some(id) = self.timers.expire(now) else {
+                break;
+            };
+            self.stats.timers += 1;
+            self.on_timer(id, now);
+        }
+        let auxiliary = self.poll_auxiliary(now);
+        self.serve_ready(now);
+        self.time_wait.prune(now);
+
+        let more = frames == INGRESS_BATCH || (!self.ready.is_empty() && self.link.can_transmit());
+        let next = earliest(self.timers.next_deadline(), auxiliary);
+        if more { Some(now) } else { next }
+    }
+
+    /// Serves what is not a TCP connection. Returns its next deadline.
+    fn poll_auxiliary(&mut self, now: Instant) -> Option<Instant> {
+        let address = self.address.poll(&mut self.interface, &mut self.link, now);
+        let datagrams = self
+            .datagrams
+            .poll(&mut self.interface, &mut self.link, now);
+        let servers = self.address.name_servers();
+        let resolver = self
+            .resolver
+            .poll(&mut self.interface, &mut self.link, servers, now);
+        earliest(earliest(address, datagrams), resolver)
+    }
+
+    /// Sends at once what connections have gathered.
+    pub(crate) fn push(&mut self, now: Instant) {
+        self.serve_ready(now);
+        self.link.flush();
+    }
+
+    /// Returns our IPv4 address with the length of its prefix, and the router.
+    pub(crate) fn own_address(&self) -> Option<(Ipv4Addr, u8, Option<Ipv4Addr>)> {
+        let [IpCidr::Ipv4(own), ..] = self.interface.ip_addrs() else {
+            return None;
+        };
+        Some((own.address(), own.prefix_len(), self.address.gateway()))
+    }
+
+    /// Returns what the VM knows of its network.
+    pub(crate) fn address(&self) -> &Address<S> {
+        &self.address
+    }
+
+    /// Returns the counters.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            connections: self.table.len(),
+            time_wait: self.time_wait.len(),
+            buffer_bytes: self.buffer_bytes,
+            ..self.stats
+        }
+    }
+
+    /// Returns the link, for tests to look at.
+    #[cfg(test)]
+    fn link_mut(&mut self) -> &mut L {
+        &mut self.link
+    }
+}
+
+impl<L: Link, S> Debug for Stack<L, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stack")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the earlier of two deadlines.
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Returns a point in time as smoltcp counts it.
+fn smol(time: Instant) -> smoltcp::time::Instant {
+    let micros = i64::try_from(time.as_ns() / 1000).unwrap_or(i64::MAX);
+    smoltcp::time::Instant::from_micros(micros)
+}
+
+/// Returns a point in smoltcp's time as we count it.
+fn from_smol(time: smoltcp::time::Instant) -> Instant {
+    Instant::from_ns(
+        u64::try_from(time.total_micros())
+            .unwrap_or(0)
+            .saturating_mul(1000),
+    )
+}

@@ -1,0 +1,290 @@
+//! Serving a connection: transmit what is due, see what became of it, set its timer.
+
+use super::connection::{Connection, LINGER_MAX, Owner};
+use super::table::ConnectionId;
+use super::{Deadline, Link, STALL_RETRY, Signal, Stack, earliest, from_smol, smol};
+use crate::io::ErrorKind;
+use crate::time::{Duration, Instant};
+use smoltcp::iface::PollResult;
+use smoltcp::socket::tcp::State;
+use smoltcp::time::Duration as SmolDuration;
+
+/// Frames one connection may send before the others' turn.
+const EGRESS_BURST: usize = 16;
+
+/// How long smoltcp waits for a neighbour's hardware address before it asks again.
+const NEIGHBOR_SILENCE: SmolDuration = SmolDuration::from_secs(1);
+
+/// How long a reset may wait for the peer's hardware address.
+const RESET_MAX: Duration = Duration::from_secs(2);
+
+/// What made a connection change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A frame from the peer.
+    Frame,
+    /// A timer, or our own doing.
+    Ourselves,
+}
+
+impl<L: Link, S: Signal> Stack<L, S> {
+    /// Notes that a connection may have something to send.
+    pub(super) fn mark_ready(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if !connection.queued {
+            connection.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Serves every connection that is ready, as far as the link takes frames.
+    pub(super) fn serve_ready(&mut self, now: Instant) {
+        for _ in 0..self.ready.len() {
+            if !self.link.can_transmit() {
+                break;
+            }
+            let Some(id) = self.ready.pop_front() else {
+                break;
+            };
+            self.serve(id, now);
+        }
+    }
+
+    /// Serves the connections that waited for a hardware address.
+    pub(super) fn serve_awaiting_neighbor(&mut self) {
+        for id in core::mem::take(&mut self.awaiting_neighbor) {
+            if let Some(connection) = self.table.get_mut(id) {
+                connection.wants_neighbor = false;
+                self.mark_ready(id);
+            }
+        }
+    }
+
+    /// Serves a connection whose timer fired.
+    pub(super) fn on_timer(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        connection.timer = None;
+        let expired = connection.give_up_at().is_some_and(|at| at <= now);
+        match (expired, connection.state, connection.owner) {
+            (true, State::Closed, Owner::Background) => return self.discard(id),
+            (true, State::Closed, _) => connection.linger_until = None,
+            (true, ..) => {
+                connection.error = Some(ErrorKind::TimedOut);
+                connection.linger_until = Some(now + RESET_MAX);
+                connection.socket_mut().abort();
+                self.stats.timeouts += 1;
+            }
+            (false, ..) => {}
+        }
+        self.serve(id, now);
+    }
+
+    /// Lets a connection transmit, and looks what became of it.
+    fn serve(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        connection.queued = false;
+        let mut sent = 0;
+        while sent < EGRESS_BURST
+            && self
+                .interface
+                .poll_egress(smol(now), &mut self.link, &mut connection.set)
+                == PollResult::SocketStateChanged
+        {
+            sent += 1;
+        }
+        self.settle(id, Cause::Ourselves, now);
+        self.schedule(id, sent, now);
+    }
+
+    /// Acts on a change of state: passes the connection on, frees it, wakes who waits for it.
+    pub(super) fn settle(&mut self, id: ConnectionId, cause: Cause, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let (before, state) = (connection.state, connection.socket().state());
+        connection.state = state;
+        if connection.owner == Owner::Background {
+            discard_received(connection);
+        }
+        let expects_answer = connection.expects_answer();
+        connection.unanswered_since = match connection.unanswered_since {
+            _ if !expects_answer => None,
+            Some(since) if cause == Cause::Ourselves => Some(since),
+            // A handshake must be over in time, whatever the peer keeps sending.
+            Some(since) if state == State::SynReceived => Some(since),
+            _ => Some(now),
+        };
+        if before != state {
+            note_failure(connection, before, cause);
+            if connection.error == Some(ErrorKind::ConnectionReset) {
+                self.stats.resets += 1;
+            }
+        }
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let gone = state == State::Closed && connection.socket().remote_endpoint().is_none();
+        let owner = connection.owner;
+        connection.wake();
+        match owner {
+            Owner::HalfOpen { port } => self.settle_half_open(id, port, state),
+            Owner::Background if state == State::TimeWait => self.retire(id, now),
+            Owner::Background if gone => self.discard(id),
+            Owner::Stream | Owner::Backlog { .. } if gone => self.table.forget_key(id),
+            _ => {}
+        }
+    }
+
+    fn settle_half_open(&mut self, id: ConnectionId, port: u16, state: State) {
+        match state {
+            State::SynReceived => {}
+            State::Listen | State::Closed => {
+                if let Some(listener) = self.listeners.get_mut(&port) {
+                    listener.half_open -= 1;
+                }
+                if let Some(connection) = self.table.get_mut(id) {
+                    connection.owner = Owner::Background;
+                }
+                self.release_unless_reset_pending(id, state);
+            }
+            _ => {
+                let Some(listener) = self.listeners.get_mut(&port) else {
+                    return;
+                };
+                let Some(connection) = self.table.get_mut(id) else {
+                    return;
+                };
+                connection.owner = Owner::Backlog { port };
+                listener.half_open -= 1;
+                listener.queue.push_back(id);
+                listener.signal.notify();
+                self.stats.accepted += 1;
+            }
+        }
+    }
+
+    /// Frees a connection that never came about, or lets its reset out first.
+    fn release_unless_reset_pending(&mut self, id: ConnectionId, state: State) {
+        let pending = self.table.get_mut(id).is_some_and(|connection| {
+            state == State::Closed && connection.socket().remote_endpoint().is_some()
+        });
+        if pending {
+            self.mark_ready(id)
+        } else {
+            self.discard(id)
+        }
+    }
+
+    /// Frees a closed connection but keeps its ports reserved.
+    pub(super) fn retire(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let (key, peer_next) = (connection.key, connection.peer_next);
+        self.discard(id);
+        self.time_wait.insert(key, peer_next, now);
+    }
+
+    /// Frees a connection and everything that belongs to it.
+    pub(super) fn discard(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.remove(id) else {
+            return;
+        };
+        if let Some(timer) = connection.timer {
+            self.timers.cancel(timer.key);
+        }
+        self.buffer_bytes -= connection.buffer_bytes;
+    }
+
+    /// Sets the timer of a connection that sent `sent` frames just now, or queues it again.
+    fn schedule(&mut self, id: ConnectionId, sent: usize, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let due = self.interface.poll_at(smol(now), &connection.set);
+        let mut at = due.map(from_smol);
+        if due == Some(smol(now) + NEIGHBOR_SILENCE) && sent == 0 && !connection.wants_neighbor {
+            connection.wants_neighbor = true;
+            self.awaiting_neighbor.push(id);
+        }
+        let at_once = due.is_some_and(|due| due <= smol(now));
+        if at_once && (sent > 0 || !self.link.can_transmit()) {
+            at = None;
+            self.mark_ready(id);
+        } else if at_once {
+            at = Some(now + STALL_RETRY);
+        }
+        self.set_timer(id, at);
+    }
+
+    /// Sets the timer of a connection after a frame, which may have made it ready to send.
+    pub(super) fn schedule_after_frame(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        match self.interface.poll_at(smol(now), &connection.set) {
+            Some(due) if due <= smol(now) => self.mark_ready(id),
+            due => self.set_timer(id, due.map(from_smol)),
+        }
+    }
+
+    fn set_timer(&mut self, id: ConnectionId, at: Option<Instant>) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let at = earliest(at, connection.give_up_at());
+        if connection.timer.map(|timer| timer.at) == at {
+            return;
+        }
+        if let Some(timer) = connection.timer.take() {
+            self.timers.cancel(timer.key);
+        }
+        connection.timer = at.map(|at| Deadline {
+            at,
+            key: self.timers.insert(at, id),
+        });
+    }
+
+    /// Lets a connection that nobody owns any more close by itself.
+    pub(super) fn close_in_background(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        connection.owner = Owner::Background;
+        connection.linger_until = Some(now + LINGER_MAX);
+        connection.socket_mut().close();
+        self.settle(id, Cause::Ourselves, now);
+        self.mark_ready(id);
+    }
+}
+
+/// Throws away what a peer still sends to a stream that was dropped, so that it does not stall
+/// before it reads our last data.
+fn discard_received<S: Signal>(connection: &mut Connection<S>) {
+    let socket = connection.socket_mut();
+    while socket.can_recv() {
+        if socket.recv(|bytes| (bytes.len(), ())).is_err() {
+            break;
+        }
+    }
+}
+
+/// Notes why a connection closed, unless it was closed in an orderly way.
+fn note_failure<S: Signal>(connection: &mut Connection<S>, before: State, cause: Cause) {
+    let orderly = matches!(before, State::LastAck | State::TimeWait | State::Listen);
+    if connection.state != State::Closed || orderly || connection.error.is_some() {
+        return;
+    }
+    connection.error = Some(match (before, cause) {
+        (State::SynSent, Cause::Frame) => ErrorKind::ConnectionRefused,
+        (_, Cause::Frame) => ErrorKind::ConnectionReset,
+        (_, Cause::Ourselves) if connection.socket().keep_alive().is_some() => ErrorKind::TimedOut,
+        (_, Cause::Ourselves) => ErrorKind::ConnectionAborted,
+    });
+}

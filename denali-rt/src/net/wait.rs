@@ -1,0 +1,93 @@
+//! Blocking: what stands between the stack, which never waits, and threads, which do.
+
+use super::device::RingDevice;
+use super::stack::{Setup, Signal, Stack};
+use crate::io::{Error, ErrorKind, Result};
+use crate::registers;
+use crate::sync::{GuestCell, WaitQueue};
+use crate::time::Instant;
+use alloc::boxed::Box;
+use core::task::Poll;
+use denali_abi::convert::u32_to_usize;
+
+/// The stack of this VM.
+pub(super) type Network = Stack<RingDevice, WaitQueue>;
+
+static NETWORK: GuestCell<State> = GuestCell::new(State::Unknown);
+
+/// The network of this VM, as far as it is known.
+#[derive(Debug)]
+enum State {
+    /// Nobody has asked yet.
+    Unknown,
+    /// The VM has none.
+    Absent,
+    Present(Box<Network>),
+}
+
+impl Signal for WaitQueue {
+    fn notify(&self) {
+        self.wake_all();
+    }
+}
+
+/// Calls `f` with the stack, which starts at the first call.
+pub(super) fn with<R>(f: impl FnOnce(&mut Network, Instant) -> R) -> Result<R> {
+    NETWORK.with(|state| {
+        if let State::Unknown = state {
+            *state = start().map_or(State::Absent, State::Present);
+        }
+        match state {
+            State::Present(network) => Ok(f(network, Instant::now())),
+            State::Unknown | State::Absent => Err(Error::new(
+                ErrorKind::NetworkUnreachable,
+                "this VM has no network",
+            )),
+        }
+    })
+}
+
+/// Repeats `attempt` until it is ready, waiting on `queue` in between; fails at `deadline`.
+pub(super) fn block_on<R>(
+    queue: &WaitQueue,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
+) -> Result<R> {
+    let mut timed_out = false;
+    loop {
+        match with(&mut attempt)? {
+            Poll::Ready(result) => return result.map_err(Error::from),
+            Poll::Pending if timed_out => return Err(ErrorKind::TimedOut.into()),
+            Poll::Pending => timed_out = queue.wait_until_maybe(deadline),
+        }
+    }
+}
+
+/// Starts the stack, if the kernel gave this VM a network.
+fn start() -> Option<Box<Network>> {
+    let registers = registers::get();
+    let network = registers.network;
+    if !cfg!(denali) || network.mac == [0; 6] || network.mac[0] & 1 != 0 {
+        return None;
+    }
+    let word = |at: usize| {
+        let bytes = registers.seed.get(at..at + 8)?;
+        bytes.try_into().ok().map(u64::from_le_bytes)
+    };
+    let setup = Setup {
+        network,
+        seed: [word(0)?, word(8)?],
+        memory_left,
+    };
+    Some(Box::new(Stack::new(
+        RingDevice::of_this_vm(),
+        &setup,
+        Instant::now(),
+    )))
+}
+
+/// Returns how many bytes the VM may still take.
+fn memory_left() -> usize {
+    let pages = registers::memory_pages().saturating_sub(registers::resident_pages());
+    u32_to_usize(pages) * 4096
+}
