@@ -227,6 +227,12 @@ impl Kernel {
         self.vms.get(id)
     }
 
+    /// Returns the first VM at or behind `index` of the table.
+    #[must_use]
+    pub fn next_vm(&self, index: u32) -> Option<&Vm> {
+        self.vms.get(self.vms.next_from(index)?)
+    }
+
     /// Returns the frame table.
     #[must_use]
     pub const fn frames(&self) -> &FrameTable {

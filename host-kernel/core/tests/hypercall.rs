@@ -1,0 +1,574 @@
+//! Each hypercall with good and with hostile arguments.
+
+mod host;
+
+use denali_abi::control::{VmConfig, VmState};
+use denali_abi::end::EndReason;
+use denali_abi::errno::Errno;
+use denali_abi::hypercall::Hypercall;
+use denali_abi::image::ImageHeader;
+use denali_abi::layout::{
+    GUEST_END, HEAP_END, IMAGE_BASE, PAGE_SIZE, REGISTERS_ADDRESS, SHARED_ADDRESS,
+    SMALL_STACKS_BASE,
+};
+use denali_abi::net::NetworkConfig;
+use denali_abi::registers::VirtualRegisters;
+use denali_abi::shared::interrupt;
+use denali_kernel_core::VmId;
+use host::{CONTENT_PAGES, DATA, Host, LIMIT, SCRATCH, header, network};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Addresses at which no guest can pass a buffer of any length.
+const BAD: [u64; 9] = [
+    0,
+    REGISTERS_ADDRESS - 1,
+    SHARED_ADDRESS + PAGE_SIZE,
+    SMALL_STACKS_BASE,
+    GUEST_END,
+    0x0000_7fff_ffff_f000,
+    0xffff_8000_0000_0000,
+    u64::MAX - 7,
+    u64::MAX,
+];
+
+fn host() -> (Host, VmId) {
+    let mut host = Host::boot(1024, "");
+    let image = host.create_image().expect("there is room");
+    let vm = host.create_vm(image, 1);
+    (host, vm)
+}
+
+fn errno(errno: Errno) -> Option<i64> {
+    Some(-i64::from(errno.code()))
+}
+
+#[test]
+fn a_new_vm_sees_its_registers_and_arguments() {
+    let (mut host, vm) = host();
+    let mut registers = VirtualRegisters::new_zeroed();
+    assert!(host.read(vm, REGISTERS_ADDRESS, registers.as_mut_bytes()));
+    assert_eq!(registers.vm_id, vm.raw());
+    assert_eq!(registers.memory_pages, LIMIT);
+    assert_eq!(registers.heap_start, header().end_address());
+    assert_eq!(
+        &registers.arguments[..registers.arguments_len as usize],
+        b"hello"
+    );
+    assert_eq!(registers.network.mac, network(1).mac);
+    assert_ne!(registers.seed, [0; 32]);
+    let resident = host.status(vm).unwrap().resident_pages;
+    let mut again = VirtualRegisters::new_zeroed();
+    host.read(vm, REGISTERS_ADDRESS, again.as_mut_bytes());
+    assert_eq!(again.resident_pages, resident);
+}
+
+#[test]
+fn an_unknown_number_ends_the_vm() {
+    for number in [
+        0,
+        1,
+        60,
+        0x4444_ffff,
+        Hypercall::Random.number() + 2,
+        u64::MAX,
+    ] {
+        let (mut host, vm) = host();
+        assert_eq!(host.call_number(vm, number, &[]), None);
+        let status = host.status(vm).unwrap();
+        assert_eq!(
+            EndReason::from_code(status.end.reason),
+            Some(EndReason::BadHypercall)
+        );
+        assert_eq!(status.end.detail, number);
+        host.audit();
+    }
+}
+
+#[test]
+fn a_service_may_make_no_control_call() {
+    let (mut host, vm) = host();
+    for call in Hypercall::ALL.into_iter().filter(|call| call.is_control()) {
+        assert_eq!(
+            host.call(vm, call, &[vm.raw(), DATA]),
+            errno(Errno::NotPermitted),
+            "{call:?}"
+        );
+    }
+}
+
+#[test]
+fn bad_addresses_are_an_error_everywhere() {
+    let (mut host, vm) = host();
+    for address in BAD {
+        for call in [Hypercall::ConsoleWrite, Hypercall::Random] {
+            let result = host.call(vm, call, &[address, 64]);
+            assert_eq!(result, errno(Errno::BadAddress), "{call:?} {address:#x}");
+        }
+        for call in [
+            Hypercall::ImageCreate,
+            Hypercall::VmCreate,
+            Hypercall::HostStatus,
+        ] {
+            assert_eq!(
+                host.control(call, &[address]),
+                Err(Errno::BadAddress),
+                "{call:?}"
+            );
+        }
+        let status = host.control(Hypercall::VmStatus, &[vm.raw(), address]);
+        assert_eq!(status, Err(Errno::BadAddress));
+        let read = host.control(Hypercall::ConsoleRead, &[vm.raw(), 0, address, 64]);
+        assert_eq!(read, Err(Errno::BadAddress));
+        let config = VmConfig {
+            arguments: address,
+            ..Host::config(1, 9)
+        };
+        assert_eq!(host.create(&config), Err(Errno::BadAddress));
+    }
+    host.audit();
+}
+
+#[test]
+fn the_kernel_writes_nowhere_the_guest_could_not() {
+    let (mut host, vm) = host();
+    for address in [REGISTERS_ADDRESS, IMAGE_BASE, IMAGE_BASE + PAGE_SIZE] {
+        assert_eq!(
+            host.call(vm, Hypercall::Random, &[address, 8]),
+            errno(Errno::BadAddress)
+        );
+    }
+    assert_eq!(
+        host.call(vm, Hypercall::Random, &[DATA + PAGE_SIZE - 4, 8]),
+        Some(8)
+    );
+    assert_eq!(
+        host.call(vm, Hypercall::Random, &[DATA, u64::MAX]),
+        Some(256)
+    );
+    assert_eq!(host.call(vm, Hypercall::Random, &[DATA, 0]), Some(0));
+    host.audit();
+}
+
+#[test]
+fn a_call_at_the_memory_limit_is_an_error() {
+    let (mut host, vm) = host();
+    let mut page = SCRATCH;
+    while host.status(vm).unwrap().resident_pages < LIMIT {
+        assert!(host.write(vm, page, b"x"));
+        page += PAGE_SIZE;
+    }
+    assert_eq!(
+        host.call(vm, Hypercall::Random, &[page, 8]),
+        errno(Errno::OutOfMemory)
+    );
+    assert_eq!(
+        host.call(vm, Hypercall::ReleaseMemory, &[SCRATCH, 1]),
+        Some(1)
+    );
+    assert_eq!(host.call(vm, Hypercall::Random, &[page, 8]), Some(8));
+    host.audit();
+}
+
+#[test]
+fn console_bytes_reach_the_supervisor_and_outlive_the_vm() {
+    let (mut host, vm) = host();
+    host.write(vm, DATA, b"first line\n");
+    assert_eq!(
+        host.call(vm, Hypercall::ConsoleWrite, &[DATA, 11]),
+        Some(11)
+    );
+    assert_eq!(host.call(vm, Hypercall::ConsoleWrite, &[DATA, 0]), Some(0));
+    host.call(vm, Hypercall::Terminate, &[3]);
+    let read = [vm.raw(), 6, SCRATCH, 8 + 100];
+    assert_eq!(host.control(Hypercall::ConsoleRead, &read), Ok(5));
+    let mut bytes = [0; 13];
+    host.read(host.supervisor, SCRATCH, &mut bytes);
+    assert_eq!(bytes, *b"\x06\0\0\0\0\0\0\0line\n");
+    assert_eq!(
+        host.control(Hypercall::ConsoleRead, &[vm.raw(), 0, SCRATCH, 7]),
+        Err(Errno::Invalid)
+    );
+}
+
+#[test]
+fn an_endless_console_keeps_its_newest_page() {
+    let (mut host, vm) = host();
+    for round in 0..5_u8 {
+        host.write(vm, SCRATCH, &[b'a' + round; 4096]);
+        assert_eq!(
+            host.call(vm, Hypercall::ConsoleWrite, &[SCRATCH, u64::MAX]),
+            Some(4096)
+        );
+    }
+    assert_eq!(
+        host.control(Hypercall::ConsoleRead, &[vm.raw(), 0, SCRATCH, 9000]),
+        Ok(4096)
+    );
+    let mut position = [0; 9];
+    host.read(host.supervisor, SCRATCH, &mut position);
+    assert_eq!(
+        u64::from_le_bytes(*position.first_chunk().unwrap()),
+        4 * 4096
+    );
+    assert_eq!(position[8], b'e');
+}
+
+#[test]
+fn what_the_supervisor_writes_is_logged_by_the_machine() {
+    let (mut host, _) = host();
+    host.write(host.supervisor, SCRATCH, b"ready\n");
+    host.control(Hypercall::ConsoleWrite, &[SCRATCH, 6])
+        .unwrap();
+    assert_eq!(host.machine.logged(), b"ready\n");
+}
+
+#[test]
+fn released_memory_reads_as_zero_afterwards() {
+    let (mut host, vm) = host();
+    host.write(vm, SCRATCH, b"secret");
+    let before = host.status(vm).unwrap().resident_pages;
+    assert_eq!(
+        host.call(vm, Hypercall::ReleaseMemory, &[SCRATCH, 1000]),
+        Some(1)
+    );
+    assert_eq!(host.status(vm).unwrap().resident_pages, before - 1);
+    let mut bytes = [1; 6];
+    host.read(vm, SCRATCH, &mut bytes);
+    assert_eq!(bytes, [0; 6]);
+    host.audit();
+}
+
+#[test]
+fn only_heap_and_stacks_can_be_released() {
+    let (mut host, vm) = host();
+    let heap = header().end_address();
+    let release = Hypercall::ReleaseMemory;
+    for (address, pages) in [
+        (heap - PAGE_SIZE, 1),
+        (IMAGE_BASE, 1),
+        (REGISTERS_ADDRESS, 1),
+        (GUEST_END - PAGE_SIZE, 2),
+        (heap, u64::MAX),
+        (heap, u64::MAX / PAGE_SIZE),
+        (u64::MAX - PAGE_SIZE + 1, 1),
+    ] {
+        let result = host.call(vm, release, &[address, pages]);
+        assert_eq!(result, errno(Errno::BadAddress), "{address:#x} {pages}");
+    }
+    assert_eq!(
+        host.call(vm, release, &[heap + 8, 1]),
+        errno(Errno::Invalid)
+    );
+    assert_eq!(host.call(vm, release, &[heap, 0]), Some(0));
+    assert_eq!(
+        host.call(vm, release, &[heap, (GUEST_END - heap) / PAGE_SIZE]),
+        Some(0)
+    );
+    assert_eq!(host.call(vm, release, &[HEAP_END, 1]), Some(0));
+    host.audit();
+}
+
+#[test]
+fn idle_returns_at_once_what_is_pending() {
+    let (mut host, vm) = host();
+    host.machine.advance(100);
+    assert_eq!(
+        host.call(vm, Hypercall::IdleWithTimeout, &[5]),
+        Some(i64::from(interrupt::TIMER))
+    );
+    let offset = std::mem::offset_of!(denali_abi::shared::SharedPage, pending) as u64;
+    host.write(vm, SHARED_ADDRESS + offset, &u32::MAX.to_le_bytes());
+    let all = interrupt::RECEIVE | interrupt::TRANSMIT | interrupt::TIMER | interrupt::CONTROL;
+    assert_eq!(
+        host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]),
+        Some(i64::from(all)),
+        "unknown bits are not passed on"
+    );
+    assert_eq!(host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]), None);
+    assert_eq!(host.state(vm), Some(VmState::Idle));
+    host.audit();
+}
+
+#[test]
+fn every_field_of_an_image_header_is_checked() {
+    let (mut host, _) = host();
+    let cases = [
+        (
+            ImageHeader {
+                abi_version: 9,
+                ..header()
+            },
+            Errno::Invalid,
+        ),
+        (
+            ImageHeader {
+                magic: *b"\x7fELF\0\0\0\0",
+                ..header()
+            },
+            Errno::Invalid,
+        ),
+        (
+            ImageHeader {
+                entry: 0,
+                ..header()
+            },
+            Errno::Invalid,
+        ),
+        (
+            ImageHeader {
+                bss_pages: u32::MAX,
+                ..header()
+            },
+            Errno::Invalid,
+        ),
+        (
+            ImageHeader {
+                data_pages: 5000,
+                ..header()
+            },
+            Errno::TooLarge,
+        ),
+        (
+            ImageHeader {
+                data_pages: 950,
+                ..header()
+            },
+            Errno::OutOfMemory,
+        ),
+    ];
+    for (header, error) in cases {
+        host.write(host.supervisor, SCRATCH, header.as_bytes());
+        assert_eq!(
+            host.control(Hypercall::ImageCreate, &[SCRATCH]),
+            Err(error),
+            "{header:?}"
+        );
+    }
+    host.audit();
+}
+
+#[test]
+fn an_image_is_written_before_it_runs_and_freed_after() {
+    let mut host = Host::boot(1024, "");
+    let before = host.host_status();
+    let image = host.create_image().unwrap();
+    let end = u64::from(CONTENT_PAGES) * PAGE_SIZE;
+    let write = |host: &mut Host, offset, length| {
+        host.control(Hypercall::ImageWrite, &[image, offset, SCRATCH, length])
+    };
+    assert_eq!(write(&mut host, end, 0), Ok(0));
+    assert_eq!(write(&mut host, end - 1, 2), Err(Errno::Invalid));
+    assert_eq!(write(&mut host, u64::MAX, 2), Err(Errno::Invalid));
+    assert_eq!(write(&mut host, 0, u64::MAX), Err(Errno::Invalid));
+    assert_eq!(write(&mut host, 0, 65 * 1024), Err(Errno::Invalid));
+    assert_eq!(
+        host.control(Hypercall::ImageWrite, &[99, 0, SCRATCH, 1]),
+        Err(Errno::NotFound)
+    );
+    let vm = host.create_vm(image, 1);
+    assert_eq!(write(&mut host, 0, 1), Err(Errno::Busy));
+    assert_eq!(
+        host.control(Hypercall::ImageDestroy, &[image]),
+        Err(Errno::Busy)
+    );
+    host.call(vm, Hypercall::Terminate, &[0]);
+    assert_eq!(host.control(Hypercall::VmDestroy, &[vm.raw()]), Ok(0));
+    assert_eq!(host.control(Hypercall::ImageDestroy, &[image]), Ok(0));
+    assert_eq!(
+        host.control(Hypercall::ImageDestroy, &[image]),
+        Err(Errno::NotFound)
+    );
+    let after = host.host_status();
+    assert_eq!(after.frames_committed, before.frames_committed);
+    assert_eq!((after.vms, after.images), (before.vms, before.images));
+    host.audit();
+}
+
+fn with_mac(config: &VmConfig, mac: [u8; 6]) -> VmConfig {
+    VmConfig {
+        network: NetworkConfig {
+            mac,
+            ..config.network
+        },
+        ..*config
+    }
+}
+
+#[test]
+fn every_field_of_a_vm_configuration_is_checked() {
+    let (mut host, vm) = host();
+    let image = host.status(vm).unwrap().image;
+    let good = Host::config(image, 2);
+    let cases = [
+        (VmConfig { image: 0, ..good }, Errno::NotFound),
+        (
+            VmConfig {
+                image: image + (1 << 32),
+                ..good
+            },
+            Errno::NotFound,
+        ),
+        (
+            VmConfig {
+                image: u64::MAX,
+                ..good
+            },
+            Errno::NotFound,
+        ),
+        (
+            VmConfig {
+                memory_pages: 1,
+                ..good
+            },
+            Errno::Invalid,
+        ),
+        (
+            VmConfig {
+                memory_pages: u32::MAX,
+                ..good
+            },
+            Errno::TooLarge,
+        ),
+        (
+            VmConfig {
+                memory_pages: 1024 - LIMIT - 2,
+                ..good
+            },
+            Errno::TooLarge,
+        ),
+        (
+            VmConfig {
+                memory_pages: 1024 - LIMIT - 6,
+                ..good
+            },
+            Errno::OutOfMemory,
+        ),
+        (
+            VmConfig {
+                arguments_len: 3073,
+                ..good
+            },
+            Errno::Invalid,
+        ),
+        (
+            VmConfig {
+                arguments_len: u32::MAX,
+                ..good
+            },
+            Errno::Invalid,
+        ),
+        (
+            VmConfig {
+                name: [0; 32],
+                ..good
+            },
+            Errno::Invalid,
+        ),
+        (
+            VmConfig {
+                name: host::name("a\nb"),
+                ..good
+            },
+            Errno::Invalid,
+        ),
+        (
+            VmConfig {
+                name: host::name("a\0b"),
+                ..good
+            },
+            Errno::Invalid,
+        ),
+        (with_mac(&good, [0; 6]), Errno::Invalid),
+        (with_mac(&good, [0xff; 6]), Errno::Invalid),
+        (with_mac(&good, [3, 0, 0, 0, 0, 1]), Errno::Invalid),
+        (with_mac(&good, network(1).mac), Errno::Exists),
+        (
+            VmConfig {
+                network: NetworkConfig {
+                    mac: [2; 6],
+                    ..network(1)
+                },
+                ..good
+            },
+            Errno::Exists,
+        ),
+    ];
+    for (config, error) in cases {
+        assert_eq!(host.create(&config), Err(error), "{config:?}");
+        host.audit();
+    }
+    host.create(&good)
+        .expect("nothing was left behind by the refused ones");
+}
+
+#[test]
+fn stale_and_made_up_ids_find_nothing() {
+    let (mut host, vm) = host();
+    assert_eq!(
+        host.control(Hypercall::VmDestroy, &[vm.raw()]),
+        Err(Errno::Busy)
+    );
+    assert_eq!(host.control(Hypercall::VmStop, &[vm.raw()]), Ok(0));
+    assert_eq!(host.control(Hypercall::VmStop, &[vm.raw()]), Ok(0));
+    assert_eq!(host.control(Hypercall::VmDestroy, &[vm.raw()]), Ok(0));
+    for id in [0, vm.raw(), vm.raw() + (2 << 32), u64::MAX, 1 << 32] {
+        for call in [Hypercall::VmStop, Hypercall::VmDestroy, Hypercall::VmStatus] {
+            assert_eq!(
+                host.control(call, &[id, SCRATCH]),
+                Err(Errno::NotFound),
+                "{call:?} {id:#x}"
+            );
+        }
+        let read = host.control(Hypercall::ConsoleRead, &[id, 0, SCRATCH, 64]);
+        assert_eq!(read, Err(Errno::NotFound));
+    }
+    let supervisor = host.supervisor.raw();
+    assert_eq!(
+        host.control(Hypercall::VmStop, &[supervisor]),
+        Err(Errno::Invalid)
+    );
+    assert_eq!(
+        host.control(Hypercall::VmDestroy, &[supervisor]),
+        Err(Errno::Busy)
+    );
+}
+
+#[test]
+fn vm_next_walks_the_table() {
+    let (mut host, first) = host();
+    let image = host.status(first).unwrap().image;
+    let second = host.create_vm(image, 2);
+    let mut seen = Vec::new();
+    let mut at = 0;
+    while let Ok(next) = host.control(Hypercall::VmNext, &[at]) {
+        seen.push(next);
+        at = next;
+    }
+    assert_eq!(seen, [host.supervisor.raw(), first.raw(), second.raw()]);
+    assert_eq!(
+        host.control(Hypercall::VmNext, &[1 << 40]),
+        Err(Errno::Invalid)
+    );
+    assert_eq!(
+        host.control(Hypercall::VmNext, &[u64::MAX]),
+        Err(Errno::NotFound)
+    );
+}
+
+#[test]
+fn the_host_status_adds_up() {
+    let (mut host, vm) = host();
+    let status = host.host_status();
+    assert_eq!(status.frames_total, 1024);
+    assert_eq!(
+        status.frames_committed,
+        u64::from(2 * (LIMIT + CONTENT_PAGES))
+    );
+    assert_eq!((status.vms, status.images), (2, 2));
+    host.call(vm, Hypercall::Terminate, &[0]);
+    let status = host.host_status();
+    assert_eq!(
+        status.frames_committed,
+        u64::from(LIMIT + 2 * CONTENT_PAGES + 1)
+    );
+}
