@@ -100,9 +100,11 @@ fn report(kernel: &mut Kernel, pc: &mut Pc) {
 
 fn report_protections(features: &cpu::Features) {
     info!("protections: {features}");
-    let missing: heapless::Vec<&str, 8> = features.missing().collect();
-    if !missing.is_empty() {
-        warn!("this CPU lacks {}: a bug in the kernel would cost more", missing.join(", "));
+    for name in features.missing() {
+        warn!("this CPU lacks {name}: a bug in the kernel would cost more");
+    }
+    if !features.invariant_tsc && !features.hypervisor {
+        warn!("the time-stamp counter may change its rate: clocks may be wrong");
     }
 }
 

@@ -35,7 +35,6 @@ const IA32_GS_BASE: u32 = 0xc000_0101;
 /// General registers as the stubs push them, lowest address first.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-#[expect(missing_docs, reason = "the names of the registers")]
 pub(crate) struct Registers {
     pub(crate) r15: u64,
     pub(crate) r14: u64,
