@@ -78,7 +78,11 @@ impl Scheduler for RoundRobin {
         }
         match self.account(vm) {
             None => {
-                let account = Account { vm, left_ns: 0, place: Place::Nowhere };
+                let account = Account {
+                    vm,
+                    left_ns: 0,
+                    place: Place::Nowhere,
+                };
                 self.accounts[index] = Some(account);
                 self.requeue(vm);
             }
@@ -113,7 +117,10 @@ impl Scheduler for RoundRobin {
     }
 
     fn yield_now(&mut self, vm: VmId) {
-        if self.account(vm).is_some_and(|account| account.place != Place::Nowhere) {
+        if self
+            .account(vm)
+            .is_some_and(|account| account.place != Place::Nowhere)
+        {
             self.requeue(vm);
         }
     }
