@@ -18,7 +18,9 @@ const FRAME_BYTES: usize = 4096;
 ///
 /// If they are not inside the frame, which the core promises they are.
 fn place(frame: FrameId, offset: usize, length: usize) -> *mut u8 {
-    let inside = offset.checked_add(length).is_some_and(|end| end <= FRAME_BYTES);
+    let inside = offset
+        .checked_add(length)
+        .is_some_and(|end| end <= FRAME_BYTES);
     assert!(inside, "a frame has no {length} bytes at {offset}");
     direct_map(frame_address(frame)).wrapping_add(offset)
 }

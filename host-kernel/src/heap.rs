@@ -45,6 +45,13 @@ static HEAP: KernelHeap = KernelHeap(TalcCell::new(Manual));
 pub(crate) fn start(region: PhysicalRange) {
     // SAFETY: the region was taken from free RAM for the heap alone, and the direct map holds it
     // for ever.
-    let heap = unsafe { HEAP.0.claim(direct_map(region.start), u64_to_usize(region.length())) };
-    assert!(heap.is_some(), "a heap of {} bytes is too small", region.length());
+    let heap = unsafe {
+        HEAP.0
+            .claim(direct_map(region.start), u64_to_usize(region.length()))
+    };
+    assert!(
+        heap.is_some(),
+        "a heap of {} bytes is too small",
+        region.length()
+    );
 }

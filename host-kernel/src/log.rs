@@ -11,8 +11,11 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 const RING_BYTES: usize = 16 * 1024;
 
-static STATE: KernelCell<State> =
-    KernelCell::new(State { clock: None, ring: [0; RING_BYTES], written: 0 });
+static STATE: KernelCell<State> = KernelCell::new(State {
+    clock: None,
+    ring: [0; RING_BYTES],
+    written: 0,
+});
 
 struct State {
     /// `None` until it runs; lines are stamped 0 before.
@@ -69,7 +72,9 @@ impl Log for Sink {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let Some(mut state) = STATE.try_borrow() else { return };
+        let Some(mut state) = STATE.try_borrow() else {
+            return;
+        };
         let now_us = state.clock.map_or(0, |clock| clock.now().as_ns() / 1000);
         let level = match record.level() {
             Level::Error => "error: ",
@@ -78,7 +83,11 @@ impl Log for Sink {
         };
         let (seconds, fraction) = (now_us / 1_000_000, now_us % 1_000_000);
         // The state's writer never fails; a `Display` that does leaves a short line.
-        let _ = writeln!(state, "[{seconds:5}.{fraction:06}] denali: {level}{}", record.args());
+        let _ = writeln!(
+            state,
+            "[{seconds:5}.{fraction:06}] denali: {level}{}",
+            record.args()
+        );
     }
 
     fn flush(&self) {}

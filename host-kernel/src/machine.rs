@@ -11,8 +11,10 @@ use denali_kernel_core::time::Time;
 use host_kernel::drivers::nic::{Nic, Vectors};
 
 /// Where the NIC's interrupts arrive.
-pub(crate) const NIC_VECTORS: Vectors =
-    Vectors { receive: DEVICE_VECTORS.start, transmit: DEVICE_VECTORS.start + 1 };
+pub(crate) const NIC_VECTORS: Vectors = Vectors {
+    receive: DEVICE_VECTORS.start,
+    transmit: DEVICE_VECTORS.start + 1,
+};
 
 /// The machine.
 #[derive(Debug)]
@@ -101,6 +103,9 @@ impl Machine for Pc {
 
     fn idle_until(&mut self, until: Option<Time>) {
         self.flush_nic();
+        if self.nic.as_ref().is_some_and(|nic| nic.has_event()) {
+            return;
+        }
         match until {
             Some(until) if self.clock.now() >= until => return,
             Some(until) => self.apic.arm(until, &self.clock),

@@ -32,12 +32,19 @@ use platform::BootPlatform;
 const EVENT_BATCH_MAX: usize = 64;
 
 /// Firmware and loaders live there.
-const LOW_MEMORY: PhysicalRange = PhysicalRange { start: 0, end: 1 << 20 };
+const LOW_MEMORY: PhysicalRange = PhysicalRange {
+    start: 0,
+    end: 1 << 20,
+};
 
 /// The order of bring-up, then the run loop.
 fn kernel_main(loader: Loader, tables: u64) -> ! {
     log::start();
-    info!("Denali {} on {}", env!("CARGO_PKG_VERSION"), cpu::Brand::detect());
+    info!(
+        "Denali {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        cpu::Brand::detect()
+    );
     arch::load_tables();
     let features = cpu::Features::detect();
     features.protect();
@@ -52,13 +59,30 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
     let apic = Apic::enable(&features, &mut paging, &clock);
     report_time(&clock, &apic);
     info!("vector state: {}", arch::enable_guests(&features));
-    let nic = probe_nic(&mut BootPlatform { paging: &mut paging, boot: &mut boot, apic: &apic });
+    let nic = probe_nic(&mut BootPlatform {
+        paging: &mut paging,
+        boot: &mut boot,
+        apic: &apic,
+    });
 
     let world = World::new(paging.root(), &features);
-    let mut pc = Pc { features, clock, paging, apic, world, nic, nmis_seen: 0 };
+    let mut pc = Pc {
+        features,
+        clock,
+        paging,
+        apic,
+        world,
+        nic,
+        nmis_seen: 0,
+    };
     let memory = frame_ranges(&boot);
-    let mut kernel =
-        Kernel::new(&Boot { memory: &memory, command_line: &boot.command_line }, &mut pc);
+    let mut kernel = Kernel::new(
+        &Boot {
+            memory: &memory,
+            command_line: &boot.command_line,
+        },
+        &mut pc,
+    );
     start_supervisor(&mut kernel, module, &mut pc);
     run(kernel, pc)
 }
@@ -116,7 +140,11 @@ fn read_boot_info(loader: Loader, tables: u64) -> BootInfo {
         Loader::Multiboot2 => BootInfo::from_multiboot2(tables, &memory),
     };
     let mut boot = read.unwrap_or_else(|error| panic!("cannot boot: {error}"));
-    if boot.command_line.split_ascii_whitespace().any(|word| word == "panic=reboot") {
+    if boot
+        .command_line
+        .split_ascii_whitespace()
+        .any(|word| word == "panic=reboot")
+    {
         panic::reset_on_panic();
     }
     boot.reserve(LOW_MEMORY);
@@ -137,14 +165,20 @@ fn take_heap(boot: &mut BootInfo) -> PhysicalRange {
     let bytes = (ram / 32).max(HEAP_BYTES_MIN).next_multiple_of(4096);
     match boot.take(bytes, 4096, u64::MAX) {
         Some(region) => region,
-        None => panic!("no {} KiB of contiguous RAM for the heap: add memory", bytes >> 10),
+        None => panic!(
+            "no {} KiB of contiguous RAM for the heap: add memory",
+            bytes >> 10
+        ),
     }
 }
 
 fn report_time(clock: &Clock, apic: &Apic) {
     let (mode, timer) = apic.describe();
     let mhz = clock.hz() / 1_000_000;
-    info!("clock: {mhz} MHz by {:?}, {mode} with {timer} timer", clock.source());
+    info!(
+        "clock: {mhz} MHz by {:?}, {mode} with {timer} timer",
+        clock.source()
+    );
 }
 
 fn probe_nic(platform: &mut BootPlatform<'_>) -> Option<Nic> {
@@ -182,7 +216,10 @@ fn start_supervisor(kernel: &mut Kernel, module: Option<PhysicalRange>, pc: &mut
         panic!("no boot module: give the supervisor as QEMU's -initrd or GRUB's module2");
     };
     match kernel.start_supervisor(guest_memory::module(module), pc) {
-        Ok(vm) => info!("supervisor: vm {vm}, {} KiB of boot module", module.length() >> 10),
+        Ok(vm) => info!(
+            "supervisor: vm {vm}, {} KiB of boot module",
+            module.length() >> 10
+        ),
         Err(error) => panic!("cannot start the supervisor: {error}"),
     }
 }

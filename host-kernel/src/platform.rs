@@ -45,7 +45,8 @@ impl Platform for BootPlatform<'_> {
         let length = length.checked_next_multiple_of(PAGE)?;
         // Below 4 GiB, for the sake of devices with 32-bit addresses.
         let PhysicalRange { start, .. } =
-            self.boot.take(usize_to_u64(length), usize_to_u64(PAGE), BOOT_MAP_END)?;
+            self.boot
+                .take(usize_to_u64(length), usize_to_u64(PAGE), BOOT_MAP_END)?;
         let pointer = direct_map(start);
         // SAFETY: the memory was just taken for this and is in the direct map.
         unsafe { pointer.write_bytes(0, length) };

@@ -23,7 +23,11 @@ const AFTERNOON: u8 = 0x80;
 #[must_use]
 pub fn unix_seconds(reading: RtcReading) -> Option<u64> {
     let number = |field: u8| {
-        let value = if reading.format & BINARY == 0 { (field >> 4) * 10 + (field & 0xf) } else { field };
+        let value = if reading.format & BINARY == 0 {
+            (field >> 4) * 10 + (field & 0xf)
+        } else {
+            field
+        };
         u64::from(value)
     };
     let hour = number(reading.hour & !AFTERNOON);
@@ -33,7 +37,11 @@ pub fn unix_seconds(reading: RtcReading) -> Option<u64> {
         _ => hour % 12,
     };
     let (minute, second) = (number(reading.minute), number(reading.second));
-    let (year, month, day) = (number(reading.year), number(reading.month), number(reading.day));
+    let (year, month, day) = (
+        number(reading.year),
+        number(reading.month),
+        number(reading.day),
+    );
     let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && year < 100;
     if !in_range || hour > 23 || minute > 59 || second > 59 {
         return None;
@@ -56,8 +64,15 @@ const fn days_since_epoch(year: u64, month: u64, day: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const READING: RtcReading =
-        RtcReading { second: 0x59, minute: 0x30, hour: 0x23, day: 0x29, month: 0x02, year: 0x24, format: 2 };
+    const READING: RtcReading = RtcReading {
+        second: 0x59,
+        minute: 0x30,
+        hour: 0x23,
+        day: 0x29,
+        month: 0x02,
+        year: 0x24,
+        format: 2,
+    };
 
     #[test]
     fn reads_binary_coded_decimals() {
@@ -66,22 +81,50 @@ mod tests {
 
     #[test]
     fn reads_binary_numbers() {
-        let reading =
-            RtcReading { second: 59, minute: 30, hour: 23, day: 29, month: 2, year: 24, format: 6 };
+        let reading = RtcReading {
+            second: 59,
+            minute: 30,
+            hour: 23,
+            day: 29,
+            month: 2,
+            year: 24,
+            format: 6,
+        };
         assert_eq!(unix_seconds(reading), Some(1_709_249_459));
     }
 
     #[test]
     fn reads_twelve_hour_clocks() {
-        let evening = RtcReading { hour: 0x11 | AFTERNOON, format: 0, ..READING };
+        let evening = RtcReading {
+            hour: 0x11 | AFTERNOON,
+            format: 0,
+            ..READING
+        };
         assert_eq!(unix_seconds(evening), unix_seconds(READING));
-        let midnight = RtcReading { hour: 0x12, format: 0, ..READING };
+        let midnight = RtcReading {
+            hour: 0x12,
+            format: 0,
+            ..READING
+        };
         assert_eq!(unix_seconds(midnight), Some(1_709_249_459 - 23 * 3600));
     }
 
     #[test]
     fn refuses_what_is_no_time() {
-        assert_eq!(unix_seconds(RtcReading { month: 0, ..READING }), None);
-        assert_eq!(unix_seconds(RtcReading { second: 0xff, format: 6, ..READING }), None);
+        assert_eq!(
+            unix_seconds(RtcReading {
+                month: 0,
+                ..READING
+            }),
+            None
+        );
+        assert_eq!(
+            unix_seconds(RtcReading {
+                second: 0xff,
+                format: 6,
+                ..READING
+            }),
+            None
+        );
     }
 }

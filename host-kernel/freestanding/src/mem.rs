@@ -79,7 +79,11 @@ pub unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize
         // SAFETY: as above.
         let b = unsafe { load_word(right, offset) };
         if a != b {
-            return if a.swap_bytes() < b.swap_bytes() { -1 } else { 1 };
+            return if a.swap_bytes() < b.swap_bytes() {
+                -1
+            } else {
+                1
+            };
         }
         offset += WORD;
     }
@@ -203,7 +207,9 @@ mod tests {
     use std::vec::Vec;
 
     fn pattern(length: usize) -> Vec<u8> {
-        (0..length).map(|index| u8::try_from(index * 7 % 251).unwrap()).collect()
+        (0..length)
+            .map(|index| u8::try_from(index * 7 % 251).unwrap())
+            .collect()
     }
 
     #[test]
@@ -217,7 +223,12 @@ mod tests {
                 let returned = unsafe { memcpy(to, source[shift..].as_ptr(), length) };
                 assert_eq!(returned, to);
                 assert_eq!(target[8..8 + length], source[shift..]);
-                assert!(target[..8].iter().chain(&target[8 + length..]).all(|&byte| byte == 0xee));
+                assert!(
+                    target[..8]
+                        .iter()
+                        .chain(&target[8 + length..])
+                        .all(|&byte| byte == 0xee)
+                );
             }
         }
     }
@@ -225,7 +236,15 @@ mod tests {
     #[test]
     fn moves_overlapping_blocks_both_ways() {
         for length in 0..70 {
-            for (from, to) in [(10, 10), (10, 11), (11, 10), (10, 17), (17, 10), (0, 30), (30, 0)] {
+            for (from, to) in [
+                (10, 10),
+                (10, 11),
+                (11, 10),
+                (10, 17),
+                (17, 10),
+                (0, 30),
+                (30, 0),
+            ] {
                 let mut ours = pattern(110);
                 let mut expected = ours.clone();
                 expected.copy_within(from..from + length, to);
@@ -244,7 +263,12 @@ mod tests {
             // SAFETY: the block lies in the vector.
             unsafe { memset(target[8..].as_mut_ptr(), 0x1a5, length) };
             assert!(target[8..8 + length].iter().all(|&byte| byte == 0xa5));
-            assert!(target[..8].iter().chain(&target[8 + length..]).all(|&byte| byte == 0xee));
+            assert!(
+                target[..8]
+                    .iter()
+                    .chain(&target[8 + length..])
+                    .all(|&byte| byte == 0xee)
+            );
         }
     }
 

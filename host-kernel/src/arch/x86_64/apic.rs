@@ -77,12 +77,19 @@ impl Apic {
             Some(registers.expect("the APIC lies in the device map, which is new"))
         };
         let timer = Timer::CountDown { hz: 1 };
-        let mut apic = Self { registers, timer, armed: None };
+        let mut apic = Self {
+            registers,
+            timer,
+            armed: None,
+        };
         apic.write(REGISTER_TASK_PRIORITY, 0);
         apic.write(REGISTER_LINT0, MASKED);
         apic.write(REGISTER_LINT1, DELIVER_NMI);
         apic.write(REGISTER_ERROR, MASKED);
-        apic.write(REGISTER_SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
+        apic.write(
+            REGISTER_SPURIOUS,
+            SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR),
+        );
         apic.timer = apic.start_timer(features, clock);
         apic
     }
@@ -90,13 +97,21 @@ impl Apic {
     /// Returns the id that devices send messages to.
     pub(crate) fn id(&self) -> u8 {
         let id = self.read(REGISTER_ID);
-        let id = if self.registers.is_some() { id >> 24 } else { id };
+        let id = if self.registers.is_some() {
+            id >> 24
+        } else {
+            id
+        };
         u8::try_from(id).expect("the boot CPU's id is below 255")
     }
 
     /// Returns a word for the boot log.
     pub(crate) fn describe(&self) -> (&'static str, &'static str) {
-        let mode = if self.registers.is_some() { "xAPIC" } else { "x2APIC" };
+        let mode = if self.registers.is_some() {
+            "xAPIC"
+        } else {
+            "x2APIC"
+        };
         let timer = match self.timer {
             Timer::TscDeadline => "TSC-deadline",
             Timer::CountDown { .. } => "one-shot",
@@ -161,7 +176,9 @@ impl Apic {
         let elapsed_ns = clock.now().since_ns(start).max(1);
         self.write(REGISTER_INITIAL_COUNT, 0);
         self.write(REGISTER_TIMER, u32::from(TIMER_VECTOR));
-        Timer::CountDown { hz: (counted * 1_000_000_000 / elapsed_ns).max(1) }
+        Timer::CountDown {
+            hz: (counted * 1_000_000_000 / elapsed_ns).max(1),
+        }
     }
 
     fn read(&self, register: u32) -> u32 {

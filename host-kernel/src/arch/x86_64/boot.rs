@@ -167,6 +167,10 @@ pub(crate) enum Loader {
 
 /// The first Rust code: on the kernel stack, on the boot page tables, interrupts off.
 extern "C" fn kernel_entry(door: u32, tables: u32) -> ! {
-    let loader = if door == PVH { Loader::Pvh } else { Loader::Multiboot2 };
+    let loader = if door == PVH {
+        Loader::Pvh
+    } else {
+        Loader::Multiboot2
+    };
     crate::kernel_main(loader, u64::from(tables))
 }

@@ -49,7 +49,11 @@ impl Clock {
             monotonic_base_ns: 0,
             wall_offset_ns: 0,
         };
-        let mut clock = Self { parameters, hz, source };
+        let mut clock = Self {
+            parameters,
+            hz,
+            source,
+        };
         let wall_ns = wall_seconds().unwrap_or(0).saturating_mul(1_000_000_000);
         clock.parameters.wall_offset_ns = wall_ns.saturating_sub(clock.now().as_ns());
         clock
@@ -78,7 +82,9 @@ impl Clock {
     /// Returns the first value of the counter at which `time` has come.
     pub(crate) fn timestamp_at(&self, time: Time) -> u64 {
         let ticks = (u128::from(time.as_ns()) << 32) / u128::from(self.parameters.ns_per_tick);
-        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(self.parameters.tsc_base + 1)
+        u64::try_from(ticks)
+            .unwrap_or(u64::MAX)
+            .saturating_add(self.parameters.tsc_base + 1)
     }
 }
 
@@ -98,7 +104,10 @@ fn frequency(features: &Features) -> (u64, Source) {
         }
     }
     // The shortest measurement is the one least disturbed.
-    if let Some(ticks) = (0..PIT_MEASUREMENTS).filter_map(|_| measure_pit_interval()).min() {
+    if let Some(ticks) = (0..PIT_MEASUREMENTS)
+        .filter_map(|_| measure_pit_interval())
+        .min()
+    {
         return ((ticks * PIT_HZ / u64::from(PIT_COUNT)).max(1), Source::Pit);
     }
     if last_leaf >= 0x16 {

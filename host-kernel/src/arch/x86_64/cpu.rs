@@ -1,6 +1,9 @@
 //! What this CPU can do, its protections, and single instructions.
 
-#![expect(unsafe_code, reason = "control registers, MSRs and privileged instructions")]
+#![expect(
+    unsafe_code,
+    reason = "control registers, MSRs and privileged instructions"
+)]
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
@@ -45,7 +48,11 @@ impl Features {
     /// Asks CPUID.
     pub(crate) fn detect() -> Self {
         let basic = cpuid(1, 0);
-        let extended = if cpuid(0, 0).eax >= 7 { cpuid(7, 0) } else { NOTHING };
+        let extended = if cpuid(0, 0).eax >= 7 {
+            cpuid(7, 0)
+        } else {
+            NOTHING
+        };
         let amd = cpuid_extended(0x8000_0001);
         let bit = |register: u32, index: u32| register & (1 << index) != 0;
         Self {
@@ -100,7 +107,10 @@ impl Features {
 
     /// Returns the protections this CPU lacks, for a warning.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &'static str> {
-        self.protections().into_iter().filter(|(_, present)| !present).map(|(name, _)| name)
+        self.protections()
+            .into_iter()
+            .filter(|(_, present)| !present)
+            .map(|(name, _)| name)
     }
 
     fn protections(&self) -> [(&'static str, bool); 5] {
@@ -131,16 +141,29 @@ impl fmt::Display for Features {
 }
 
 /// The answer of a leaf that does not exist.
-const NOTHING: CpuidResult = CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+const NOTHING: CpuidResult = CpuidResult {
+    eax: 0,
+    ebx: 0,
+    ecx: 0,
+    edx: 0,
+};
 
 /// Returns a CPUID leaf.
 pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
-    if subleaf == 0 { __cpuid(leaf) } else { __cpuid_count(leaf, subleaf) }
+    if subleaf == 0 {
+        __cpuid(leaf)
+    } else {
+        __cpuid_count(leaf, subleaf)
+    }
 }
 
 /// Returns an extended CPUID leaf, zeros if the CPU does not have it.
 fn cpuid_extended(leaf: u32) -> CpuidResult {
-    if cpuid(0x8000_0000, 0).eax >= leaf { cpuid(leaf, 0) } else { NOTHING }
+    if cpuid(0x8000_0000, 0).eax >= leaf {
+        cpuid(leaf, 0)
+    } else {
+        NOTHING
+    }
 }
 
 /// The CPU's brand string.
@@ -163,8 +186,14 @@ impl Brand {
 
 impl fmt::Display for Brand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
-        let text = core::str::from_utf8(&self.0[..end]).unwrap_or_default().trim();
+        let end = self
+            .0
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(self.0.len());
+        let text = core::str::from_utf8(&self.0[..end])
+            .unwrap_or_default()
+            .trim();
         f.write_str(if text.is_empty() { "unnamed CPU" } else { text })
     }
 }
@@ -283,7 +312,10 @@ impl ControlRegisters {
 impl fmt::Display for ControlRegisters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cr0, cr2, cr3, cr4 } = self;
-        write!(f, "  cr0 {cr0:08x}  cr2 {cr2:016x}  cr3 {cr3:09x}  cr4 {cr4:06x}")
+        write!(
+            f,
+            "  cr0 {cr0:08x}  cr2 {cr2:016x}  cr3 {cr3:09x}  cr4 {cr4:06x}"
+        )
     }
 }
 

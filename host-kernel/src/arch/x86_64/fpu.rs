@@ -76,7 +76,10 @@ pub(crate) fn enable(features: &Features) -> &'static str {
     unsafe { XCr0::write(enabled) };
     // Leaf 0Dh EBX is the size of what XCR0 enables now.
     let size = denali_abi::convert::u32_to_usize(cpuid(0xd, 0).ebx);
-    assert!(size <= STATE_BYTES_MAX, "vector state of {size} bytes does not fit a context frame");
+    assert!(
+        size <= STATE_BYTES_MAX,
+        "vector state of {size} bytes does not fit a context frame"
+    );
     XSAVE_MASK.store(enabled.bits(), Ordering::Relaxed);
     name
 }

@@ -49,7 +49,8 @@ pub(crate) struct TaskState(UnsafeCell<TaskStateSegment>);
 unsafe impl Sync for TaskState {}
 
 /// The only task state.
-pub(crate) static TASK_STATE_SEGMENT: TaskState = TaskState(UnsafeCell::new(TaskStateSegment::new()));
+pub(crate) static TASK_STATE_SEGMENT: TaskState =
+    TaskState(UnsafeCell::new(TaskStateSegment::new()));
 
 /// Offset of `rsp0` in the TSS (SDM vol. 3A §8.7).
 pub(crate) const RSP0_OFFSET: usize = 4;
@@ -81,7 +82,10 @@ pub(crate) fn load() {
         *top = VirtAddr::new((first_top + index * IST_STACK_STRIDE) as u64);
     }
     segment.interrupt_stack_table = tops;
-    assert!(usize::from(segment.iomap_base) >= size_of::<TaskStateSegment>(), "ports are open");
+    assert!(
+        usize::from(segment.iomap_base) >= size_of::<TaskStateSegment>(),
+        "ports are open"
+    );
 
     // SAFETY: the task state is static and stays where it is.
     let descriptor = unsafe { Descriptor::tss_segment_unchecked(task_state) };

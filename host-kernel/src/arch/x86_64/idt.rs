@@ -176,7 +176,11 @@ pub(crate) fn load() {
     let stubs = (&raw const vector_stubs).addr() as u64;
     let gates = core::array::from_fn(|vector| {
         let ist = |entry: unsafe extern "C" fn(), stack| {
-            Gate::new((entry as *const ()).addr() as u64, Some(stack), Raise::Kernel)
+            Gate::new(
+                (entry as *const ()).addr() as u64,
+                Some(stack),
+                Raise::Kernel,
+            )
         };
         match vector {
             1 => ist(debug_entry, IstStack::Debug),
@@ -200,12 +204,17 @@ pub(crate) fn load() {
 
 /// Takes the next interrupt that arrived in ring 0.
 pub(crate) fn take_pending() -> Option<u8> {
-    PENDING.iter().zip((0u8..=224).step_by(32)).find_map(|(word, base)| {
-        let bits = word.load(Ordering::Relaxed);
-        let index = u8::try_from(bits.trailing_zeros()).ok().filter(|&index| index < 32)?;
-        word.fetch_and(!(1 << index), Ordering::Relaxed);
-        Some(base + index)
-    })
+    PENDING
+        .iter()
+        .zip((0u8..=224).step_by(32))
+        .find_map(|(word, base)| {
+            let bits = word.load(Ordering::Relaxed);
+            let index = u8::try_from(bits.trailing_zeros())
+                .ok()
+                .filter(|&index| index < 32)?;
+            word.fetch_and(!(1 << index), Ordering::Relaxed);
+            Some(base + index)
+        })
 }
 
 /// Returns how many non-maskable interrupts there were.

@@ -64,14 +64,15 @@ const LOAD_ADDRESS: u64 = 0x20_0000;
 
 /// Returns the physical memory that the kernel image occupies.
 pub(crate) fn kernel_image() -> PhysicalRange {
-    PhysicalRange { start: LOAD_ADDRESS, end: (&raw const kernel_end).addr() as u64 - KERNEL_BASE }
+    PhysicalRange {
+        start: LOAD_ADDRESS,
+        end: (&raw const kernel_end).addr() as u64 - KERNEL_BASE,
+    }
 }
 
 /// Returns the address of RAM in the direct map.
 pub(crate) fn direct_map(physical: u64) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut(
-        denali_abi::convert::u64_to_usize(DIRECT_MAP + physical),
-    )
+    core::ptr::with_exposed_provenance_mut(denali_abi::convert::u64_to_usize(DIRECT_MAP + physical))
 }
 
 /// Returns the physical address of a frame.
@@ -115,7 +116,10 @@ impl Paging {
             .expect("RAM for the kernel's page tables");
         let mut paging = Self {
             root: pool.start,
-            pool: PhysicalRange { start: pool.start + PAGE, end: pool.end },
+            pool: PhysicalRange {
+                start: pool.start + PAGE,
+                end: pool.end,
+            },
             no_execute: if features.nx { NO_EXECUTE } else { 0 },
             global: if features.global_pages { GLOBAL } else { 0 },
         };
@@ -145,7 +149,9 @@ impl Paging {
     /// Returns `None` if the address is beyond the device map or the pool of tables is used up.
     pub(crate) fn map_mmio(&mut self, physical: u64, length: u64) -> Option<*mut u8> {
         let start = physical & !(PAGE - 1);
-        let end = physical.checked_add(length)?.checked_next_multiple_of(PAGE)?;
+        let end = physical
+            .checked_add(length)?
+            .checked_next_multiple_of(PAGE)?;
         let tables_needed = 3 + (end - start) / LARGE_PAGE;
         if end > DEVICE_MAP_BYTES || tables_needed * PAGE > self.pool.length() {
             return None;
@@ -162,9 +168,21 @@ impl Paging {
     fn map_image(&mut self) {
         let symbol = |symbol: *const u8| symbol.addr() as u64;
         let sections = [
-            (symbol(&raw const text_start), symbol(&raw const text_end), 0),
-            (symbol(&raw const rodata_start), symbol(&raw const rodata_end), NO_EXECUTE),
-            (symbol(&raw const data_start), symbol(&raw const data_end), WRITABLE | NO_EXECUTE),
+            (
+                symbol(&raw const text_start),
+                symbol(&raw const text_end),
+                0,
+            ),
+            (
+                symbol(&raw const rodata_start),
+                symbol(&raw const rodata_end),
+                NO_EXECUTE,
+            ),
+            (
+                symbol(&raw const data_start),
+                symbol(&raw const data_end),
+                WRITABLE | NO_EXECUTE,
+            ),
         ];
         for (start, end, flags) in sections {
             self.map_image_part(start, end, flags);
@@ -217,7 +235,10 @@ impl Paging {
     }
 
     fn take_table(&mut self) -> u64 {
-        assert!(self.pool.length() >= PAGE, "too few pages for the kernel's page tables");
+        assert!(
+            self.pool.length() >= PAGE,
+            "too few pages for the kernel's page tables"
+        );
         let table = self.pool.start;
         self.pool.start += PAGE;
         zero_page(table);
@@ -227,7 +248,11 @@ impl Paging {
     /// Gives a guest's zeroed root the kernel's half.
     pub(crate) fn create(&self, space: Space) {
         for index in ENTRIES / 2..ENTRIES {
-            write_entry(frame_address(space.root), index, read_entry(self.root, index));
+            write_entry(
+                frame_address(space.root),
+                index,
+                read_entry(self.root, index),
+            );
         }
     }
 
@@ -243,7 +268,9 @@ impl Paging {
         frame: FrameId,
         access: Access,
     ) -> Result<bool, TableMissing> {
-        let (table, 0) = walk(space, page) else { return Err(TableMissing) };
+        let (table, 0) = walk(space, page) else {
+            return Err(TableMissing);
+        };
         let rights = match access {
             Access::Read => self.no_execute,
             Access::ReadWrite => self.no_execute | WRITABLE,
@@ -266,7 +293,9 @@ pub(crate) fn add_table(space: Space, page: Page, frame: FrameId) {
 
 /// Removes a guest's mapping. The caller flushes.
 pub(crate) fn unmap(space: Space, page: Page) -> Option<FrameId> {
-    let (table, 0) = walk(space, page) else { return None };
+    let (table, 0) = walk(space, page) else {
+        return None;
+    };
     let index = index_of(address_of(page), 0);
     let entry = read_entry(table, index);
     write_entry(table, index, 0);
@@ -275,7 +304,9 @@ pub(crate) fn unmap(space: Space, page: Page) -> Option<FrameId> {
 
 /// Returns a guest's mapping.
 pub(crate) fn lookup(space: Space, page: Page) -> Option<(FrameId, Access)> {
-    let (table, 0) = walk(space, page) else { return None };
+    let (table, 0) = walk(space, page) else {
+        return None;
+    };
     let entry = read_entry(table, index_of(address_of(page), 0));
     let access = match entry {
         entry if entry & PRESENT == 0 => return None,
@@ -319,14 +350,18 @@ fn index_of(address: u64, level: u32) -> usize {
 }
 
 fn read_entry(table: u64, index: usize) -> u64 {
-    let entry = direct_map(table).cast::<u64>().wrapping_add(index % ENTRIES);
+    let entry = direct_map(table)
+        .cast::<u64>()
+        .wrapping_add(index % ENTRIES);
     // SAFETY: `table` is a page-table page: from the boot pool, or a frame the core gave for it;
     // both are in the direct map, and the index stays inside.
     unsafe { entry.read_volatile() }
 }
 
 fn write_entry(table: u64, index: usize, value: u64) {
-    let entry = direct_map(table).cast::<u64>().wrapping_add(index % ENTRIES);
+    let entry = direct_map(table)
+        .cast::<u64>()
+        .wrapping_add(index % ENTRIES);
     // SAFETY: as in `read_entry`; the callers write entries of guests' lower halves, or at boot
     // the kernel's.
     unsafe { entry.write_volatile(value) }

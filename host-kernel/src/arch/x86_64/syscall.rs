@@ -19,7 +19,10 @@ unsafe extern "C" {
 
 /// Points `syscall` at the world switch.
 pub(crate) fn enable() {
-    write_msr(IA32_STAR, u64::from(USER_BASE) << 48 | u64::from(KERNEL_CODE) << 32);
+    write_msr(
+        IA32_STAR,
+        u64::from(USER_BASE) << 48 | u64::from(KERNEL_CODE) << 32,
+    );
     write_msr(IA32_LSTAR, (hypercall_entry as *const ()).addr() as u64);
     // There is no 32-bit code segment from which CSTAR could be reached.
     write_msr(IA32_CSTAR, 0);

@@ -6,7 +6,10 @@
 //! function call to the guest: only MXCSR and the x87 control word survive it, and it returns with
 //! otherwise clean vector state. There is no `swapgs`: the kernel does not use GS.
 
-#![expect(unsafe_code, reason = "switches worlds; context frames through the direct map")]
+#![expect(
+    unsafe_code,
+    reason = "switches worlds; context frames through the direct map"
+)]
 
 use super::gdt::{self, USER_CODE, USER_DATA};
 use super::{cpu, fpu, paging};
@@ -28,6 +31,12 @@ const CANONICAL_END: u64 = 1 << 47;
 const FLAGS_KEPT: u64 = 0x0024_0dd5;
 /// Flags a guest always has: bit 1, IF.
 const FLAGS_FORCED: u64 = 0x0202;
+
+/// Bits of a page fault's error code (SDM vol. 3A §4.7).
+const FAULT_PRESENT: u64 = 1;
+const FAULT_WRITE: u64 = 1 << 1;
+const FAULT_USER: u64 = 1 << 2;
+const FAULT_EXECUTE: u64 = 1 << 4;
 
 const IA32_FS_BASE: u32 = 0xc000_0100;
 const IA32_GS_BASE: u32 = 0xc000_0101;
@@ -278,7 +287,11 @@ pub(crate) struct World {
 impl World {
     /// Makes the switch, with the kernel's own tables loaded.
     pub(crate) fn new(kernel_root: u64, features: &cpu::Features) -> Self {
-        Self { loaded: None, kernel_root, fsgsbase: features.fsgsbase }
+        Self {
+            loaded: None,
+            kernel_root,
+            fsgsbase: features.fsgsbase,
+        }
     }
 
     /// Returns whether translations of `space` may be cached.
@@ -317,7 +330,10 @@ impl World {
             (registers.rip < CANONICAL_END).then_some(registers.vector == HYPERCALL_VECTOR)
         });
         let Some(called) = called else {
-            return Left::Exit(Exit::Exception { vector: 13, code: 0 });
+            return Left::Exit(Exit::Exception {
+                vector: 13,
+                code: 0,
+            });
         };
         // SAFETY: the context is a frame of its own, laid out by `create`, with sanitised segments,
         // flags and instruction pointer; the guest's tables are loaded and hold the kernel's half;
@@ -328,7 +344,9 @@ impl World {
 
     /// Sets `rax` of a guest that made a hypercall.
     pub(crate) fn set_result(space: Space, result: i64) {
-        with_context(space, |context| context.registers.rax = result.cast_unsigned());
+        with_context(space, |context| {
+            context.registers.rax = result.cast_unsigned()
+        });
     }
 
     /// Returns instruction and stack pointer.
@@ -399,14 +417,16 @@ fn left(registers: &Registers) -> Left {
                 registers.r9,
             ],
         },
+        // A fault of the CPU's own access on the guest's behalf: mapping a page would not help.
+        14 if code & FAULT_USER == 0 => Exit::Exception { vector: 14, code },
         14 => Exit::PageFault {
             address: cpu::page_fault_address(),
             access: match code {
-                code if code & 0x10 != 0 => FaultAccess::Execute,
-                code if code & 0x2 != 0 => FaultAccess::Write,
+                code if code & FAULT_EXECUTE != 0 => FaultAccess::Execute,
+                code if code & FAULT_WRITE != 0 => FaultAccess::Write,
                 _ => FaultAccess::Read,
             },
-            present: code & 0x1 != 0,
+            present: code & FAULT_PRESENT != 0,
         },
         vector => match u8::try_from(vector).expect("a stub pushed its vector") {
             vector if vector >= super::idt::FIRST_INTERRUPT => return Left::Interrupt(vector),
@@ -430,12 +450,51 @@ fn with_context<R>(space: Space, action: impl FnOnce(&mut Context) -> R) -> R {
 
 impl fmt::Display for Registers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, .. } = self;
-        let Self { r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags, cs, ss, .. } = self;
-        writeln!(f, "  rip {rip:016x}  cs  {cs:04x}  rflags {rflags:08x}  ss {ss:04x}")?;
-        writeln!(f, "  rax {rax:016x}  rbx {rbx:016x}  rcx {rcx:016x}  rdx {rdx:016x}")?;
-        writeln!(f, "  rsi {rsi:016x}  rdi {rdi:016x}  rbp {rbp:016x}  rsp {rsp:016x}")?;
-        writeln!(f, "  r8  {r8:016x}  r9  {r9:016x}  r10 {r10:016x}  r11 {r11:016x}")?;
-        write!(f, "  r12 {r12:016x}  r13 {r13:016x}  r14 {r14:016x}  r15 {r15:016x}")
+        let Self {
+            rax,
+            rbx,
+            rcx,
+            rdx,
+            rsi,
+            rdi,
+            rbp,
+            rsp,
+            ..
+        } = self;
+        let Self {
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rip,
+            rflags,
+            cs,
+            ss,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "  rip {rip:016x}  cs  {cs:04x}  rflags {rflags:08x}  ss {ss:04x}"
+        )?;
+        writeln!(
+            f,
+            "  rax {rax:016x}  rbx {rbx:016x}  rcx {rcx:016x}  rdx {rdx:016x}"
+        )?;
+        writeln!(
+            f,
+            "  rsi {rsi:016x}  rdi {rdi:016x}  rbp {rbp:016x}  rsp {rsp:016x}"
+        )?;
+        writeln!(
+            f,
+            "  r8  {r8:016x}  r9  {r9:016x}  r10 {r10:016x}  r11 {r11:016x}"
+        )?;
+        write!(
+            f,
+            "  r12 {r12:016x}  r13 {r13:016x}  r14 {r14:016x}  r15 {r15:016x}"
+        )
     }
 }
