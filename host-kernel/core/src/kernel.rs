@@ -126,16 +126,6 @@ impl Kernel {
         }
     }
 
-    /// Returns how much heap in bytes a kernel with `frames` frames can come to need: the frame
-    /// table, the page lists of images that fill memory, and all VMs' descriptors.
-    #[must_use]
-    pub const fn heap_len(frames: u32) -> u64 {
-        const FRAME_LEN: u64 = 32;
-        const VM_LEN: u64 = 1024;
-        const FIXED_LEN: u64 = 1 << 20;
-        frames as u64 * FRAME_LEN + vms_max(frames) as u64 * VM_LEN + FIXED_LEN
-    }
-
     /// Takes note of something that happened outside.
     pub fn deliver(&mut self, event: Event, machine: &mut dyn Machine) {
         match event {

@@ -26,7 +26,10 @@ fn host() -> (Host, u64) {
 /// Returns reason and detail of a VM's end, from its status.
 fn end_of(host: &mut Host, vm: VmId) -> (EndReason, u64) {
     let end = host.status(vm).expect("the descriptor stays").end;
-    (EndReason::from_code(end.reason).expect("it ended"), end.detail)
+    (
+        EndReason::from_code(end.reason).expect("it ended"),
+        end.detail,
+    )
 }
 
 #[test]
@@ -87,14 +90,26 @@ fn each_forbidden_access_has_its_reason() {
         (DATA, Execute, EndReason::AccessViolation),
         (INITIAL_STACK_TOP - 8, Execute, EndReason::AccessViolation),
         (SMALL_STACKS_BASE, Write, EndReason::StackOverflow),
-        (INITIAL_STACK_TOP + PAGE_SIZE - 1, Write, EndReason::StackOverflow),
+        (
+            INITIAL_STACK_TOP + PAGE_SIZE - 1,
+            Write,
+            EndReason::StackOverflow,
+        ),
         (LARGE_STACKS_BASE, Read, EndReason::StackOverflow),
     ];
     for (number, (address, access, reason)) in (1..).zip(cases) {
         let vm = host.create_vm(image, number);
-        let exit = Exit::PageFault { address, access, present: false };
+        let exit = Exit::PageFault {
+            address,
+            access,
+            present: false,
+        };
         host.kernel.handle(vm, exit, &mut host.machine);
-        assert_eq!(end_of(&mut host, vm), (reason, address), "{access:?} at {address:#x}");
+        assert_eq!(
+            end_of(&mut host, vm),
+            (reason, address),
+            "{access:?} at {address:#x}"
+        );
         host.audit();
     }
 }
@@ -106,9 +121,11 @@ fn exceptions_end_the_vm_alone() {
     host.write(victim, SCRATCH, b"alive");
     for vector in 0..32 {
         let vm = host.create_vm(image, 1);
-        host.kernel.handle(vm, Exit::Exception { vector, code: 5 }, &mut host.machine);
+        host.kernel
+            .handle(vm, Exit::Exception { vector, code: 5 }, &mut host.machine);
         assert_eq!(host.state(vm), Some(VmState::Ended), "vector {vector}");
-        host.control(Hypercall::VmDestroy, &[vm.raw()]).expect("it ended");
+        host.control(Hypercall::VmDestroy, &[vm.raw()])
+            .expect("it ended");
     }
     let mut bytes = [0; 5];
     assert!(host.read(victim, SCRATCH, &mut bytes));
@@ -125,8 +142,15 @@ fn appetite_ends_the_vm_at_its_limit_and_harms_nobody() {
     while host.write(glutton, address, b"x") {
         address += PAGE_SIZE;
     }
-    assert_eq!(end_of(&mut host, glutton), (EndReason::OutOfMemory, address));
-    assert_eq!(host.status(glutton).unwrap().resident_pages, 1, "the console is kept");
+    assert_eq!(
+        end_of(&mut host, glutton),
+        (EndReason::OutOfMemory, address)
+    );
+    assert_eq!(
+        host.status(glutton).unwrap().resident_pages,
+        1,
+        "the console is kept"
+    );
     for page in 0..u64::from(LIMIT) - 20 {
         assert!(host.write(other, SCRATCH + page * PAGE_SIZE, b"x"));
     }
@@ -145,11 +169,17 @@ fn exit_codes_are_sign_extended() {
 fn the_supervisor_hears_of_every_end() {
     let (mut host, image) = host();
     let vm = host.create_vm(image, 1);
-    assert_eq!(host.call(host.supervisor, Hypercall::IdleWithTimeout, &[u64::MAX]), None);
+    assert_eq!(
+        host.call(host.supervisor, Hypercall::IdleWithTimeout, &[u64::MAX]),
+        None
+    );
     host.call(vm, Hypercall::Terminate, &[0]);
     assert_eq!(host.state(host.supervisor), Some(VmState::Ready));
     let space = host.space(host.supervisor);
-    assert_eq!(host.machine.take_result(space), Some(i64::from(interrupt::CONTROL)));
+    assert_eq!(
+        host.machine.take_result(space),
+        Some(i64::from(interrupt::CONTROL))
+    );
 }
 
 #[test]
@@ -159,12 +189,23 @@ fn a_deadline_wakes_with_the_timer_bit() {
     host.call(host.supervisor, Hypercall::IdleWithTimeout, &[u64::MAX]);
     assert_eq!(host.call(vm, Hypercall::IdleWithTimeout, &[5_000]), None);
     let now = host.machine.now();
-    assert_eq!(host.kernel.next(now), Next::Idle { until: Some(Time::from_ns(5_000)) });
+    assert_eq!(
+        host.kernel.next(now),
+        Next::Idle {
+            until: Some(Time::from_ns(5_000))
+        }
+    );
     host.machine.idle_until(Some(Time::from_ns(5_000)));
     let next = host.kernel.next(host.machine.now());
-    assert!(matches!(next, Next::Run { vm: woken, .. } if woken == vm), "{next:?}");
+    assert!(
+        matches!(next, Next::Run { vm: woken, .. } if woken == vm),
+        "{next:?}"
+    );
     let space = host.space(vm);
-    assert_eq!(host.machine.take_result(space), Some(i64::from(interrupt::TIMER)));
+    assert_eq!(
+        host.machine.take_result(space),
+        Some(i64::from(interrupt::TIMER))
+    );
     assert_eq!(host.kernel.stats().idle_ns, 5_000 - now.as_ns());
     host.audit();
 }
@@ -175,17 +216,33 @@ fn a_slice_ends_at_the_next_alarm() {
     let vm = host.create_vm(image, 1);
     host.call(vm, Hypercall::IdleWithTimeout, &[QUANTUM_NS / 2]);
     let next = host.kernel.next(host.machine.now());
-    let Next::Run { vm: supervisor, until, .. } = next else { panic!("{next:?}") };
-    assert_eq!((supervisor, until), (host.supervisor, Time::from_ns(QUANTUM_NS / 2)));
+    let Next::Run {
+        vm: supervisor,
+        until,
+        ..
+    } = next
+    else {
+        panic!("{next:?}")
+    };
+    assert_eq!(
+        (supervisor, until),
+        (host.supervisor, Time::from_ns(QUANTUM_NS / 2))
+    );
 }
 
 #[test]
 fn an_endless_loop_gets_its_share_and_no_more() {
     let (mut host, image) = host();
-    let vms = [host.supervisor, host.create_vm(image, 1), host.create_vm(image, 2)];
+    let vms = [
+        host.supervisor,
+        host.create_vm(image, 1),
+        host.create_vm(image, 2),
+    ];
     for _ in 0..300 {
         let next = host.kernel.next(host.machine.now());
-        let Next::Run { vm, space, until } = next else { panic!("{next:?}") };
+        let Next::Run { vm, space, until } = next else {
+            panic!("{next:?}")
+        };
         let exit = host.machine.run(space, until);
         host.kernel.handle(vm, exit, &mut host.machine);
     }
@@ -203,7 +260,11 @@ fn the_supervisor_begins_anew_after_a_pause_and_nobody_notices() {
     let first = host.supervisor;
     for expected_pause_ns in [1, 2, 4, 8, 16, 32, 64, 64].map(|s| s * 1_000_000_000) {
         let ended = host.kernel.supervisor_vm().expect("there is one");
-        let exit = Exit::PageFault { address: 0, access: FaultAccess::Read, present: false };
+        let exit = Exit::PageFault {
+            address: 0,
+            access: FaultAccess::Read,
+            present: false,
+        };
         host.kernel.handle(ended, exit, &mut host.machine);
         let now = host.machine.now();
         let begun = host.kernel.supervisor_vm().expect("there is one");
@@ -211,7 +272,10 @@ fn the_supervisor_begins_anew_after_a_pause_and_nobody_notices() {
         assert_eq!(host.state(begun), Some(VmState::Idle));
         host.audit();
         let next = host.kernel.next(now);
-        assert!(matches!(next, Next::Run { vm: other, .. } if other == vm), "{next:?}");
+        assert!(
+            matches!(next, Next::Run { vm: other, .. } if other == vm),
+            "{next:?}"
+        );
         host.machine.advance(expected_pause_ns - 1);
         host.kernel.next(host.machine.now());
         assert_eq!(host.state(begun), Some(VmState::Idle));
@@ -226,7 +290,10 @@ fn the_supervisor_begins_anew_after_a_pause_and_nobody_notices() {
     let mut bytes = [0; 5];
     assert!(host.read(vm, SCRATCH, &mut bytes));
     assert_eq!(&bytes, b"alive");
-    assert!(host.status(vm).is_ok(), "it controls the VMs of its predecessor");
+    assert!(
+        host.status(vm).is_ok(),
+        "it controls the VMs of its predecessor"
+    );
     assert_eq!(host.kernel.stats().supervisor_restarts, 8);
 }
 
@@ -242,20 +309,31 @@ fn an_end_does_not_wake_a_supervisor_before_its_time() {
     host.kernel.next(host.machine.now());
     host.supervisor = supervisor;
     let pending = host.call(supervisor, Hypercall::IdleWithTimeout, &[u64::MAX]);
-    assert_eq!(pending, Some(i64::from(interrupt::CONTROL)), "it learns of it later");
+    assert_eq!(
+        pending,
+        Some(i64::from(interrupt::CONTROL)),
+        "it learns of it later"
+    );
 }
 
 #[test]
 fn fifo_lets_vms_wait_for_memory_in_order() {
     let mut host = Host::boot(512, "gatekeeper=fifo");
     let image = host.create_image().expect("there is room");
-    let large = |number| VmConfig { memory_pages: 300, ..Host::config(image, number) };
+    let large = |number| VmConfig {
+        memory_pages: 300,
+        ..Host::config(image, number)
+    };
     let first = host.create(&large(1)).expect("there is room");
     let second = host.create(&large(2)).expect("it may wait");
     let small = host.create_vm(image, 3);
     assert_eq!(host.state(first), Some(VmState::Ready));
     assert_eq!(host.state(second), Some(VmState::Dormant));
-    assert_eq!(host.state(small), Some(VmState::Dormant), "nobody overtakes");
+    assert_eq!(
+        host.state(small),
+        Some(VmState::Dormant),
+        "nobody overtakes"
+    );
     host.audit();
     host.call(first, Hypercall::Terminate, &[0]);
     assert_eq!(host.state(second), Some(VmState::Ready));
@@ -269,7 +347,10 @@ fn fifo_lets_vms_wait_for_memory_in_order() {
 fn a_vm_stopped_while_it_waits_is_never_admitted() {
     let mut host = Host::boot(512, "gatekeeper=fifo");
     let image = host.create_image().expect("there is room");
-    let large = |number| VmConfig { memory_pages: 300, ..Host::config(image, number) };
+    let large = |number| VmConfig {
+        memory_pages: 300,
+        ..Host::config(image, number)
+    };
     let first = host.create(&large(1)).expect("there is room");
     let second = host.create(&large(2)).expect("it may wait");
     host.control(Hypercall::VmStop, &[second.raw()]).unwrap();
@@ -286,9 +367,15 @@ fn the_trace_tells_the_story() {
     host.control(Hypercall::VmStop, &[vm.raw()]).unwrap();
     host.control(Hypercall::VmDestroy, &[vm.raw()]).unwrap();
     let created = host.kernel.take_trace().expect("created");
-    assert!(created.to_string().contains("(service) created"), "{created}");
+    assert!(
+        created.to_string().contains("(service) created"),
+        "{created}"
+    );
     let ended = host.kernel.take_trace().expect("ended");
-    assert!(ended.to_string().contains("(service) ended: stopped"), "{ended}");
+    assert!(
+        ended.to_string().contains("(service) ended: stopped"),
+        "{ended}"
+    );
     assert!(!ended.is_warning());
     assert_eq!(host.kernel.take_trace(), Some(Event::VmDestroyed { vm }));
     assert_eq!(host.kernel.take_trace(), None);
