@@ -372,6 +372,12 @@ impl Nic {
         None
     }
 
+    /// Returns whether [`poll_event`](Self::poll_event) would return something.
+    #[must_use]
+    pub fn has_event(&self) -> bool {
+        self.received || self.full && (self.given_up || self.transmit.queue.has_free())
+    }
+
     /// Sets the device up anew after it broke the protocol; frames under way are lost.
     fn restart(&mut self, violation: Violation) {
         self.counters.resets += 1;
