@@ -15,8 +15,8 @@ const LOOKUP_MAX: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 ///
-/// `NotFound` for a name without addresses, `InvalidInput` for what cannot be a name, `TimedOut`
-/// if no name server answers, `NetworkUnreachable` if none is known.
+/// `NotFound` for a name without addresses or if no name server answers within ten seconds,
+/// `InvalidInput` for what cannot be a name, `NetworkUnreachable` if no name server is known.
 pub fn lookup(host: &str) -> Result<Vec<IpAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![address]);

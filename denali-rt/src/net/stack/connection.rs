@@ -23,6 +23,9 @@ pub(super) const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
 /// How long a connection whose stream was dropped may take to close in the background.
 pub(super) const LINGER_MAX: Duration = Duration::from_secs(60);
 
+/// What may be in flight before the first acknowledgement (RFC 6928: ten segments).
+const INITIAL_WINDOW: usize = 10 * 1460;
+
 /// Unanswered keep-alive probes after which the peer counts as gone.
 const KEEP_ALIVE_PROBES: u32 = 4;
 
@@ -106,8 +109,6 @@ pub(super) struct Connection<S> {
     pub(super) unanswered_since: Option<Instant>,
     /// When the background close ends, one way or the other.
     pub(super) linger_until: Option<Instant>,
-    /// The sequence number we expect next from the peer.
-    pub(super) peer_next: u32,
     /// Bytes of buffers charged to the memory budget.
     pub(super) buffer_bytes: usize,
 }
@@ -123,6 +124,13 @@ impl<S: Signal> Connection<S> {
         // Nagle's algorithm would gain; the delay it costs with a peer's delayed acknowledgements
         // is saved.
         socket.set_nagle_enabled(false);
+        // Where all that can be in flight fits an initial window, a congestion window has nothing
+        // to hold back. Nor may it: when both ends have retransmitted one segment of several that
+        // arrived, smoltcp numbers acknowledgements below what the other expects, and each drops
+        // them for ever.
+        if buffers.transmit <= INITIAL_WINDOW {
+            socket.set_congestion_control(tcp::CongestionControl::None);
+        }
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
         Some(Box::new(Self {
@@ -138,7 +146,6 @@ impl<S: Signal> Connection<S> {
             wants_neighbor: false,
             unanswered_since: None,
             linger_until: None,
-            peer_next: 0,
             buffer_bytes: buffers.receive + buffers.transmit,
         }))
     }

@@ -8,7 +8,6 @@ use super::time_wait::{self, Verdict};
 use super::{Link, Signal, Stack, smol};
 use crate::time::Instant;
 use smoltcp::iface::SocketSet;
-use smoltcp::socket::tcp::State;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, HardwareAddress};
 
 impl<L: Link, S: Signal> Stack<L, S> {
@@ -56,7 +55,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             remote: segment.remote,
         };
         if let Some(id) = self.table.find(&key) {
-            self.pass_to(id, segment, now);
+            self.pass_to(id, now);
             return;
         }
         match self.time_wait.judge(&key, segment) {
@@ -76,7 +75,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
         if segment.kind == SegmentKind::Open && self.listeners.contains_key(&key.local_port) {
             match self.admit(key) {
-                Some(id) => self.pass_to(id, segment, now),
+                Some(id) => self.pass_to(id, now),
                 None => self.link.skip(),
             }
         } else {
@@ -120,20 +119,10 @@ impl<L: Link, S: Signal> Stack<L, S> {
     }
 
     /// Hands the next frame to a connection.
-    fn pass_to(&mut self, id: ConnectionId, segment: &Segment, now: Instant) {
+    fn pass_to(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        if !matches!(segment.kind, SegmentKind::Reset)
-            && matches!(connection.state, State::Closed | State::Listen)
-            || segment
-                .sequence_end
-                .wrapping_sub(connection.peer_next)
-                .cast_signed()
-                > 0
-        {
-            connection.peer_next = segment.sequence_end;
-        }
         self.interface
             .poll_ingress_single(smol(now), &mut self.link, &mut connection.set);
         self.settle(id, Cause::Frame, now);

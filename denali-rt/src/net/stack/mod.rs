@@ -33,6 +33,8 @@ pub(super) mod table;
 mod time_wait;
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod tests;
 
 pub(super) use operations::Accepted;

@@ -99,7 +99,15 @@ impl<L: Link, S: Signal> Stack<L, S> {
             sent += 1;
         }
         self.settle(id, Cause::Ourselves, now);
-        self.schedule(id, sent, now);
+        match self.table.get_mut(id) {
+            Some(connection)
+                if connection.owner == Owner::Background && connection.state == State::TimeWait =>
+            {
+                self.retire(id, now);
+            }
+            Some(_) => self.schedule(id, sent, now),
+            None => {}
+        }
     }
 
     /// Acts on a change of state: passes the connection on, frees it, wakes who waits for it.
@@ -134,7 +142,8 @@ impl<L: Link, S: Signal> Stack<L, S> {
         connection.wake();
         match owner {
             Owner::HalfOpen { port } => self.settle_half_open(id, port, state),
-            Owner::Background if state == State::TimeWait => self.retire(id, now),
+            // Its last acknowledgement is still to be sent.
+            Owner::Background if state == State::TimeWait => self.mark_ready(id),
             Owner::Background if gone => self.discard(id),
             Owner::Stream | Owner::Backlog { .. } if gone => self.table.forget_key(id),
             _ => {}
@@ -182,17 +191,17 @@ impl<L: Link, S: Signal> Stack<L, S> {
     }
 
     /// Frees a closed connection but keeps its ports reserved.
-    pub(super) fn retire(&mut self, id: ConnectionId, now: Instant) {
+    fn retire(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        let (key, peer_next) = (connection.key, connection.peer_next);
+        let key = connection.key;
         self.discard(id);
-        self.time_wait.insert(key, peer_next, now);
+        self.time_wait.insert(key, now);
     }
 
     /// Frees a connection and everything that belongs to it.
-    pub(super) fn discard(&mut self, id: ConnectionId) {
+    fn discard(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.remove(id) else {
             return;
         };
@@ -258,6 +267,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         };
         connection.owner = Owner::Background;
         connection.linger_until = Some(now + LINGER_MAX);
+        connection.socket_mut().set_ack_delay(None);
         connection.socket_mut().close();
         self.settle(id, Cause::Ourselves, now);
         self.mark_ready(id);

@@ -24,14 +24,8 @@ const ENTRIES_MAX: usize = 1024;
 /// Entries in order of age.
 #[derive(Debug)]
 pub(super) struct TimeWait {
-    entries: KeyMap<Entry>,
+    entries: KeyMap<Instant>,
     order: VecDeque<(Instant, Key)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    until: Instant,
-    peer_next: u32,
 }
 
 /// What to do with a segment of a connection that is closed.
@@ -67,12 +61,12 @@ impl TimeWait {
     }
 
     /// Reserves a closed connection's ports.
-    pub(super) fn insert(&mut self, key: Key, peer_next: u32, now: Instant) {
+    pub(super) fn insert(&mut self, key: Key, now: Instant) {
         if self.order.len() >= ENTRIES_MAX {
             self.drop_oldest();
         }
         let until = now + TIME_WAIT;
-        self.entries.insert(key, Entry { until, peer_next });
+        self.entries.insert(key, until);
         self.order.push_back((until, key));
     }
 
@@ -88,13 +82,14 @@ impl TimeWait {
 
     /// Judges a segment by the entry of its connection.
     pub(super) fn judge(&mut self, key: &Key, segment: &Segment) -> Verdict {
-        let Some(entry) = self.entries.get(key) else {
+        if !self.contains(key) {
             return Verdict::Unknown;
-        };
-        let ahead = segment.sequence.wrapping_sub(entry.peer_next).cast_signed();
+        }
         match segment.kind {
-            // RFC 9293 §3.10.7.4: a SYN beyond the old connection's sequence numbers reopens it.
-            SegmentKind::Open if ahead >= 0 => {
+            // RFC 9293 §3.10.7.4 asks for a sequence number beyond the old ones. Peers that choose
+            // it at random, as smoltcp does, would be turned away half of the time, and an old SYN
+            // that reopens the connection by mistake never gets its handshake completed.
+            SegmentKind::Open => {
                 self.entries.remove(key);
                 Verdict::Reopen
             }
@@ -111,17 +106,13 @@ impl TimeWait {
             return;
         };
         // A reopened and closed again connection has a younger entry.
-        if self
-            .entries
-            .get(&key)
-            .is_some_and(|entry| entry.until == until)
-        {
+        if self.entries.get(&key) == Some(&until) {
             self.entries.remove(&key);
         }
     }
 }
 
-/// Returns the length of the frame [`acknowledge`] writes.
+/// The length of the frame [`acknowledge`] writes.
 const ACKNOWLEDGEMENT_LEN: usize = 14 + 20 + 20;
 
 /// Acknowledges `segment` once more, to the hardware address it came from.

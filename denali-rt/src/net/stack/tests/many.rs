@@ -1,0 +1,139 @@
+//! Many connections, backlogs and memory.
+
+use super::super::Buffers;
+use super::super::fake::{World, host_config, stack};
+use super::{PORT, SERVER, connect, ready};
+use crate::time::Duration;
+use std::vec::Vec;
+
+#[test]
+fn a_thousand_connections_live_side_by_side_and_leave_nothing() {
+    let mut world = World::new(1);
+    let pairs: Vec<_> = (0..1000).map(|_| connect(&mut world)).collect();
+    assert_eq!(world.b.stats().connections, 1000);
+    for (number, (client, _)) in (0_u32..).zip(&pairs) {
+        ready(world.a.write(*client, &number.to_le_bytes()));
+    }
+    world.settle();
+    for (number, (_, server)) in (0_u32..).zip(&pairs) {
+        let mut buffer = [0; 4];
+        assert_eq!(ready(world.b.read(*server, &mut buffer)), 4);
+        assert_eq!(u32::from_le_bytes(buffer), number);
+    }
+    for (client, server) in pairs {
+        world.a.release(client, world.now);
+        world.b.release(server, world.now);
+    }
+    world.pass(Duration::from_secs(2));
+    let (a, b) = (world.a.stats(), world.b.stats());
+    assert_eq!(
+        (a.connections, b.connections, a.buffer_bytes, b.buffer_bytes),
+        (0, 0, 0, 0)
+    );
+    assert_eq!(world.a.poll(world.now), None);
+}
+
+#[test]
+fn thousands_of_connections_one_after_the_other_reuse_everything() {
+    let mut world = World::new(1);
+    for _ in 0..3000 {
+        let (client, server) = connect(&mut world);
+        world.b.release(server, world.now);
+        world.settle();
+        world.a.release(client, world.now);
+        world.pass(Duration::from_millis(5));
+    }
+    assert!(world.b.stats().time_wait <= 1024);
+    assert_eq!(
+        (world.a.stats().connections, world.b.stats().connections),
+        (0, 0)
+    );
+}
+
+#[test]
+fn the_cost_of_a_segment_does_not_grow_with_the_connections() {
+    let cost = |others: usize| {
+        let mut world = World::new(1);
+        for _ in 0..others {
+            connect(&mut world);
+        }
+        let (client, server) = connect(&mut world);
+        let start = std::time::Instant::now();
+        for _ in 0..200 {
+            ready(world.a.write(client, b"ping"));
+            world.settle();
+            ready(world.b.read(server, &mut [0; 4]));
+        }
+        start.elapsed()
+    };
+    let (few, many) = (cost(1), cost(1000));
+    assert!(
+        many < few * 5 + Duration::from_millis(20),
+        "{few:?} became {many:?}"
+    );
+}
+
+#[test]
+fn a_full_backlog_drops_requests_until_there_is_room() {
+    let mut world = World::new(1);
+    world.b.listen(PORT, 4, Buffers::DEFAULT).unwrap();
+    let clients: Vec<_> = (0..10)
+        .map(|_| world.a.connect(SERVER, Buffers::DEFAULT).unwrap().id)
+        .collect();
+    world.settle();
+    assert!(world.b.stats().backlog_overflows >= 6);
+    for _ in 0..10 {
+        while world.b.accept(PORT).is_ready() {}
+        world.pass(Duration::from_secs(1));
+    }
+    for client in clients {
+        ready(world.a.connected(client));
+    }
+}
+
+#[test]
+fn without_memory_a_request_is_dropped_and_counted() {
+    let mut world = World::new(1);
+    world.b = stack(host_config(2));
+    world.b.memory_left = || 300 * 1024;
+    world
+        .b
+        .listen(
+            PORT,
+            128,
+            Buffers {
+                receive: 20 * 1024,
+                transmit: 20 * 1024,
+            },
+        )
+        .unwrap();
+    let client = world.a.connect(SERVER, Buffers::DEFAULT).unwrap().id;
+    world.settle();
+    ready(world.a.connected(client));
+    world.b.memory_left = || 0;
+    let refused = world.a.connect(SERVER, Buffers::DEFAULT).unwrap().id;
+    world.settle();
+    assert!(world.a.connected(refused).is_pending());
+    assert_eq!(world.b.stats().memory_refusals, 1);
+    // What the first one used may be used again.
+    let server = ready(world.b.accept(PORT)).id;
+    world.b.release(server, world.now);
+    world.a.release(client, world.now);
+    world.pass(Duration::from_secs(4));
+    ready(world.a.connected(refused));
+}
+
+#[test]
+fn a_connection_costs_less_than_eighteen_kibibytes() {
+    use super::super::connection::{Connection, Signals};
+    use crate::sync::WaitQueue;
+    use smoltcp::iface::SocketStorage;
+    let fixed = size_of::<Connection<WaitQueue>>()
+        + size_of::<SocketStorage<'static>>()
+        + size_of::<Signals<WaitQueue>>()
+        + 2 * size_of::<usize>();
+    let buffers = Buffers::DEFAULT.receive + Buffers::DEFAULT.transmit;
+    std::println!("a connection: {fixed} bytes beside {buffers} of buffers");
+    assert!(fixed + buffers < 18 * 1024);
+    assert!(256 * (fixed + buffers) < 4_700_000);
+}
