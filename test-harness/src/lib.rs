@@ -1,7 +1,25 @@
 //! Everything that boots a machine, and the checks of the source tree.
 //!
-//! | module    | what it is for                                                       |
-//! |-----------|----------------------------------------------------------------------|
-//! | [`tidy`]  | checks of the source tree that no compiler makes                      |
+//! The end-to-end tests drive the real `cargo-denali`, as a user would, in folders of their own.
+//!
+//! | module      | what it is for                                                       |
+//! |-------------|----------------------------------------------------------------------|
+//! | [`cli`]     | the `cargo-denali` program: run, time out, interrupt                  |
+//! | [`home`]    | a user's keys, caches and running hosts, in a folder that goes away   |
+//! | [`host`]    | a local host under QEMU                                               |
+//! | [`project`] | projects made from templates                                          |
+//! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
+//! | [`http`]    | a plain HTTP client that sees every byte                              |
+//! | [`suite`]   | test binaries whose facts share one host                              |
+//! | [`wait`]    | bounded waiting                                                       |
+//! | [`tidy`]    | checks of the source tree that no compiler makes                      |
 
+pub mod cli;
+pub mod guest;
+pub mod home;
+pub mod host;
+pub mod http;
+pub mod project;
+pub mod suite;
 pub mod tidy;
+pub mod wait;

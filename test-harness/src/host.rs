@@ -1,0 +1,155 @@
+//! A local host under QEMU, taken down when dropped.
+
+use crate::cli::{Invocation, Outcome};
+use crate::home::Home;
+use crate::wait;
+use denali_protocol::{Service, ServiceState};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+
+/// A running host of a user of its own.
+#[derive(Debug)]
+pub struct Host {
+    home: Home,
+}
+
+impl Host {
+    /// Boots a host; `options` are those of `host up`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    #[must_use]
+    pub fn up(options: &[&str]) -> Self {
+        let home = Home::new();
+        home.denali(["host", "up"]).args(options).succeeds();
+        Self { home }
+    }
+
+    /// Returns the user the host belongs to.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Prepares `cargo-denali` with these arguments.
+    #[must_use]
+    pub fn denali<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        self.home.denali(arguments)
+    }
+
+    /// Deploys the project in `folder`.
+    ///
+    /// # Panics
+    ///
+    /// If the host does not take it.
+    #[track_caller]
+    pub fn deploy(&self, folder: &Path) -> Outcome {
+        self.denali(["deploy"]).within(folder).succeeds()
+    }
+
+    /// Removes a service.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of this name.
+    #[track_caller]
+    pub fn remove(&self, name: &str) {
+        self.denali(["rm", name]).succeeds();
+    }
+
+    /// Returns all services.
+    ///
+    /// # Panics
+    ///
+    /// If `ls --json` fails or prints something else.
+    #[track_caller]
+    #[must_use]
+    pub fn services(&self) -> Vec<Service> {
+        self.denali(["ls", "--json"]).succeeds().json()
+    }
+
+    /// Returns one service.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of this name.
+    #[track_caller]
+    #[must_use]
+    pub fn service(&self, name: &str) -> Service {
+        let found = self
+            .services()
+            .into_iter()
+            .find(|service| service.name == name);
+        found.unwrap_or_else(|| panic!("`ls` does not know `{name}`"))
+    }
+
+    /// Waits until a service has ended, and returns it.
+    ///
+    /// # Panics
+    ///
+    /// If it goes on.
+    #[must_use]
+    pub fn wait_for_end(&self, name: &str) -> Service {
+        wait::until(&format!("the end of `{name}`"), || {
+            let service = self.service(name);
+            let ended = matches!(service.state, ServiceState::Exited | ServiceState::Crashed);
+            ended.then_some(service)
+        })
+    }
+
+    /// Returns the console of a service.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of this name.
+    #[track_caller]
+    #[must_use]
+    pub fn logs(&self, name: &str) -> String {
+        self.denali(["logs", name]).succeeds().stdout
+    }
+
+    /// Waits until the console of a service contains `text`, and returns all of it.
+    ///
+    /// # Panics
+    ///
+    /// If it never does.
+    #[must_use]
+    pub fn wait_for_log(&self, name: &str, text: &str) -> String {
+        wait::until(&format!("{text:?} in the log of `{name}`"), || {
+            let log = self.logs(name);
+            log.contains(text).then_some(log)
+        })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // What a failed `host down` leaves running, the home ends.
+        drop(panic::catch_unwind(AssertUnwindSafe(|| {
+            self.denali(["host", "down"]).run()
+        })));
+    }
+}
+
+/// Returns a port of this machine that is free for TCP and UDP now.
+///
+/// # Panics
+///
+/// If there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    (0..64)
+        .find_map(|_| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+            let port = listener.local_addr().ok()?.port();
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
+                .is_ok()
+                .then_some(port)
+        })
+        .expect("a free port")
+}
