@@ -179,12 +179,12 @@ mod global {
         }
 
         unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-            // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout` and
-            // that `size` is not zero.
-            if self
-                .0
-                .with(|talc| unsafe { talc.try_realloc_in_place(pointer, layout, size) })
-            {
+            let resized = self.0.with(|talc| {
+                // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`
+                // and that `size` is not zero.
+                unsafe { talc.try_realloc_in_place(pointer, layout, size) }
+            });
+            if resized {
                 return pointer;
             }
             // SAFETY: the caller warrants that `size` makes a valid layout.

@@ -1,7 +1,6 @@
 //! Control calls: what the supervisor asks of the kernel. Anyone else gets `NotPermitted`.
 
-use super::address;
-use super::kernel::call;
+use super::{address, call};
 use crate::sync::WaitQueue;
 use denali_abi::control::{HostStatus, VmConfig, VmStatus};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};

@@ -5,13 +5,10 @@
 
 pub mod control;
 
-#[cfg(denali)]
-#[path = "syscall.rs"]
-mod kernel;
-
 #[cfg(not(denali))]
-#[path = "outside.rs"]
-mod kernel;
+mod outside;
+#[cfg(denali)]
+mod syscall;
 
 use crate::time::Instant;
 use core::ops::Range;
@@ -19,7 +16,10 @@ use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, NO_DEADLINE, RANDOM_MAX};
 use denali_abi::layout::PAGE_SIZE;
-use kernel::call;
+#[cfg(not(denali))]
+use outside::call;
+#[cfg(denali)]
+use syscall::call;
 
 /// Pages that one `release_memory` handles.
 const RELEASE_PAGES_MAX: u64 = 4096;

@@ -1,7 +1,7 @@
 //! The primitives among real green threads.
 
 use super::*;
-use crate::thread::{self, JoinHandle, spawn, yield_now};
+use crate::thread::{self, JoinHandle, scheduler, spawn, yield_now};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use channel::{RecvError, SendError, TryRecvError, TrySendError};
@@ -54,6 +54,20 @@ fn a_lock_that_does_not_come_free_in_time_is_not_taken() {
     assert!(mutex.lock_until(soon()).is_none());
     drop(guard);
     assert!(mutex.lock_until(soon()).is_some());
+}
+
+#[test]
+fn a_lock_handed_over_when_the_time_was_just_up_is_not_lost() {
+    let mutex = Arc::new(Mutex::new(()));
+    let theirs = Arc::clone(&mutex);
+    let guard = mutex.lock();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let waiting = spawn(move || theirs.lock_until(deadline).is_some());
+    yield_now();
+    scheduler::wake_expired(deadline);
+    drop(guard);
+    assert!(waiting.join());
+    assert!(mutex.try_lock().is_some());
 }
 
 #[test]

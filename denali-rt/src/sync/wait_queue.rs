@@ -32,12 +32,7 @@ impl WaitQueue {
     /// Waits until woken or until `deadline`. Returns whether the time was up first.
     pub fn wait_until(&self, deadline: Instant) -> bool {
         let current = self.enqueue_current();
-        let timed_out = scheduler::block(Some(deadline)) == Wake::Deadline;
-        if timed_out {
-            self.waiting
-                .with(|waiting| waiting.retain(|id| *id != current));
-        }
-        timed_out
+        scheduler::block(Some(deadline)) == Wake::Deadline && self.withdraw(current)
     }
 
     /// Waits until woken or until `deadline`, if there is one. Returns whether the time was up
@@ -70,6 +65,15 @@ impl WaitQueue {
     /// Returns whether nobody waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.with(|waiting| waiting.is_empty())
+    }
+
+    /// Takes a thread out. Returns whether it was there: one whose time was up may have been woken
+    /// before it ran again, and what it was woken for is then its own.
+    fn withdraw(&self, thread: ThreadId) -> bool {
+        self.waiting.with(|waiting| {
+            let place = waiting.iter().position(|id| *id == thread);
+            place.and_then(|place| waiting.remove(place)).is_some()
+        })
     }
 
     fn enqueue_current(&self) -> ThreadId {

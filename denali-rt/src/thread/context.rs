@@ -9,7 +9,7 @@
 use core::arch::naked_asm;
 
 /// The stack pointer of a thread that does not run, on top of its saved registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct Context(usize);
 
