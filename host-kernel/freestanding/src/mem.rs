@@ -1,8 +1,9 @@
 //! Copying, filling and comparing memory.
 //!
-//! Loops over words by assembly or volatile-free unaligned loads would be turned back into calls of
-//! the very functions they implement, so the bulk is `rep movsq`/`rep stosq`, which is fast on
-//! hardware and, unlike its byte form, under emulation too; what is left goes by words and bytes.
+//! The compiler turns plain loops, array initialisers and moves into calls of these very functions,
+//! and without optimisation even more so. Everything here is therefore assembly around integers:
+//! the bulk is `rep movsq` and `rep stosq`, fast on hardware and, unlike the byte forms, under
+//! emulation too.
 
 #![expect(unsafe_code, reason = "raw memory functions with C's contracts")]
 
@@ -47,8 +48,7 @@ pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) ->
 /// `to` must be valid for `length` bytes.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn memset(to: *mut u8, value: i32, length: usize) -> *mut u8 {
-    let [byte, ..] = value.to_le_bytes();
-    let pattern = u64::from_ne_bytes([byte; WORD]);
+    let pattern = u64::from(value.cast_unsigned() & 0xff) * 0x0101_0101_0101_0101;
     // SAFETY: writes exactly `length` bytes from `to` on; DF is clear by the ABI.
     unsafe {
         asm!(
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize
         // SAFETY: as above.
         let b = unsafe { load_byte(right, offset) };
         if a != b {
-            return i32::from(a) - i32::from(b);
+            return if a < b { -1 } else { 1 };
         }
         offset += 1;
     }
@@ -196,9 +196,17 @@ unsafe fn load_word(from: *const u8, offset: usize) -> u64 {
 /// # Safety
 ///
 /// `from + offset` must be valid for a byte.
-unsafe fn load_byte(from: *const u8, offset: usize) -> u8 {
-    // SAFETY: the caller's contract; volatile loads are not gathered into a library call.
-    unsafe { from.wrapping_add(offset).read_volatile() }
+unsafe fn load_byte(from: *const u8, offset: usize) -> u32 {
+    let byte: u32;
+    // SAFETY: the caller's contract.
+    unsafe {
+        asm!(
+            "movzx {:e}, byte ptr [{} + {}]",
+            out(reg) byte, in(reg) from, in(reg) offset,
+            options(nostack, readonly, preserves_flags, pure),
+        );
+    }
+    byte
 }
 
 #[cfg(test)]

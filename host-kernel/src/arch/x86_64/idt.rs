@@ -26,6 +26,7 @@ static NMI_COUNT: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
     r#"
+.global vector_stubs, double_fault_entry, machine_check_entry, nmi_entry, debug_entry
 .text
 /* Vectors 8, 10-14, 17, 21, 29, 30 push an error code (SDM vol. 3A table 6-1). */
 .balign 16

@@ -94,6 +94,7 @@ global_asm!(
 .text
 /* extern "C" fn world_enter(context: *mut Context, called: u32): returns when the guest exits. */
 .balign 16
+.global world_enter
 world_enter:
     push rbx
     push rbp
@@ -166,6 +167,7 @@ world_enter:
 
 /* From a stub, on the context as stack: vector, error code and the CPU's frame are there. */
 .balign 16
+.global world_leave_by_trap
 world_leave_by_trap:
     push rax
     push rcx
@@ -345,7 +347,7 @@ impl World {
     /// Sets `rax` of a guest that made a hypercall.
     pub(crate) fn set_result(space: Space, result: i64) {
         with_context(space, |context| {
-            context.registers.rax = result.cast_unsigned()
+            context.registers.rax = result.cast_unsigned();
         });
     }
 
