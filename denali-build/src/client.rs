@@ -119,15 +119,24 @@ impl Client {
         Ok(succeed(&process.finish()?, name)?)
     }
 
-    /// Runs a package, in place of the service of that name if there is one; `report` learns of each
+    /// Runs a package as the service `name`, in place of the service of that name if there is one; `report` learns of each
     /// step before the last.
     ///
     /// # Errors
     ///
     /// The host refuses ([`Status::Refused`]) and has changed nothing, or the connection is lost.
-    pub fn deploy(&self, package: &[u8], mut report: impl FnMut(&DeployStep)) -> Result<Service> {
+    pub fn deploy(
+        &self,
+        name: &str,
+        package: &[u8],
+        mut report: impl FnMut(&DeployStep),
+    ) -> Result<Service> {
+        check_service_name(name)?;
         let digest = hexadecimal(&Sha256::digest(package));
-        let command = format!("deploy --sha256 {digest} --length {}", package.len());
+        let command = format!(
+            "deploy {name} --json --sha256 {digest} --length {}",
+            package.len()
+        );
         let mut process = self.session.exec(&command)?;
         while let Some(line) = process.next_line(Patience::Limited)? {
             let step: DeployStep = serde_json::from_str(&line)

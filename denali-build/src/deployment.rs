@@ -53,7 +53,8 @@ pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deplo
         .find(|service| service.name == *name);
     let service = steps.take("deploy", || {
         let mut words = format!("{} sent", console::size(usize_to_u64(built.package.len())));
-        let service = client.deploy(&built.package, |step| words.push_str(&describe(step)))?;
+        let service =
+            client.deploy(name, &built.package, |step| words.push_str(&describe(step)))?;
         Ok((service, words))
     })?;
     let service = steps.take("start", || {

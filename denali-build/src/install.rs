@@ -9,21 +9,21 @@ use std::process::{Command, Stdio};
 
 /// A program, or a file that must exist, and the Debian package it comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct Requirement {
+pub(crate) struct Requirement {
     /// A program on the path, or an absolute path.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
     /// Debian's package.
-    pub package: &'static str,
+    pub(crate) package: &'static str,
 }
 
 /// What runs hosts.
-pub const QEMU: Requirement = Requirement {
+pub(crate) const QEMU: Requirement = Requirement {
     file: crate::qemu::PROGRAM,
     package: "qemu-system-x86",
 };
 
 /// What makes bootable images.
-pub const ISO_TOOLS: [Requirement; 5] = [
+pub(crate) const ISO_TOOLS: [Requirement; 5] = [
     Requirement {
         file: "grub-mkrescue",
         package: "grub-common",
@@ -51,7 +51,7 @@ pub const ISO_TOOLS: [Requirement; 5] = [
 /// # Errors
 ///
 /// Something is missing and cannot be installed: [`Status::Usage`], with the command to type.
-pub fn ensure(requirements: &[Requirement]) -> Result<()> {
+pub(crate) fn ensure(requirements: &[Requirement]) -> Result<()> {
     let missing: Vec<&str> = requirements
         .iter()
         .filter(|requirement| !is_there(requirement.file))
