@@ -116,9 +116,9 @@ pub fn refused_by_kernel(errno: Errno, need: Need, host: &HostStatus) -> Refused
         | Errno::NotFound
         | Errno::BadAddress
         | Errno::Busy
-        | Errno::Invalid => {
-            Refused::package(format!("the kernel refuses the image or its settings: {errno}"))
-        }
+        | Errno::Invalid => Refused::package(format!(
+            "the kernel refuses the image or its settings: {errno}"
+        )),
     }
 }
 
@@ -131,7 +131,10 @@ mod tests {
     use super::*;
     use denali_protocol::Refusal;
 
-    const NEED: Need = Need { image_pages: 10, memory_pages: 90 };
+    const NEED: Need = Need {
+        image_pages: 10,
+        memory_pages: 90,
+    };
 
     fn host(total: u64, committed: u64) -> HostStatus {
         HostStatus {
@@ -146,7 +149,10 @@ mod tests {
     }
 
     fn old(memory_pages: u64) -> Option<Predecessor> {
-        Some(Predecessor { memory_pages, shares_address: false })
+        Some(Predecessor {
+            memory_pages,
+            shares_address: false,
+        })
     }
 
     #[test]
@@ -165,31 +171,62 @@ mod tests {
 
     #[test]
     fn a_shared_address_always_needs_the_place() {
-        let old = Some(Predecessor { memory_pages: 0, shares_address: true });
+        let old = Some(Predecessor {
+            memory_pages: 0,
+            shares_address: true,
+        });
         assert_eq!(place(NEED, &host(1000, 0), old), Ok(Place::Instead));
     }
 
     #[test]
     fn what_can_never_fit_is_told_apart_from_what_does_not_fit_now() {
         let never = place(NEED, &host(99, 0), old(99)).unwrap_err();
-        assert!(never.message.contains("this host has 396 KiB"), "{}", never.message);
+        assert!(
+            never.message.contains("this host has 396 KiB"),
+            "{}",
+            never.message
+        );
         let now = place(NEED, &host(1000, 901), None).unwrap_err();
-        assert!(now.message.contains("needs 400 KiB, 396 KiB available"), "{}", now.message);
+        assert!(
+            now.message.contains("needs 400 KiB, 396 KiB available"),
+            "{}",
+            now.message
+        );
     }
 
     #[test]
     fn full_tables_are_named() {
-        let vms = HostStatus { vms: 4, ..host(1000, 0) };
-        assert!(place(NEED, &vms, None).unwrap_err().message.contains("places for VMs"));
+        let vms = HostStatus {
+            vms: 4,
+            ..host(1000, 0)
+        };
+        assert!(
+            place(NEED, &vms, None)
+                .unwrap_err()
+                .message
+                .contains("places for VMs")
+        );
         assert_eq!(place(NEED, &vms, old(0)), Ok(Place::Instead));
-        let images = HostStatus { images: 4, ..host(1000, 0) };
-        assert!(place(NEED, &images, old(0)).unwrap_err().message.contains("for images"));
+        let images = HostStatus {
+            images: 4,
+            ..host(1000, 0)
+        };
+        assert!(
+            place(NEED, &images, old(0))
+                .unwrap_err()
+                .message
+                .contains("for images")
+        );
     }
 
     #[test]
     fn every_error_of_the_kernel_has_a_message() {
         for errno in Errno::ALL {
-            assert!(!refused_by_kernel(errno, NEED, &host(1, 0)).message.is_empty());
+            assert!(
+                !refused_by_kernel(errno, NEED, &host(1, 0))
+                    .message
+                    .is_empty()
+            );
         }
     }
 }

@@ -65,7 +65,9 @@ impl Subnet {
     }
 
     fn mask(&self) -> u32 {
-        u32::MAX.checked_shl(32 - u32::from(self.prefix_len)).unwrap_or(0)
+        u32::MAX
+            .checked_shl(32 - u32::from(self.prefix_len))
+            .unwrap_or(0)
     }
 }
 
@@ -83,9 +85,13 @@ pub fn parse(json: &[u8]) -> Result<Settings, String> {
     if config.ssh_port == 0 {
         return Err("`ssh-port` is 0".into());
     }
-    let host_key = hex::decode(&config.host_key)
-        .ok_or("`host-key` is not 64 hexadecimal digits")?;
-    let subnet = config.address.as_deref().map(|text| subnet(text, &config)).transpose()?;
+    let host_key =
+        hex::decode(&config.host_key).ok_or("`host-key` is not 64 hexadecimal digits")?;
+    let subnet = config
+        .address
+        .as_deref()
+        .map(|text| subnet(text, &config))
+        .transpose()?;
     let pool_start = address("pool", config.pool.as_deref())?;
     match (pool_start, subnet) {
         (Some(_), None) => return Err("`pool` needs `address`".into()),
@@ -109,7 +115,9 @@ fn authorized_keys(lines: &[String]) -> Result<Vec<VerifyingKey>, String> {
         return Err("`authorized-keys` is empty: nobody could log in".into());
     }
     if lines.len() > AUTHORIZED_KEYS_MAX {
-        return Err(format!("`authorized-keys` has more than {AUTHORIZED_KEYS_MAX} keys"));
+        return Err(format!(
+            "`authorized-keys` has more than {AUTHORIZED_KEYS_MAX} keys"
+        ));
     }
     let key = |line: &String| keys::parse(line).map_err(|why| format!("`authorized-keys`: {why}"));
     lines.iter().map(key).collect()
@@ -121,7 +129,9 @@ fn subnet(text: &str, config: &BootConfig) -> Result<Subnet, String> {
     let host = host.parse().map_err(|_| malformed())?;
     let prefix_len = prefix.parse().map_err(|_| malformed())?;
     if !(1..=30).contains(&prefix_len) {
-        return Err(format!("`address` has prefix length {prefix_len}, not 1 to 30"));
+        return Err(format!(
+            "`address` has prefix length {prefix_len}, not 1 to 30"
+        ));
     }
     Ok(Subnet {
         address: host,
@@ -133,7 +143,8 @@ fn subnet(text: &str, config: &BootConfig) -> Result<Subnet, String> {
 
 fn address(key: &str, text: Option<&str>) -> Result<Option<Ipv4Addr>, String> {
     let parse = |text: &str| {
-        text.parse().map_err(|_| format!("`{key}` is `{text}`, not an IPv4 address"))
+        text.parse()
+            .map_err(|_| format!("`{key}` is `{text}`, not an IPv4 address"))
     };
     text.map(parse).transpose()
 }
@@ -156,7 +167,12 @@ mod tests {
         assert_eq!(subnet.network(), Ipv4Addr::new(10, 90, 0, 0));
         assert_eq!(subnet.broadcast(), Ipv4Addr::new(10, 90, 255, 255));
         assert!(subnet.has_room_for(Ipv4Addr::new(10, 90, 1, 1)));
-        for taken in [[10, 90, 0, 0], [10, 90, 0, 2], [10, 90, 0, 15], [10, 90, 255, 255]] {
+        for taken in [
+            [10, 90, 0, 0],
+            [10, 90, 0, 2],
+            [10, 90, 0, 15],
+            [10, 90, 255, 255],
+        ] {
             assert!(!subnet.has_room_for(taken.into()), "{taken:?}");
         }
     }
@@ -175,14 +191,20 @@ mod tests {
         let cases: [(&str, Change); 10] = [
             ("ssh-port", |config| config.ssh_port = 0),
             ("host-key", |config| config.host_key = "12".into()),
-            ("address", |config| config.address = Some("10.90.0.15".into())),
-            ("address", |config| config.address = Some("10.90.0.15/31".into())),
+            ("address", |config| {
+                config.address = Some("10.90.0.15".into())
+            }),
+            ("address", |config| {
+                config.address = Some("10.90.0.15/31".into())
+            }),
             ("gateway", |config| config.gateway = Some("router".into())),
             ("dns", |config| config.dns = Some("1.2.3".into())),
             ("pool", |config| config.address = None),
             ("pool", |config| config.pool = Some("10.91.0.1".into())),
             ("authorized-keys", |config| config.authorized_keys.clear()),
-            ("authorized-keys", |config| config.authorized_keys.push("ssh-rsa AAAA".into())),
+            ("authorized-keys", |config| {
+                config.authorized_keys.push("ssh-rsa AAAA".into())
+            }),
         ];
         for (key, change) in cases {
             let message = parse_config(change).expect_err(key);
@@ -192,7 +214,13 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for json in [&b""[..], b"{", b"[]", b"\xff\xff", b"{\"name\":\"x\",\"extra\":1}"] {
+        for json in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"\xff\xff",
+            b"{\"name\":\"x\",\"extra\":1}",
+        ] {
             assert!(parse(json).is_err());
         }
     }

@@ -2,12 +2,19 @@
 
 use crate::config::{self, Settings};
 use crate::hex;
-use crate::kernel::{ImageId, VmId};
-use crate::service::{Origin, Service};
+use crate::kernel::fake::FakeKernel;
+use crate::kernel::{ConsolePiece, ImageId, Kernel, VmId};
+use crate::service::{Origin, Service, name_of};
+use crate::supervisor::Supervisor;
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
+use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::end::EndReason;
+use denali_abi::errno::Errno;
 use denali_abi::image::{BUILD_ID_LEN, IMAGE_MAGIC, ImageHeader};
 use denali_abi::layout::IMAGE_BASE;
 use denali_abi::net::NetworkConfig;
@@ -15,6 +22,7 @@ use denali_protocol::{
     BUILD_ID_ENTRY, BootConfig, IMAGE_ENTRY, MANIFEST_ENTRY, Manifest, PACKAGE_FORMAT,
     PublishedPort, Transport,
 };
+use std::sync::{Mutex, MutexGuard};
 use zerocopy::IntoBytes as _;
 
 /// A key made by `ssh-keygen -t ed25519` for these tests.
@@ -53,7 +61,11 @@ pub fn manifest(name: &str) -> Manifest {
         version: "1.2.3".into(),
         build_id: build_id(),
         memory: 1 << 20,
-        publish: vec![PublishedPort { host: 8080, guest: 80, protocol: Transport::Tcp }],
+        publish: vec![PublishedPort {
+            host: 8080,
+            guest: 80,
+            protocol: Transport::Tcp,
+        }],
         arguments: vec!["--verbose".into()],
         environment: [("LEVEL".into(), "info".into())].into(),
         address: None,
@@ -118,12 +130,95 @@ pub fn service(name: &str, address: [u8; 4]) -> Service {
         name: name.into(),
         image: ImageId(1),
         vm: Some(VmId(1)),
-        network: NetworkConfig { address, ..NetworkConfig::default() },
+        network: NetworkConfig {
+            address,
+            ..NetworkConfig::default()
+        },
         memory_pages: 256,
         origin: Some(Origin {
             manifest: manifest(name),
             arguments: Vec::new(),
             build_id: [0xb1; BUILD_ID_LEN],
         }),
+    }
+}
+
+/// The kernel of a test, in the hands of a supervisor and of the test.
+#[derive(Clone, Debug)]
+pub struct SharedKernel(Arc<Mutex<FakeKernel>>);
+
+impl SharedKernel {
+    /// Returns a host with this many frames.
+    pub fn new(frames: u64) -> Self {
+        Self(Arc::new(Mutex::new(FakeKernel::new(frames))))
+    }
+
+    /// Returns the fake itself.
+    pub fn lock(&self) -> MutexGuard<'_, FakeKernel> {
+        self.0
+            .lock()
+            .expect("no test panics with the kernel in hand")
+    }
+
+    /// Returns a supervisor on this kernel, as it is after boot or after a crash.
+    pub fn supervisor(&self) -> Supervisor {
+        Supervisor::new(Box::new(self.clone()), settings(), VmId(u64::MAX))
+    }
+
+    /// Returns how many VMs and images there are.
+    pub fn counts(&self) -> (usize, usize) {
+        let kernel = self.lock();
+        (kernel.vms.len(), kernel.images.len())
+    }
+
+    /// Ends the VM of this name as a fault would.
+    pub fn end(&self, name: &str, reason: EndReason, detail: u64) {
+        let vm = self.vm_named(name);
+        self.lock().end(vm, reason, detail);
+    }
+
+    /// Returns the VM of this name.
+    pub fn vm_named(&self, name: &str) -> VmId {
+        let kernel = self.lock();
+        let found = kernel.vms.values().find(|vm| name_of(&vm.status) == name);
+        VmId(found.expect("a VM of that name").status.vm)
+    }
+}
+
+impl Kernel for SharedKernel {
+    fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno> {
+        self.lock().image_create(header)
+    }
+    fn image_write(&mut self, image: ImageId, contents: &[u8]) -> Result<(), Errno> {
+        self.lock().image_write(image, contents)
+    }
+    fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno> {
+        self.lock().image_destroy(image)
+    }
+    fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno> {
+        self.lock().vm_create(config, arguments)
+    }
+    fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {
+        self.lock().vm_stop(vm)
+    }
+    fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno> {
+        self.lock().vm_destroy(vm)
+    }
+    fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno> {
+        self.lock().vm_status(vm)
+    }
+    fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {
+        self.lock().vm_next(after)
+    }
+    fn console_read(
+        &mut self,
+        vm: VmId,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> Result<ConsolePiece, Errno> {
+        self.lock().console_read(vm, position, buffer)
+    }
+    fn host_status(&mut self) -> HostStatus {
+        self.lock().host_status()
     }
 }

@@ -20,9 +20,13 @@ pub fn parse(line: &str) -> Result<VerifyingKey, String> {
     let mut words = line.split_ascii_whitespace();
     let algorithm = words.next().unwrap_or_default();
     if algorithm != ALGORITHM {
-        return Err(format!("key of kind `{algorithm}`: only {ALGORITHM} keys may log in"));
+        return Err(format!(
+            "key of kind `{algorithm}`: only {ALGORITHM} keys may log in"
+        ));
     }
-    let encoded = words.next().ok_or_else(|| format!("`{ALGORITHM}` without a key behind it"))?;
+    let encoded = words
+        .next()
+        .ok_or_else(|| format!("`{ALGORITHM}` without a key behind it"))?;
     let mut buffer = [0; BLOB_LEN + 2];
     let blob = Base64::decode(encoded, &mut buffer)
         .or_else(|_| Err(()))
@@ -30,7 +34,9 @@ pub fn parse(line: &str) -> Result<VerifyingKey, String> {
         .and_then(key_bytes)
         .or_else(|| {
             let mut buffer = [0; BLOB_LEN];
-            Base64Unpadded::decode(encoded, &mut buffer).ok().and_then(key_bytes)
+            Base64Unpadded::decode(encoded, &mut buffer)
+                .ok()
+                .and_then(key_bytes)
         })
         .ok_or_else(|| format!("`{encoded}` is no {ALGORITHM} key"))?;
     VerifyingKey::from_bytes(&blob).map_err(|_| format!("`{encoded}` is no point of the curve"))
@@ -60,15 +66,23 @@ mod tests {
     #[test]
     fn a_key_as_openssh_prints_it_is_read() {
         assert!(parse(PUBLIC_KEY).is_ok());
-        assert_eq!(parse(PUBLIC_KEY), parse(&format!("  {PUBLIC_KEY} someone@example")));
+        assert_eq!(
+            parse(PUBLIC_KEY),
+            parse(&format!("  {PUBLIC_KEY} someone@example"))
+        );
     }
 
     #[test]
     fn every_other_line_is_refused_with_a_reason() {
         let truncated = &PUBLIC_KEY[..PUBLIC_KEY.len() - 8];
-        for line in
-            ["", "ssh-rsa AAAA", "ssh-ed25519", "ssh-ed25519 !!!!", "ssh-ed25519 AAAA", truncated]
-        {
+        for line in [
+            "",
+            "ssh-rsa AAAA",
+            "ssh-ed25519",
+            "ssh-ed25519 !!!!",
+            "ssh-ed25519 AAAA",
+            truncated,
+        ] {
             assert!(!parse(line).expect_err(line).is_empty());
         }
     }

@@ -19,12 +19,14 @@ use denali_supervisor::supervisor::Supervisor;
 denali_rt::entry!(main);
 
 fn main() -> Result<(), String> {
-    let settings = config::parse(env::arguments_raw())
-        .map_err(|error| format!("boot configuration: {error}; make it with `cargo denali host`"))?;
+    let settings = config::parse(env::arguments_raw()).map_err(|error| {
+        format!("boot configuration: {error}; make it with `cargo denali host`")
+    })?;
     let (name, port) = (settings.name.clone(), settings.ssh_port);
-    let address = settings
-        .subnet
-        .map_or_else(|| String::from("an address from DHCP"), |it| format!("{}", it.address));
+    let address = settings.subnet.map_or_else(
+        || String::from("an address from DHCP"),
+        |it| format!("{}", it.address),
+    );
     let identity = Identity::new(&settings);
     let own = VmId(registers::get().vm_id);
     let supervisor = Supervisor::new(Box::new(Hypercalls), settings, own);

@@ -20,14 +20,23 @@ impl Pool {
     pub fn new(subnet: Subnet, start: Ipv4Addr) -> Self {
         let first = start.to_bits();
         let last = subnet.broadcast().to_bits().saturating_sub(1).max(first);
-        Self { subnet, first, last, next: first }
+        Self {
+            subnet,
+            first,
+            last,
+            next: first,
+        }
     }
 
     /// Returns an address for which `taken` is false, or `None` if there is none left.
     pub fn take(&mut self, taken: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
         for _ in self.first..=self.last {
             let candidate = Ipv4Addr::from_bits(self.next);
-            self.next = if self.next == self.last { self.first } else { self.next + 1 };
+            self.next = if self.next == self.last {
+                self.first
+            } else {
+                self.next + 1
+            };
             if self.subnet.has_room_for(candidate) && !taken(candidate) {
                 return Some(candidate);
             }
@@ -61,7 +70,10 @@ mod tests {
     fn configured_and_taken_addresses_are_skipped() {
         let mut pool = Pool::new(subnet(), Ipv4Addr::new(10, 0, 0, 1));
         let taken = Ipv4Addr::new(10, 0, 0, 4);
-        assert_eq!(pool.take(|address| address == taken), Some(Ipv4Addr::new(10, 0, 0, 5)));
+        assert_eq!(
+            pool.take(|address| address == taken),
+            Some(Ipv4Addr::new(10, 0, 0, 5))
+        );
     }
 
     #[test]

@@ -15,22 +15,34 @@ pub struct Refused {
 impl Refused {
     /// Returns a refusal for the contents of a package.
     pub fn package(message: impl Into<String>) -> Self {
-        Self { kind: Refusal::Package, message: message.into() }
+        Self {
+            kind: Refusal::Package,
+            message: message.into(),
+        }
     }
 
     /// Returns a refusal for want of room.
     pub fn admission(message: impl Into<String>) -> Self {
-        Self { kind: Refusal::Admission, message: message.into() }
+        Self {
+            kind: Refusal::Admission,
+            message: message.into(),
+        }
     }
 
     /// Returns a refusal for something that is taken.
     pub fn conflict(message: impl Into<String>) -> Self {
-        Self { kind: Refusal::Conflict, message: message.into() }
+        Self {
+            kind: Refusal::Conflict,
+            message: message.into(),
+        }
     }
 
     /// Returns a refusal for the command line.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { kind: Refusal::Usage, message: message.into() }
+        Self {
+            kind: Refusal::Usage,
+            message: message.into(),
+        }
     }
 
     /// Returns the exit status of a command that ends with this refusal.

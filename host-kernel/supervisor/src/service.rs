@@ -74,7 +74,9 @@ impl Service {
     /// Returns the ports it publishes, as far as known.
     #[must_use]
     pub fn publish(&self) -> &[PublishedPort] {
-        self.origin.as_ref().map_or(&[], |origin| &origin.manifest.publish)
+        self.origin
+            .as_ref()
+            .map_or(&[], |origin| &origin.manifest.publish)
     }
 
     /// Returns its static address, if it has one.
@@ -88,7 +90,10 @@ impl Service {
     pub fn view(&self, status: Option<&VmStatus>, now_ns: u64) -> protocol::Service {
         let fallback = VmStatus {
             state: VmState::Ended.code(),
-            end: EndRecord { reason: EndReason::Stopped.code(), ..EndRecord::default() },
+            end: EndRecord {
+                reason: EndReason::Stopped.code(),
+                ..EndRecord::default()
+            },
             memory_pages: self.memory_pages,
             network: self.network,
             created_ns: now_ns,
@@ -100,8 +105,13 @@ impl Service {
         let manifest = self.origin.as_ref().map(|origin| &origin.manifest);
         protocol::Service {
             name: self.name.clone(),
-            version: manifest.map(|manifest| manifest.version.clone()).unwrap_or_default(),
-            build_id: self.origin.as_ref().map_or_else(String::new, |it| hex::encode(&it.build_id)),
+            version: manifest
+                .map(|manifest| manifest.version.clone())
+                .unwrap_or_default(),
+            build_id: self
+                .origin
+                .as_ref()
+                .map_or_else(String::new, |it| hex::encode(&it.build_id)),
             state,
             reason,
             exit_code,
@@ -126,7 +136,11 @@ pub fn has_ended(status: &VmStatus) -> bool {
 /// Returns the name in a status, as far as it is text.
 #[must_use]
 pub fn name_of(status: &VmStatus) -> String {
-    let name = status.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = status
+        .name
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default();
     String::from_utf8_lossy(name).into_owned()
 }
 
@@ -141,13 +155,21 @@ fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
         Some(VmState::Idle) => (ServiceState::Idle, None, None),
         Some(VmState::Dormant) => (ServiceState::Dormant, None, None),
         Some(VmState::Ended) => describe_end(&status.end),
-        None => (ServiceState::Crashed, Some(format!("unknown state {}", status.state)), None),
+        None => (
+            ServiceState::Crashed,
+            Some(format!("unknown state {}", status.state)),
+            None,
+        ),
     }
 }
 
 fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) {
     let Some(reason) = EndReason::from_code(end.reason) else {
-        return (ServiceState::Crashed, Some(format!("unknown reason {}", end.reason)), None);
+        return (
+            ServiceState::Crashed,
+            Some(format!("unknown reason {}", end.reason)),
+            None,
+        );
     };
     let rip = end.rip;
     let at = |place: &str| Some(format!("{}{place} (rip {rip:#x})", reason.name()));
@@ -156,19 +178,27 @@ fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) 
             // The exit code is an `i32`, sign-extended.
             let code = end.detail.cast_signed();
             let code = i32::try_from(code).unwrap_or(i32::MAX);
-            let state = if code == 0 { ServiceState::Exited } else { ServiceState::Crashed };
+            let state = if code == 0 {
+                ServiceState::Exited
+            } else {
+                ServiceState::Crashed
+            };
             (state, Some(format!("exit code {code}")), Some(code))
         }
         EndReason::Stopped => (ServiceState::Stopped, None, None),
         EndReason::BadAddress
         | EndReason::AccessViolation
         | EndReason::StackOverflow
-        | EndReason::OutOfMemory => {
-            (ServiceState::Crashed, at(&format!(" at {:#x}", end.detail)), None)
-        }
-        EndReason::OtherException | EndReason::BadHypercall => {
-            (ServiceState::Crashed, at(&format!(" {:#x}", end.detail)), None)
-        }
+        | EndReason::OutOfMemory => (
+            ServiceState::Crashed,
+            at(&format!(" at {:#x}", end.detail)),
+            None,
+        ),
+        EndReason::OtherException | EndReason::BadHypercall => (
+            ServiceState::Crashed,
+            at(&format!(" {:#x}", end.detail)),
+            None,
+        ),
         EndReason::PrivilegedInstruction
         | EndReason::InvalidInstruction
         | EndReason::DivideError
@@ -183,8 +213,17 @@ mod tests {
     use super::*;
 
     fn ended(reason: EndReason, detail: u64) -> (ServiceState, Option<String>, Option<i32>) {
-        let end = EndRecord { reason: reason.code(), detail, rip: 0x11_a2b3, ..Default::default() };
-        describe(&VmStatus { state: VmState::Ended.code(), end, ..VmStatus::default() })
+        let end = EndRecord {
+            reason: reason.code(),
+            detail,
+            rip: 0x11_a2b3,
+            ..Default::default()
+        };
+        describe(&VmStatus {
+            state: VmState::Ended.code(),
+            end,
+            ..VmStatus::default()
+        })
     }
 
     #[test]
@@ -195,7 +234,10 @@ mod tests {
             (VmState::Dormant, ServiceState::Dormant),
         ];
         for (state, shown) in cases {
-            let status = VmStatus { state: state.code(), ..VmStatus::default() };
+            let status = VmStatus {
+                state: state.code(),
+                ..VmStatus::default()
+            };
             assert_eq!(describe(&status), (shown, None, None));
         }
     }
@@ -204,9 +246,15 @@ mod tests {
     fn an_end_shows_its_reason_in_words() {
         let (state, reason, code) = ended(EndReason::StackOverflow, 0x2001_0ff8);
         assert_eq!(state, ServiceState::Crashed);
-        assert_eq!(reason.unwrap(), "stack overflow at 0x20010ff8 (rip 0x11a2b3)");
+        assert_eq!(
+            reason.unwrap(),
+            "stack overflow at 0x20010ff8 (rip 0x11a2b3)"
+        );
         assert_eq!(code, None);
-        assert_eq!(ended(EndReason::Stopped, 0), (ServiceState::Stopped, None, None));
+        assert_eq!(
+            ended(EndReason::Stopped, 0),
+            (ServiceState::Stopped, None, None)
+        );
         let (state, reason, code) = ended(EndReason::Terminated, 0);
         assert_eq!((state, code), (ServiceState::Exited, Some(0)));
         assert_eq!(reason.unwrap(), "exit code 0");
@@ -224,10 +272,20 @@ mod tests {
 
     #[test]
     fn states_and_reasons_of_another_kernel_are_shown_as_numbers() {
-        let status = VmStatus { state: 77, ..VmStatus::default() };
+        let status = VmStatus {
+            state: 77,
+            ..VmStatus::default()
+        };
         assert_eq!(describe(&status).1.unwrap(), "unknown state 77");
-        let end = EndRecord { reason: 99, ..EndRecord::default() };
-        let status = VmStatus { state: VmState::Ended.code(), end, ..VmStatus::default() };
+        let end = EndRecord {
+            reason: 99,
+            ..EndRecord::default()
+        };
+        let status = VmStatus {
+            state: VmState::Ended.code(),
+            end,
+            ..VmStatus::default()
+        };
         assert_eq!(describe(&status).1.unwrap(), "unknown reason 99");
     }
 }

@@ -14,7 +14,10 @@ impl Shared {
     /// Shares `supervisor`.
     #[must_use]
     pub const fn new(supervisor: Supervisor) -> Self {
-        Self { supervisor: GuestCell::new(supervisor), uploading: GuestCell::new(false) }
+        Self {
+            supervisor: GuestCell::new(supervisor),
+            uploading: GuestCell::new(false),
+        }
     }
 
     /// Calls `act` with the state; `act` must not wait.
@@ -27,7 +30,7 @@ impl Shared {
     pub fn take_upload_slot(&self) -> Option<UploadSlot<'_>> {
         self.uploading
             .with(|uploading| !core::mem::replace(uploading, true))
-            .then_some(UploadSlot { shared: self })
+            .then(|| UploadSlot { shared: self })
     }
 }
 

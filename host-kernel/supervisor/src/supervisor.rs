@@ -31,7 +31,9 @@ pub struct Supervisor {
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Supervisor").field("table", &self.table).finish_non_exhaustive()
+        f.debug_struct("Supervisor")
+            .field("table", &self.table)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +56,13 @@ impl Supervisor {
             .pool_start
             .zip(settings.subnet)
             .map(|(start, subnet)| Pool::new(subnet, start));
-        let mut supervisor = Self { kernel, table: Table::default(), settings, pool, own };
+        let mut supervisor = Self {
+            kernel,
+            table: Table::default(),
+            settings,
+            pool,
+            own,
+        };
         supervisor.rebuild();
         supervisor
     }
@@ -108,7 +116,10 @@ impl Supervisor {
     ///
     /// [`Failure::NoSuchService`].
     pub fn vm_of(&self, name: &str) -> Result<Option<VmId>, Failure> {
-        self.table.get(name).map(|service| service.vm).ok_or(Failure::NoSuchService)
+        self.table
+            .get(name)
+            .map(|service| service.vm)
+            .ok_or(Failure::NoSuchService)
     }
 
     /// Returns the kernel, for a console.
@@ -123,8 +134,12 @@ impl Supervisor {
     ///
     /// No such service, or the kernel's refusal.
     pub fn stop(&mut self, name: &str) -> Result<(), Failure> {
-        let Some(vm) = self.vm_of(name)? else { return Ok(()) };
-        self.kernel.vm_stop(vm).map_err(|error| Failure::Other(format!("cannot stop: {error}")))
+        let Some(vm) = self.vm_of(name)? else {
+            return Ok(());
+        };
+        self.kernel
+            .vm_stop(vm)
+            .map_err(|error| Failure::Other(format!("cannot stop: {error}")))
     }
 
     /// Runs the service `name` again from its image.
@@ -159,13 +174,15 @@ impl Supervisor {
                 .vm_destroy(vm)
                 .map_err(|error| Failure::Other(format!("cannot free its last VM: {error}")))?;
         }
-        let created = self.kernel.vm_create(service.vm_config(), &origin.arguments);
+        let created = self
+            .kernel
+            .vm_create(service.vm_config(), &origin.arguments);
         if let Some(entry) = self.table.get_mut(name) {
             entry.vm = created.ok();
         }
-        created.map(|_| ()).map_err(|errno| {
-            Failure::Refused(admission::refused_by_kernel(errno, need, &host))
-        })
+        created
+            .map(|_| ())
+            .map_err(|errno| Failure::Refused(admission::refused_by_kernel(errno, need, &host)))
     }
 
     /// Ends the service `name` and frees everything it had.
@@ -175,7 +192,8 @@ impl Supervisor {
     /// No such service, or the kernel's refusal.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let service = self.table.get(name).ok_or(Failure::NoSuchService)?.clone();
-        self.free(&service).map_err(|error| Failure::Other(format!("cannot remove: {error}")))?;
+        self.free(&service)
+            .map_err(|error| Failure::Other(format!("cannot remove: {error}")))?;
         self.table.remove(name);
         Ok(())
     }
@@ -196,9 +214,13 @@ impl Supervisor {
         let mut after = None;
         let mut newest: Vec<VmStatus> = Vec::new();
         for _ in 0..REBUILD_VMS_MAX {
-            let Some(vm) = self.kernel.vm_next(after) else { break };
+            let Some(vm) = self.kernel.vm_next(after) else {
+                break;
+            };
             after = Some(vm);
-            let Ok(status) = self.kernel.vm_status(vm) else { continue };
+            let Ok(status) = self.kernel.vm_status(vm) else {
+                continue;
+            };
             if vm == self.own {
                 continue;
             }
@@ -224,5 +246,120 @@ impl Supervisor {
         if let Err(error) = self.free(&service) {
             log::warn!("cannot free the older VM of {}: {error}", name_of(status));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{self, SharedKernel, manifest};
+    use crate::kernel::fake::Call;
+    use crate::package;
+    use denali_abi::end::EndReason;
+    use denali_abi::errno::Errno;
+    use denali_protocol::ServiceState;
+
+    fn with_service(kernel: &SharedKernel) -> Supervisor {
+        let mut supervisor = kernel.supervisor();
+        let bytes = fixtures::package(&manifest("web"));
+        supervisor
+            .deploy(package::parse(&bytes, "web").unwrap())
+            .unwrap();
+        supervisor
+    }
+
+    fn state(supervisor: &mut Supervisor) -> ServiceState {
+        supervisor.view("web").unwrap().state
+    }
+
+    #[test]
+    fn a_stopped_service_keeps_its_log_and_starts_again() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        supervisor.stop("web").unwrap();
+        assert_eq!(state(&mut supervisor), ServiceState::Stopped);
+        assert_eq!(kernel.lock().vms.len(), 1);
+        supervisor.start("web").unwrap();
+        assert_eq!(state(&mut supervisor), ServiceState::Running);
+        let vm = kernel.vm_named("web");
+        assert_eq!(
+            kernel.lock().vms[&vm.0].arguments,
+            b"--verbose\0\0LEVEL=info\0"
+        );
+        assert_eq!(kernel.counts(), (1, 1));
+    }
+
+    #[test]
+    fn stopping_twice_does_no_harm_and_keeps_the_reason() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        kernel.end("web", EndReason::DivideError, 0);
+        supervisor.stop("web").unwrap();
+        assert_eq!(state(&mut supervisor), ServiceState::Crashed);
+    }
+
+    #[test]
+    fn a_running_service_cannot_be_started() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        assert!(matches!(supervisor.start("web"), Err(Failure::Other(_))));
+    }
+
+    #[test]
+    fn a_start_that_fails_can_be_tried_again() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        supervisor.stop("web").unwrap();
+        kernel
+            .lock()
+            .failures
+            .push((Call::VmCreate, Errno::OutOfMemory));
+        assert!(matches!(supervisor.start("web"), Err(Failure::Refused(_))));
+        assert_eq!(state(&mut supervisor), ServiceState::Stopped);
+        supervisor.stop("web").unwrap();
+        supervisor.start("web").unwrap();
+        assert_eq!(state(&mut supervisor), ServiceState::Running);
+    }
+
+    #[test]
+    fn a_start_without_room_keeps_the_log() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        supervisor.stop("web").unwrap();
+        kernel.lock().frames_total = 100;
+        assert!(matches!(supervisor.start("web"), Err(Failure::Refused(_))));
+        assert_eq!(kernel.lock().vms.len(), 1);
+    }
+
+    #[test]
+    fn removing_frees_everything() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        supervisor.remove("web").unwrap();
+        assert_eq!(kernel.counts(), (0, 0));
+        assert_eq!(supervisor.remove("web"), Err(Failure::NoSuchService));
+        assert_eq!(supervisor.list(), []);
+    }
+
+    #[test]
+    fn a_service_from_before_a_restart_can_be_stopped_but_not_started() {
+        let kernel = SharedKernel::new(1000);
+        drop(with_service(&kernel));
+        let mut supervisor = kernel.supervisor();
+        supervisor.stop("web").unwrap();
+        let Err(Failure::Other(message)) = supervisor.start("web") else {
+            panic!("started")
+        };
+        assert!(message.contains("deploy it again"));
+    }
+
+    #[test]
+    fn the_host_shows_what_can_still_be_promised() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        let host = supervisor.host();
+        assert_eq!(host.memory_total, 1000 * 4096);
+        assert_eq!(host.memory_available, (1000 - 259) * 4096);
+        assert_eq!(host.vms, 1);
     }
 }

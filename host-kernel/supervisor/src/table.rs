@@ -47,7 +47,8 @@ impl Table {
     /// Returns whether a service has `address`.
     #[must_use]
     pub fn has_address(&self, address: Ipv4Addr) -> bool {
-        self.iter().any(|service| service.address() == Some(address))
+        self.iter()
+            .any(|service| service.address() == Some(address))
     }
 
     /// Returns whether a service has the hardware address `mac`.
@@ -155,7 +156,10 @@ mod tests {
             service.origin = None;
             table.insert(service);
         }
-        assert_eq!(table.admit(&manifest("new")).unwrap_err().kind, Refusal::Admission);
+        assert_eq!(
+            table.admit(&manifest("new")).unwrap_err().kind,
+            Refusal::Admission
+        );
         assert_eq!(table.admit(&manifest("s7")), Ok(()));
     }
 }

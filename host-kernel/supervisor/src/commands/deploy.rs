@@ -51,7 +51,12 @@ impl<'a> Args<'a> {
                  embed less in the service"
             )));
         }
-        Ok(Self { name, length, digest, format })
+        Ok(Self {
+            name,
+            length,
+            digest,
+            format,
+        })
     }
 }
 
@@ -99,7 +104,13 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
     let _slot = wait_for_slot(shared, terminal)?;
     show(args, terminal, &DeployStep::Ready)?;
     let bytes = receive(args, terminal)?;
-    show(args, terminal, &DeployStep::Verified { length: args.length })?;
+    show(
+        args,
+        terminal,
+        &DeployStep::Verified {
+            length: args.length,
+        },
+    )?;
     let package = package::parse(&bytes, args.name)?;
     let deployed = shared.with(|supervisor| supervisor.deploy(package))?;
     let (memory, available) = (deployed.memory, deployed.available);
@@ -125,13 +136,15 @@ fn wait_for_slot<'a>(
 /// Receives the package and compares length and digest with what was announced.
 fn receive(args: &Args<'_>, terminal: &mut dyn Terminal) -> Result<Vec<u8>, Failed> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(u64_to_usize(args.length)).map_err(|_| {
-        let length = args.length;
-        Refused::admission(format!(
-            "package of {length} bytes does not fit the supervisor's memory: embed less in the \
+    bytes
+        .try_reserve_exact(u64_to_usize(args.length))
+        .map_err(|_| {
+            let length = args.length;
+            Refused::admission(format!(
+                "package of {length} bytes does not fit the supervisor's memory: embed less in the \
              service"
-        ))
-    })?;
+            ))
+        })?;
     let mut digest = Sha256::new();
     let mut too_long = false;
     terminal
@@ -181,7 +194,13 @@ fn sentence(step: &DeployStep) -> String {
             format!("admitted with {memory}, {available} left\n")
         }
         DeployStep::Done { service, replaced } => {
-            let Service { name, version, address, publish, .. } = service;
+            let Service {
+                name,
+                version,
+                address,
+                publish,
+                ..
+            } = service;
             let done = if *replaced { "replaced" } else { "deployed" };
             let address = address.as_deref().unwrap_or("an address from DHCP");
             let ports = table::ports(publish);

@@ -34,16 +34,19 @@ pub(super) fn exec(
     let follow = words.flag("-f") | words.flag("--follow");
     let lines = match words.option("--lines")? {
         None => usize::MAX,
-        Some(digits) => {
-            digits.parse().map_err(|_| Stop::usage("--lines needs a number: see `help`"))?
-        }
+        Some(digits) => digits
+            .parse()
+            .map_err(|_| Stop::usage("--lines needs a number: see `help`"))?,
     };
     let name = words.name()?;
     let vm = shared
         .with(|supervisor| supervisor.vm_of(name))
         .map_err(|failure| Stop::of_service(name, failure))?;
     let Some(vm) = vm else { return Ok(()) };
-    let mut printer = Printer { format, partial: Vec::new() };
+    let mut printer = Printer {
+        format,
+        partial: Vec::new(),
+    };
     let Some((backlog, mut position)) = backlog(shared, vm) else {
         return Err(Stop::of_service(name, Failure::NoSuchService));
     };
@@ -72,7 +75,10 @@ fn backlog(shared: &Shared, vm: VmId) -> Option<(Vec<u8>, u64)> {
 /// Returns console bytes from `position` on and moves it behind them; `None` if the VM is gone.
 fn read(shared: &Shared, vm: VmId, position: &mut u64) -> Option<Vec<u8>> {
     let mut buffer = alloc::vec![0; PIECE_LEN];
-    let ConsolePiece { position: start, len } = shared
+    let ConsolePiece {
+        position: start,
+        len,
+    } = shared
         .with(|supervisor| supervisor.kernel().console_read(vm, *position, &mut buffer))
         .ok()?;
     buffer.truncate(len);
@@ -92,7 +98,9 @@ fn follow_console(
     loop {
         // Asked first: what was printed before the end is then certainly read below.
         let status = shared.with(|supervisor| supervisor.kernel().vm_status(vm));
-        let Some(piece) = read(shared, vm, position) else { return Ok(()) };
+        let Some(piece) = read(shared, vm, position) else {
+            return Ok(());
+        };
         if !piece.is_empty() {
             printer.print(&piece, terminal)?;
             pause = PAUSE_MIN;
@@ -112,8 +120,15 @@ fn last_lines(text: &[u8], count: usize) -> &[u8] {
         return &[];
     }
     let body = text.strip_suffix(b"\n").unwrap_or(text);
-    let breaks = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-    breaks.map(|(index, _)| index + 1).nth(count - 1).map_or(text, |start| &text[start..])
+    let breaks = body
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, byte)| **byte == b'\n');
+    breaks
+        .map(|(index, _)| index + 1)
+        .nth(count - 1)
+        .map_or(text, |start| &text[start..])
 }
 
 /// Prints console bytes as they are, or as one JSON value a line.
@@ -140,11 +155,20 @@ impl Printer {
     fn flush(&mut self, terminal: &mut dyn Terminal) -> Result<(), Stop> {
         let line = core::mem::take(&mut self.partial);
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        print_json(terminal, &LogLine { line: String::from_utf8_lossy(line).into_owned() })
+        print_json(
+            terminal,
+            &LogLine {
+                line: String::from_utf8_lossy(line).into_owned(),
+            },
+        )
     }
 
     fn finish(&mut self, terminal: &mut dyn Terminal) -> Result<(), Stop> {
-        if self.partial.is_empty() { print(terminal, "") } else { self.flush(terminal) }
+        if self.partial.is_empty() {
+            print(terminal, "")
+        } else {
+            self.flush(terminal)
+        }
     }
 }
 

@@ -18,12 +18,14 @@ pub(super) fn exec(
     let services = shared.with(Supervisor::list);
     match format {
         Format::Json => print_json(terminal, &services),
-        Format::Human if services.is_empty() => {
-            print(terminal, "no services yet: deploy one with `cargo denali deploy`\n")
-        }
+        Format::Human if services.is_empty() => print(
+            terminal,
+            "no services yet: deploy one with `cargo denali deploy`\n",
+        ),
         Format::Human => {
-            const HEAD: [&str; 8] =
-                ["NAME", "STATE", "ADDRESS", "PORTS", "MEMORY", "RESIDENT", "CPU", "AGE"];
+            const HEAD: [&str; 8] = [
+                "NAME", "STATE", "ADDRESS", "PORTS", "MEMORY", "RESIDENT", "CPU", "AGE",
+            ];
             let mut rows: Vec<Vec<String>> = alloc::vec![HEAD.map(String::from).to_vec()];
             rows.extend(services.iter().map(row));
             print(terminal, &table::render(&rows))

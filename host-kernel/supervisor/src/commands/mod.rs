@@ -51,7 +51,10 @@ impl From<Closed> for Stop {
 
 impl From<Refused> for Stop {
     fn from(refused: Refused) -> Self {
-        Self::Failed { status: refused.status(), message: refused.message }
+        Self::Failed {
+            status: refused.status(),
+            message: refused.message,
+        }
     }
 }
 
@@ -65,16 +68,23 @@ impl Stop {
             },
             Failure::Refused(refused) => {
                 let status = refused.status();
-                Self::Failed { status, message: format!("{name} {}", refused.message) }
+                Self::Failed {
+                    status,
+                    message: format!("{name} {}", refused.message),
+                }
             }
-            Failure::Other(message) => {
-                Self::Failed { status: status::FAILED, message: format!("{name}: {message}") }
-            }
+            Failure::Other(message) => Self::Failed {
+                status: status::FAILED,
+                message: format!("{name}: {message}"),
+            },
         }
     }
 
     fn usage(message: impl Into<String>) -> Self {
-        Self::Failed { status: status::USAGE, message: message.into() }
+        Self::Failed {
+            status: status::USAGE,
+            message: message.into(),
+        }
     }
 }
 
@@ -96,9 +106,11 @@ pub fn run(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<u
 
 fn dispatch(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<(), Stop> {
     if line.len() > LINE_LEN_MAX {
-        return Err(Stop::usage(format!("command is longer than {LINE_LEN_MAX} bytes")));
+        return Err(Stop::usage(format!(
+            "command is longer than {LINE_LEN_MAX} bytes"
+        )));
     }
-    let mut words = Words::new(line);
+    let words = Words::new(line);
     match words.verb() {
         None | Some("help") => help::exec(words, terminal),
         Some("ls" | "ps") => ls::exec(words, shared, terminal),
@@ -145,7 +157,10 @@ fn print_service(
         Format::Json => print_json(terminal, &service),
         Format::Human => {
             let state = table::state_name(service.state);
-            let address = service.address.map(|it| format!(" at {it}")).unwrap_or_default();
+            let address = service
+                .address
+                .map(|it| format!(" at {it}"))
+                .unwrap_or_default();
             print(terminal, &format!("{name}: {state}{address}\n"))
         }
     }

@@ -49,7 +49,10 @@ pub fn ports(ports: &[PublishedPort]) -> String {
     for port in ports {
         let separator = if text.is_empty() { "" } else { " " };
         let protocol = crate::table::transport_name(port.protocol);
-        text.push_str(&format!("{separator}{}->{}/{protocol}", port.host, port.guest));
+        text.push_str(&format!(
+            "{separator}{}->{}/{protocol}",
+            port.host, port.guest
+        ));
     }
     if text.is_empty() { "-".into() } else { text }
 }
@@ -81,8 +84,10 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows =
-            [vec!["NAME".into(), "STATE".into()], vec!["a-long-name".into(), "idle".into()]];
+        let rows = [
+            vec!["NAME".into(), "STATE".into()],
+            vec!["a-long-name".into(), "idle".into()],
+        ];
         assert_eq!(render(&rows), "NAME         STATE\na-long-name  idle\n");
     }
 
@@ -103,8 +108,15 @@ mod tests {
 
     #[test]
     fn ports_show_host_then_guest() {
-        let tcp = PublishedPort { host: 8080, guest: 80, protocol: Transport::Tcp };
-        let udp = PublishedPort { protocol: Transport::Udp, ..tcp };
+        let tcp = PublishedPort {
+            host: 8080,
+            guest: 80,
+            protocol: Transport::Tcp,
+        };
+        let udp = PublishedPort {
+            protocol: Transport::Udp,
+            ..tcp
+        };
         assert_eq!(ports(&[tcp, udp]), "8080->80/tcp 8080->80/udp");
         assert_eq!(ports(&[]), "-");
     }

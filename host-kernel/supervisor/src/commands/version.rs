@@ -9,8 +9,10 @@ use denali_protocol::Version;
 pub(super) fn exec(mut words: Words<'_>, terminal: &mut dyn Terminal) -> Result<(), Stop> {
     let format = words.format();
     words.end()?;
-    let version =
-        Version { version: env!("CARGO_PKG_VERSION").into(), abi_version: ABI_VERSION };
+    let version = Version {
+        version: env!("CARGO_PKG_VERSION").into(),
+        abi_version: ABI_VERSION,
+    };
     match format {
         Format::Json => print_json(terminal, &version),
         Format::Human => {

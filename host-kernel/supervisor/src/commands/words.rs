@@ -16,7 +16,10 @@ impl<'a> Words<'a> {
     /// Splits `line` at white space; there is no quoting.
     pub(super) fn new(line: &'a str) -> Self {
         let mut words = line.split_whitespace();
-        Self { verb: words.next(), rest: words.collect() }
+        Self {
+            verb: words.next(),
+            rest: words.collect(),
+        }
     }
 
     /// Returns the first word.
@@ -26,7 +29,11 @@ impl<'a> Words<'a> {
 
     /// Takes the flag `--json`.
     pub(super) fn format(&mut self) -> Format {
-        if self.flag("--json") { Format::Json } else { Format::Human }
+        if self.flag("--json") {
+            Format::Json
+        } else {
+            Format::Human
+        }
     }
 
     /// Takes a flag. Returns whether it was there.
@@ -56,10 +63,13 @@ impl<'a> Words<'a> {
         self.end()?;
         match name {
             Some(name) if is_name(name) => Ok(name),
-            Some(name) => {
-                Err(Stop::usage(format!("`{}` cannot be a service's name", name.escape_debug())))
-            }
-            None => Err(Stop::usage(format!("{verb} needs the name of a service: see `help`"))),
+            Some(name) => Err(Stop::usage(format!(
+                "`{}` cannot be a service's name",
+                name.escape_debug()
+            ))),
+            None => Err(Stop::usage(format!(
+                "{verb} needs the name of a service: see `help`"
+            ))),
         }
     }
 
@@ -83,14 +93,21 @@ mod tests {
 
     fn message(stop: Stop) -> alloc::string::String {
         match stop {
-            Stop::Failed { status: status::USAGE, message } => message,
+            Stop::Failed {
+                status: status::USAGE,
+                message,
+            } => message,
             other => panic!("no usage error: {other:?}"),
         }
     }
 
     #[test]
     fn options_come_in_any_order() {
-        for line in ["logs -f web --lines 5", "logs web --lines 5 -f", " logs  --lines 5 -f web "] {
+        for line in [
+            "logs -f web --lines 5",
+            "logs web --lines 5 -f",
+            " logs  --lines 5 -f web ",
+        ] {
             let mut words = Words::new(line);
             assert_eq!(words.verb(), Some("logs"));
             assert!(words.flag("-f"));

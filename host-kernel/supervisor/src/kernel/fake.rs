@@ -69,20 +69,35 @@ impl FakeKernel {
 
     /// Ends a VM as a fault would.
     pub fn end(&mut self, vm: VmId, reason: EndReason, detail: u64) {
-        let vm = self.vms.get_mut(&vm.0).expect("the test names a VM that exists");
+        let vm = self
+            .vms
+            .get_mut(&vm.0)
+            .expect("the test names a VM that exists");
         vm.status.state = VmState::Ended.code();
-        vm.status.end = EndRecord { reason: reason.code(), detail, rip: 0x11_a2b3, ..vm.status.end };
+        vm.status.end = EndRecord {
+            reason: reason.code(),
+            detail,
+            rip: 0x11_a2b3,
+            ..vm.status.end
+        };
     }
 
     /// Appends to a VM's console.
     pub fn print(&mut self, vm: VmId, text: &str) {
-        let vm = self.vms.get_mut(&vm.0).expect("the test names a VM that exists");
+        let vm = self
+            .vms
+            .get_mut(&vm.0)
+            .expect("the test names a VM that exists");
         vm.console.extend_from_slice(text.as_bytes());
         vm.status.console_written += text.len() as u64;
     }
 
     fn committed(&self) -> u64 {
-        let images: u64 = self.images.values().map(|(header, _)| header.content_pages()).sum();
+        let images: u64 = self
+            .images
+            .values()
+            .map(|(header, _)| header.content_pages())
+            .sum();
         let vms: u64 = self
             .vms
             .values()
@@ -93,7 +108,11 @@ impl FakeKernel {
     }
 
     fn fail(&mut self, call: Call) -> Result<(), Errno> {
-        match self.failures.iter().position(|(failing, _)| *failing == call) {
+        match self
+            .failures
+            .iter()
+            .position(|(failing, _)| *failing == call)
+        {
             Some(index) => Err(self.failures.remove(index).1),
             None => Ok(()),
         }
@@ -127,7 +146,10 @@ impl Kernel for FakeKernel {
         if self.vms.values().any(|vm| vm.status.image == image.0) {
             return Err(Errno::Busy);
         }
-        self.images.remove(&image.0).map(|_| ()).ok_or(Errno::NotFound)
+        self.images
+            .remove(&image.0)
+            .map(|_| ())
+            .ok_or(Errno::NotFound)
     }
 
     fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno> {
@@ -161,7 +183,15 @@ impl Kernel for FakeKernel {
             ..VmStatus::default()
         };
         let (arguments, console) = (arguments.to_vec(), Vec::new());
-        self.vms.insert(id, FakeVm { status, arguments, console, console_start: 0 });
+        self.vms.insert(
+            id,
+            FakeVm {
+                status,
+                arguments,
+                console,
+                console_start: 0,
+            },
+        );
         Ok(VmId(id))
     }
 
@@ -184,7 +214,10 @@ impl Kernel for FakeKernel {
     }
 
     fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno> {
-        self.vms.get(&vm.0).map(|vm| vm.status).ok_or(Errno::NotFound)
+        self.vms
+            .get(&vm.0)
+            .map(|vm| vm.status)
+            .ok_or(Errno::NotFound)
     }
 
     fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {

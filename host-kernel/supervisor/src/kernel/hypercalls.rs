@@ -42,7 +42,10 @@ impl Kernel for Hypercalls {
 
     fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {
         // The one error left is "not the supervisor", which sees no VMs.
-        control::vm_next(after.map(|vm| vm.0)).ok().flatten().map(VmId)
+        control::vm_next(after.map(|vm| vm.0))
+            .ok()
+            .flatten()
+            .map(VmId)
     }
 
     fn console_read(
@@ -54,8 +57,14 @@ impl Kernel for Hypercalls {
         let mut scratch = vec![0; control::CONSOLE_POSITION_LEN + buffer.len()];
         let chunk = control::console_read(vm.0, position, &mut scratch)?;
         let len = chunk.bytes.len();
-        buffer.get_mut(..len).ok_or(Errno::Invalid)?.copy_from_slice(chunk.bytes);
-        Ok(ConsolePiece { position: chunk.position, len })
+        buffer
+            .get_mut(..len)
+            .ok_or(Errno::Invalid)?
+            .copy_from_slice(chunk.bytes);
+        Ok(ConsolePiece {
+            position: chunk.position,
+            len,
+        })
     }
 
     fn host_status(&mut self) -> HostStatus {

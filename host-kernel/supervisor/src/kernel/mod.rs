@@ -29,7 +29,10 @@ pub struct ConsolePiece {
 }
 
 /// The control hypercalls. Every error is an answer of the kernel, nothing here panics.
-#[expect(clippy::missing_errors_doc, reason = "each forwards the kernel's errno")]
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "each forwards the kernel's errno"
+)]
 pub trait Kernel {
     /// Makes an empty image.
     fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno>;

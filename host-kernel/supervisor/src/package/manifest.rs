@@ -37,7 +37,9 @@ pub fn is_name(name: &str) -> bool {
 fn check(manifest: &Manifest) -> Result<(), String> {
     if manifest.format != PACKAGE_FORMAT {
         let format = manifest.format;
-        return Err(format!("`format` is {format}, this host reads {PACKAGE_FORMAT}"));
+        return Err(format!(
+            "`format` is {format}, this host reads {PACKAGE_FORMAT}"
+        ));
     }
     if !is_name(&manifest.name) {
         return Err(format!(
@@ -48,7 +50,9 @@ fn check(manifest: &Manifest) -> Result<(), String> {
         return Err(format!("`version` is longer than {VERSION_LEN_MAX} bytes"));
     }
     if manifest.memory == 0 || !manifest.memory.is_multiple_of(PAGE_SIZE) {
-        return Err(format!("`memory` must be a multiple of {PAGE_SIZE} bytes above 0"));
+        return Err(format!(
+            "`memory` must be a multiple of {PAGE_SIZE} bytes above 0"
+        ));
     }
     check_ports(manifest)?;
     check_arguments(manifest)
@@ -76,12 +80,19 @@ fn check_ports(manifest: &Manifest) -> Result<(), String> {
 /// would end a string, and a `=` in a key would move into the value.
 fn check_arguments(manifest: &Manifest) -> Result<(), String> {
     let has_nul = |text: &String| text.contains('\0');
-    if manifest.arguments.iter().any(|argument| argument.is_empty() || has_nul(argument)) {
+    if manifest
+        .arguments
+        .iter()
+        .any(|argument| argument.is_empty() || has_nul(argument))
+    {
         return Err("`arguments` has an empty string or one with a NUL".into());
     }
     for (key, value) in &manifest.environment {
         if key.is_empty() || key.contains('=') || has_nul(key) || has_nul(value) {
-            return Err(format!("`environment` has an impossible entry `{}`", key.escape_debug()));
+            return Err(format!(
+                "`environment` has an impossible entry `{}`",
+                key.escape_debug()
+            ));
         }
     }
     Ok(())
@@ -98,7 +109,14 @@ mod tests {
         for name in ["a", "web-server", "x_9", "0123456789abcdef0123456789abcdef"] {
             assert!(is_name(name), "{name}");
         }
-        for name in ["", "a b", "-a", "ä", "a/b", "0123456789abcdef0123456789abcdef0"] {
+        for name in [
+            "",
+            "a b",
+            "-a",
+            "ä",
+            "a/b",
+            "0123456789abcdef0123456789abcdef0",
+        ] {
             assert!(!is_name(name), "{name}");
         }
     }
@@ -106,7 +124,11 @@ mod tests {
     #[test]
     fn each_mistake_is_named_by_its_key() {
         type Change = fn(&mut Manifest);
-        let port = PublishedPort { host: 80, guest: 80, protocol: Transport::Tcp };
+        let port = PublishedPort {
+            host: 80,
+            guest: 80,
+            protocol: Transport::Tcp,
+        };
         assert_eq!(manifest("a").publish[0].host, 8080);
         let cases: [(&str, Change); 11] = [
             ("format", |manifest| manifest.format = 2),
@@ -115,10 +137,18 @@ mod tests {
             ("memory", |manifest| manifest.memory = 0),
             ("memory", |manifest| manifest.memory = 4097),
             ("publish", |manifest| manifest.publish[0].guest = 0),
-            ("publish", |manifest| manifest.publish.push(manifest.publish[0])),
-            ("publish", |manifest| manifest.publish = alloc::vec![manifest.publish[0]; 33]),
-            ("arguments", |manifest| manifest.arguments.push(String::new())),
-            ("arguments", |manifest| manifest.arguments.push("a\0b".into())),
+            ("publish", |manifest| {
+                manifest.publish.push(manifest.publish[0])
+            }),
+            ("publish", |manifest| {
+                manifest.publish = alloc::vec![manifest.publish[0]; 33]
+            }),
+            ("arguments", |manifest| {
+                manifest.arguments.push(String::new())
+            }),
+            ("arguments", |manifest| {
+                manifest.arguments.push("a\0b".into())
+            }),
             ("environment", |manifest| {
                 manifest.environment.insert("A=B".into(), String::new());
             }),
@@ -127,19 +157,37 @@ mod tests {
             let mut manifest = manifest("a");
             change(&mut manifest);
             let refused = parse(&serde_json::to_vec(&manifest).unwrap()).expect_err(key);
-            assert!(refused.message.contains(&format!("`{key}`")), "{}", refused.message);
+            assert!(
+                refused.message.contains(&format!("`{key}`")),
+                "{}",
+                refused.message
+            );
         }
         let mut both = manifest("a");
-        let udp = PublishedPort { protocol: Transport::Udp, ..port };
+        let udp = PublishedPort {
+            protocol: Transport::Udp,
+            ..port
+        };
         both.publish = alloc::vec![port, udp];
         assert!(parse(&serde_json::to_vec(&both).unwrap()).is_ok());
     }
 
     #[test]
     fn what_is_no_manifest_is_refused() {
-        for json in [&b""[..], b"{}", b"null", b"\xff", b"{\"format\":1,\"surprise\":true}"] {
+        for json in [
+            &b""[..],
+            b"{}",
+            b"null",
+            b"\xff",
+            b"{\"format\":1,\"surprise\":true}",
+        ] {
             assert!(parse(json).is_err());
         }
-        assert!(parse(&[b' '; MANIFEST_LEN_MAX + 1]).unwrap_err().message.contains("at most"));
+        assert!(
+            parse(&[b' '; MANIFEST_LEN_MAX + 1])
+                .unwrap_err()
+                .message
+                .contains("at most")
+        );
     }
 }

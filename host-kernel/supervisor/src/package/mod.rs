@@ -49,18 +49,30 @@ pub fn parse<'a>(bytes: &'a [u8], name: &str) -> Result<Package<'a>, Refused> {
     let manifest = manifest::parse(manifest)?;
     if manifest.name != name {
         let found = &manifest.name;
-        return Err(Refused::package(format!("package is of service `{found}`, not `{name}`")));
+        return Err(Refused::package(format!(
+            "package is of service `{found}`, not `{name}`"
+        )));
     }
     let (header, contents) = parse_image(image)?;
     let digits = hex::encode(&header.build_id);
-    let entry = core::str::from_utf8(build_id).unwrap_or_default().trim_end();
+    let entry = core::str::from_utf8(build_id)
+        .unwrap_or_default()
+        .trim_end();
     if manifest.build_id != digits || entry != digits {
-        return Err(rebuild("manifest, image and build-id do not belong together"));
+        return Err(rebuild(
+            "manifest, image and build-id do not belong together",
+        ));
     }
     let arguments = encode_arguments(&manifest)?;
     let memory_pages = u32::try_from(manifest.memory / PAGE_SIZE)
         .map_err(|_| Refused::package("`memory` is larger than any host"))?;
-    Ok(Package { manifest, header, contents, arguments, memory_pages })
+    Ok(Package {
+        manifest,
+        header,
+        contents,
+        arguments,
+        memory_pages,
+    })
 }
 
 /// Returns manifest, image and build-id, each there exactly once and nothing else.
@@ -69,7 +81,10 @@ fn entries(bytes: &[u8]) -> Result<[&[u8]; 3], Refused> {
     let archive = TarArchiveRef::new(bytes)
         .map_err(|error| rebuild(&format!("package is no sound tar archive: {error}")))?;
     if archive.headers().any(|(_, header)| {
-        !header.typeflag.try_to_type_flag().is_ok_and(tar_no_std::TypeFlag::is_regular_file)
+        !header
+            .typeflag
+            .try_to_type_flag()
+            .is_ok_and(tar_no_std::TypeFlag::is_regular_file)
     }) {
         return Err(rebuild("package has an entry that is no regular file"));
     }
@@ -93,7 +108,9 @@ fn entries(bytes: &[u8]) -> Result<[&[u8]; 3], Refused> {
 fn parse_image(image: &[u8]) -> Result<(ImageHeader, &[u8]), Refused> {
     let (header, _) = ImageHeader::read_from_prefix(image)
         .map_err(|_| rebuild("image is too short for its header"))?;
-    header.validate().map_err(|error| rebuild(&image_error(error)))?;
+    header
+        .validate()
+        .map_err(|error| rebuild(&image_error(error)))?;
     let contents = image.get(u64_to_usize(PAGE_SIZE)..);
     match contents {
         Some(contents) if usize_to_u64(image.len()) == header.file_len() => Ok((header, contents)),
@@ -193,10 +210,17 @@ mod tests {
     fn missing_double_and_unknown_entries_are_named() {
         let json = serde_json::to_vec(&manifest("hello")).unwrap();
         let (image, id) = (image(), fixtures::build_id());
-        let all: [(&str, &[u8]); 3] =
-            [(MANIFEST_ENTRY, &json), (IMAGE_ENTRY, &image), (BUILD_ID_ENTRY, id.as_bytes())];
+        let all: [(&str, &[u8]); 3] = [
+            (MANIFEST_ENTRY, &json),
+            (IMAGE_ENTRY, &image),
+            (BUILD_ID_ENTRY, id.as_bytes()),
+        ];
         for (missing, (name, _)) in all.iter().enumerate() {
-            let rest = all.iter().copied().enumerate().filter(|(index, _)| *index != missing);
+            let rest = all
+                .iter()
+                .copied()
+                .enumerate()
+                .filter(|(index, _)| *index != missing);
             let message = refusal(&tar(rest.map(|(_, entry)| entry)));
             assert!(message.contains(&format!("no entry `{name}`")), "{message}");
         }

@@ -24,7 +24,9 @@ impl Identity {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {
-            host_key: SecretKey::Ed25519 { secret_key: SigningKey::from_bytes(&settings.host_key) },
+            host_key: SecretKey::Ed25519 {
+                secret_key: SigningKey::from_bytes(&settings.host_key),
+            },
             authorized_keys: settings.authorized_keys.clone(),
         }
     }
@@ -49,7 +51,11 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) const fn new(wire: Rc<Wire>, identity: Arc<Identity>) -> Self {
-        Self { stream: WireStream::new(wire), random: Random, identity }
+        Self {
+            stream: WireStream::new(wire),
+            random: Random,
+            identity,
+        }
     }
 }
 
@@ -99,9 +105,12 @@ mod tests {
     fn only_admin_with_a_known_key_may_log_in() {
         let settings = fixtures::settings();
         let identity = Identity::new(&settings);
-        let known = PublicKey::Ed25519 { public_key: settings.authorized_keys[0] };
-        let unknown =
-            PublicKey::Ed25519 { public_key: SigningKey::from_bytes(&[9; 32]).verifying_key() };
+        let known = PublicKey::Ed25519 {
+            public_key: settings.authorized_keys[0],
+        };
+        let unknown = PublicKey::Ed25519 {
+            public_key: SigningKey::from_bytes(&[9; 32]).verifying_key(),
+        };
         assert!(identity.allows("admin", &AuthMethod::PublicKey(known)));
         assert!(!identity.allows("admin", &AuthMethod::PublicKey(unknown)));
         assert!(!identity.allows("root", &AuthMethod::PublicKey(known)));

@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn places_are_bounded_and_come_back() {
         let connections = Arc::new(AtomicUsize::new(0));
-        let taken: Vec<_> = (0..CONNECTIONS_MAX).map(|_| Place::take(&connections)).collect();
+        let taken: Vec<_> = (0..CONNECTIONS_MAX)
+            .map(|_| Place::take(&connections))
+            .collect();
         assert!(taken.iter().all(Option::is_some));
         assert!(Place::take(&connections).is_none());
         drop(taken);

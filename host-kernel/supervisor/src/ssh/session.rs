@@ -41,7 +41,10 @@ pub(super) fn serve(stream: TcpStream, peer: &str, identity: &Arc<Identity>, sha
         };
         wire.set_logged_in();
         let request = channel.request();
-        let mut terminal = Console { channel: &mut channel, wire: &wire };
+        let mut terminal = Console {
+            channel: &mut channel,
+            wire: &wire,
+        };
         let status = match request {
             Request::Exec(line) => run(&line, peer, shared, &mut terminal),
             Request::Shell => shell::run(peer, shared, &mut terminal),

@@ -28,7 +28,9 @@ pub(super) fn run(
     let mut last = status::OK;
     loop {
         console.write(Stream::Output, PROMPT)?;
-        let Some(line) = read_line(console)? else { return Ok(last) };
+        let Some(line) = read_line(console)? else {
+            return Ok(last);
+        };
         match line.split_whitespace().next() {
             None => {}
             Some("exit" | "quit") => return Ok(last),

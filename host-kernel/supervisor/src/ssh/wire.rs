@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use denali_rt::io::{Error, ErrorKind, Read as _, Result, Write as _};
+use denali_rt::io::{Error, ErrorKind, Result};
 use denali_rt::net::TcpStream;
 use denali_rt::time::Instant;
 use embedded_io_async::{ErrorType, Read, Write};
@@ -38,7 +38,7 @@ impl Wire {
     /// Wraps `stream` and starts the login clock.
     pub(super) fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(WRITE_MAX))?;
+        stream.set_write_timeout(Some(WRITE_MAX));
         Ok(Self {
             stream,
             login_deadline: Cell::new(Some(Instant::now() + LOGIN_GRACE)),
@@ -99,7 +99,7 @@ impl Wire {
     }
 
     fn receive(&self, buffer: &mut [u8], patience: Duration) -> Result<usize> {
-        self.stream.set_read_timeout(Some(patience))?;
+        self.stream.set_read_timeout(Some(patience));
         (&self.stream).read(buffer)
     }
 }

@@ -26,7 +26,9 @@ pub struct FakeTerminal {
 
 impl fmt::Debug for FakeTerminal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FakeTerminal").field("pauses", &self.pauses).finish_non_exhaustive()
+        f.debug_struct("FakeTerminal")
+            .field("pauses", &self.pauses)
+            .finish_non_exhaustive()
     }
 }
 

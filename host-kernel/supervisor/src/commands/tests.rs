@@ -1,0 +1,300 @@
+//! Command lines against a fake kernel and a fake terminal.
+
+use super::*;
+use crate::fixtures::{self, SharedKernel, manifest};
+use crate::hex;
+use crate::terminal::fake::FakeTerminal;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use denali_abi::end::EndReason;
+use denali_protocol::{DeployStep, Host, LogLine, Refusal, Removed, Service, ServiceState};
+use sha2::{Digest as _, Sha256};
+
+struct Bench {
+    kernel: SharedKernel,
+    shared: Shared,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let kernel = SharedKernel::new(2000);
+        let shared = Shared::new(kernel.supervisor());
+        Self { kernel, shared }
+    }
+
+    fn with_service() -> Self {
+        let bench = Self::new();
+        assert_eq!(bench.deploy("web", "").0, status::OK);
+        bench
+    }
+
+    /// Runs a line. Returns its status, standard output and standard error.
+    fn run(&self, line: &str) -> (u32, String, String) {
+        self.run_with(line, &mut FakeTerminal::new(b""))
+    }
+
+    fn run_with(&self, line: &str, terminal: &mut FakeTerminal) -> (u32, String, String) {
+        let status = run(line, &self.shared, terminal).expect("the terminal stays");
+        (status, terminal.text(), terminal.error_text())
+    }
+
+    fn deploy(&self, name: &str, options: &str) -> (u32, String, String) {
+        let package = fixtures::package(&manifest(name));
+        let line = format!("{} {options}", deploy_line(name, &package));
+        self.run_with(&line, &mut FakeTerminal::new(&package))
+    }
+}
+
+fn deploy_line(name: &str, package: &[u8]) -> String {
+    let digest = hex::encode(&Sha256::digest(package));
+    format!("deploy {name} --length {} --sha256 {digest}", package.len())
+}
+
+fn json<T: serde::de::DeserializeOwned>(line: &str) -> T {
+    serde_json::from_str(line).expect(line)
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error() {
+    let (code, output, errors) = Bench::new().run("frobnicate");
+    assert_eq!((code, output.as_str()), (status::USAGE, ""));
+    assert_eq!(
+        errors,
+        "error: no command `frobnicate`: `help` lists those there are\n"
+    );
+    assert_eq!(Bench::new().run(&"x".repeat(2000)).0, status::USAGE);
+}
+
+#[test]
+fn help_names_every_command() {
+    let (code, output, _) = Bench::new().run("help");
+    assert_eq!(code, status::OK);
+    for verb in [
+        "ls", "ps", "deploy", "logs", "stop", "start", "rm", "host", "version",
+    ] {
+        assert!(output.contains(verb), "{verb}");
+    }
+    assert_eq!(Bench::new().run("").1, output);
+}
+
+#[test]
+fn a_service_goes_through_its_life() {
+    let bench = Bench::new();
+    assert!(bench.run("ls").1.contains("no services yet"));
+    let (code, output, errors) = bench.deploy("web", "");
+    assert_eq!((code, errors.as_str()), (status::OK, ""));
+    assert!(output.ends_with("deployed web 1.2.3 at 10.90.1.1, ports 8080->80/tcp\n"));
+    assert!(bench.run("ps").1.contains("web   running  10.90.1.1"));
+    assert_eq!(bench.run("stop web").1, "web: stopped at 10.90.1.1\n");
+    assert_eq!(bench.run("start web").1, "web: running at 10.90.1.1\n");
+    assert_eq!(bench.run("start web").0, status::FAILED);
+    assert_eq!(bench.run("rm web").1, "web: removed\n");
+    assert_eq!(bench.run("rm web").0, status::NOT_FOUND);
+}
+
+#[test]
+fn json_is_what_the_protocol_says() {
+    let bench = Bench::with_service();
+    let services: Vec<Service> = json(&bench.run("ls --json").1);
+    assert_eq!(services[0].state, ServiceState::Running);
+    assert_eq!(services[0].publish[0].host, 8080);
+    let host: Host = json(&bench.run("host --json").1);
+    assert_eq!(host.vms, 1);
+    let version: denali_protocol::Version = json(&bench.run("version --json").1);
+    assert_eq!(version.abi_version, denali_abi::ABI_VERSION);
+    let stopped: Service = json(&bench.run("stop web --json").1);
+    assert_eq!(stopped.state, ServiceState::Stopped);
+    let removed: Removed = json(&bench.run("rm web --json").1);
+    assert_eq!(removed.name, "web");
+}
+
+#[test]
+fn every_step_of_a_deployment_is_a_line_of_json() {
+    let (code, output, _) = Bench::new().deploy("web", "--json");
+    assert_eq!(code, status::OK);
+    let steps: Vec<DeployStep> = output.lines().map(json).collect();
+    assert_eq!(steps.len(), 4);
+    assert_eq!(steps[0], DeployStep::Ready);
+    assert!(matches!(steps[1], DeployStep::Verified { .. }));
+    assert!(matches!(
+        steps[2],
+        DeployStep::Admitted {
+            memory: 0x10_0000,
+            ..
+        }
+    ));
+    assert!(
+        matches!(&steps[3], DeployStep::Done { replaced: false, service } if service.name == "web")
+    );
+}
+
+/// Runs a deployment that must be refused, and checks that it changed nothing.
+fn refused(line: &str, input: &[u8]) -> (u32, Refusal, String) {
+    let bench = Bench::new();
+    let mut terminal = FakeTerminal::new(input);
+    let (code, output, errors) = bench.run_with(&format!("{line} --json"), &mut terminal);
+    let last = output.lines().last().expect("a step");
+    let DeployStep::Refused { kind, message } = json(last) else {
+        panic!("not refused: {last}")
+    };
+    assert_eq!(errors, format!("error: {message}\n"));
+    let kernel = bench.kernel.lock();
+    assert_eq!((kernel.vms.len(), kernel.images.len()), (0, 0));
+    (code, kind, message)
+}
+
+#[test]
+fn a_package_that_did_not_arrive_whole_changes_nothing() {
+    let package = fixtures::package(&manifest("web"));
+    let line = deploy_line("web", &package);
+    let (code, kind, message) = refused(&line, &package[..5000]);
+    assert_eq!((code, kind), (status::FAILED, Refusal::Package));
+    assert!(message.contains("only 5000 of"), "{message}");
+    let longer: Vec<u8> = package.iter().copied().chain([0]).collect();
+    assert!(
+        refused(&line, &longer)
+            .2
+            .contains("more than the announced")
+    );
+    let mut flipped = package.clone();
+    flipped[7000] ^= 1;
+    assert!(refused(&line, &flipped).2.contains("digest"));
+    assert_eq!(
+        refused(&deploy_line("other", &package), &package).1,
+        Refusal::Package
+    );
+}
+
+#[test]
+fn a_package_larger_than_the_host_takes_is_refused_before_it_is_sent() {
+    let line = format!("deploy web --length 16777217 --sha256 {}", "0".repeat(64));
+    let (code, kind, message) = refused(&line, b"");
+    assert_eq!((code, kind), (status::REFUSED, Refusal::Admission));
+    assert!(message.contains("at most 16777216"));
+}
+
+#[test]
+fn a_malformed_deploy_line_is_a_usage_error() {
+    let digest = "0".repeat(64);
+    for line in [
+        "deploy".into(),
+        "deploy web".into(),
+        format!("deploy web --length 0 --sha256 {digest}"),
+        format!("deploy web --length -1 --sha256 {digest}"),
+        format!("deploy web --length 99999999999999999999 --sha256 {digest}"),
+        "deploy web --length 10 --sha256 zz".into(),
+        format!("deploy --length 10 --sha256 {digest}"),
+        format!("deploy we/b --length 10 --sha256 {digest}"),
+        format!("deploy web again --length 10 --sha256 {digest}"),
+        "deploy web --length".into(),
+    ] {
+        let (code, kind, _) = refused(&line, b"");
+        assert_eq!((code, kind), (status::USAGE, Refusal::Usage), "{line}");
+    }
+}
+
+#[test]
+fn a_conflict_names_the_other_service() {
+    let bench = Bench::with_service();
+    let (code, _, errors) = bench.deploy("second", "");
+    assert_eq!(code, status::REFUSED);
+    assert!(
+        errors.contains("8080/tcp is published by `web`"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn one_package_is_in_memory_at_a_time() {
+    let bench = Bench::new();
+    let slot = bench.shared.take_upload_slot();
+    let package = fixtures::package(&manifest("web"));
+    let mut terminal = FakeTerminal::new(&package);
+    terminal.on_pause = Box::new(|_| Ok(()));
+    let (code, _, errors) = bench.run_with(&deploy_line("web", &package), &mut terminal);
+    assert_eq!(code, status::REFUSED);
+    assert!(errors.contains("another deployment is under way"));
+    drop(slot);
+    assert_eq!(bench.deploy("web", "").0, status::OK);
+    assert!(bench.shared.take_upload_slot().is_some());
+}
+
+#[test]
+fn logs_show_what_a_crashed_service_printed() {
+    let bench = Bench::with_service();
+    let vm = bench.kernel.vm_named("web");
+    bench.kernel.lock().print(vm, "one\ntwo\nthree\n");
+    bench
+        .kernel
+        .lock()
+        .end(vm, EndReason::StackOverflow, 0x2001_0ff8);
+    assert_eq!(bench.run("logs web").1, "one\ntwo\nthree\n");
+    assert_eq!(bench.run("logs web --lines 1").1, "three\n");
+    assert_eq!(bench.run("logs web -f").1, "one\ntwo\nthree\n");
+    let lines: Vec<LogLine> = bench.run("logs web --json").1.lines().map(json).collect();
+    assert_eq!(lines[2].line, "three");
+    assert!(
+        bench
+            .run("ls")
+            .1
+            .contains("crashed: stack overflow at 0x20010ff8 (rip 0x11a2b3)")
+    );
+    assert_eq!(bench.run("logs nobody").0, status::NOT_FOUND);
+    assert_eq!(bench.run("logs web --lines many").0, status::USAGE);
+}
+
+#[test]
+fn following_a_log_ends_with_the_service_and_misses_nothing() {
+    let bench = Bench::with_service();
+    let vm = bench.kernel.vm_named("web");
+    bench.kernel.lock().print(vm, "start\n");
+    let mut terminal = FakeTerminal::new(b"");
+    let kernel = bench.kernel.clone();
+    terminal.on_pause = Box::new(move |pause| {
+        match pause {
+            0 => kernel.lock().print(vm, &"x".repeat(10_000)),
+            1 => {}
+            _ => {
+                kernel.lock().print(vm, "\nlast words\n");
+                kernel.lock().end(vm, EndReason::Terminated, 0);
+            }
+        }
+        Ok(())
+    });
+    let (code, output, _) = bench.run_with("logs -f web", &mut terminal);
+    assert_eq!(code, status::OK);
+    assert_eq!(
+        output,
+        format!("start\n{}\nlast words\n", "x".repeat(10_000))
+    );
+}
+
+#[test]
+fn following_a_log_ends_when_the_service_is_removed_or_the_client_goes() {
+    let bench = Bench::with_service();
+    let mut terminal = FakeTerminal::new(b"");
+    assert_eq!(
+        run("logs web -f", &bench.shared, &mut terminal),
+        Err(Closed)
+    );
+    let kernel = bench.kernel.clone();
+    let mut terminal = FakeTerminal::new(b"");
+    terminal.on_pause = Box::new(move |_| {
+        kernel.lock().vms.clear();
+        Ok(())
+    });
+    assert_eq!(bench.run_with("logs web -f", &mut terminal).0, status::OK);
+}
+
+#[test]
+fn a_console_that_wrapped_is_shown_from_the_oldest_byte_kept() {
+    let bench = Bench::with_service();
+    let vm = bench.kernel.vm_named("web");
+    bench.kernel.lock().print(vm, "kept\n");
+    let mut kernel = bench.kernel.lock();
+    let record = kernel.vms.get_mut(&vm.0).unwrap();
+    record.console_start = 70_000;
+    record.status.console_written = 70_005;
+    drop(kernel);
+    assert_eq!(bench.run("logs web").1, "kept\n");
+}
