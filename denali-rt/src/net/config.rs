@@ -2,10 +2,12 @@
 
 use super::wait;
 use crate::io::{ErrorKind, Result};
+use crate::registers;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::task::Poll;
+use denali_abi::net::{NetworkConfig, addressing};
 use smoltcp::wire::IpAddress;
 
 /// How long calls that need an address wait for DHCP to bring one.
@@ -29,6 +31,31 @@ pub struct Configuration {
 #[must_use]
 pub fn config() -> Option<Configuration> {
     wait::with(|network, _| read(network)).ok().flatten()
+}
+
+/// Gives this VM a static address of its own choice, before anything else of this module is used.
+///
+/// Only the supervisor may choose: its settings are in its arguments, which the kernel does not
+/// read. The switch drops what any other VM sends from an address that is not its own.
+///
+/// # Errors
+///
+/// `ResourceBusy` if the network runs already.
+pub fn configure(
+    address: Ipv4Addr,
+    prefix_len: u8,
+    gateway: Option<Ipv4Addr>,
+    name_server: Option<Ipv4Addr>,
+) -> Result<()> {
+    let octets = |address: Option<Ipv4Addr>| address.map_or([0; 4], |address| address.octets());
+    wait::start_with(NetworkConfig {
+        addressing: addressing::STATIC,
+        address: address.octets(),
+        prefix_len: u32::from(prefix_len),
+        gateway: octets(gateway),
+        dns: octets(name_server),
+        ..registers::get().network
+    })
 }
 
 /// Waits for an address, which DHCP may take a while to bring.

@@ -44,7 +44,7 @@ mod tcp;
 mod udp;
 mod wait;
 
-pub use config::{Configuration, config, wait_until_configured};
+pub use config::{Configuration, config, configure, wait_until_configured};
 pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 pub use dns::lookup;
 pub use listener::{BindAddress, Incoming, TcpListener};

@@ -9,6 +9,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use core::task::Poll;
 use denali_abi::convert::u32_to_usize;
+use denali_abi::net::NetworkConfig;
 
 /// The stack of this VM.
 pub(super) type Network = Stack<RingDevice, WaitQueue>;
@@ -35,7 +36,7 @@ impl Signal for WaitQueue {
 pub(super) fn with<R>(f: impl FnOnce(&mut Network, Instant) -> R) -> Result<R> {
     NETWORK.with(|state| {
         if let State::Unknown = state {
-            *state = start().map_or(State::Absent, State::Present);
+            *state = start(registers::get().network).map_or(State::Absent, State::Present);
         }
         match state {
             State::Present(network) => Ok(f(network, Instant::now())),
@@ -63,10 +64,23 @@ pub(super) fn block_on<R>(
     }
 }
 
-/// Starts the stack, if the kernel gave this VM a network.
-fn start() -> Option<Box<Network>> {
+/// Starts the stack with a network of the VM's own choice instead of the kernel's.
+pub(super) fn start_with(network: NetworkConfig) -> Result<()> {
+    NETWORK.with(|state| {
+        if let State::Present(_) = state {
+            return Err(Error::new(
+                ErrorKind::ResourceBusy,
+                "the network runs already",
+            ));
+        }
+        *state = start(network).map_or(State::Absent, State::Present);
+        Ok(())
+    })
+}
+
+/// Starts the stack, if `network` is one.
+fn start(network: NetworkConfig) -> Option<Box<Network>> {
     let registers = registers::get();
-    let network = registers.network;
     if !cfg!(denali) || network.mac == [0; 6] || network.mac[0] & 1 != 0 {
         return None;
     }
