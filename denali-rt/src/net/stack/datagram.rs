@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddrV4;
 use core::task::Poll;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
@@ -189,7 +189,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
                 let count = payload.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&payload[..count]);
                 let IpAddress::Ipv4(address) = metadata.endpoint.addr;
-                let from = SocketAddrV4::new(Ipv4Addr::from(address), metadata.endpoint.port);
+                let from = SocketAddrV4::new(address, metadata.endpoint.port);
                 Poll::Ready(Ok((count, from)))
             }
             Err(RecvError::Exhausted | RecvError::Truncated) => Poll::Pending,

@@ -184,9 +184,9 @@ impl<L: Link, S: Signal> Stack<L, S> {
             state == State::Closed && connection.socket().remote_endpoint().is_some()
         });
         if pending {
-            self.mark_ready(id)
+            self.mark_ready(id);
         } else {
-            self.discard(id)
+            self.discard(id);
         }
     }
 

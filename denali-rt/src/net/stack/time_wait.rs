@@ -97,7 +97,7 @@ impl TimeWait {
             SegmentKind::Reset => Verdict::Drop,
             SegmentKind::Finish => Verdict::Acknowledge,
             _ if segment.sequence != segment.sequence_end => Verdict::Acknowledge,
-            _ => Verdict::Drop,
+            SegmentKind::Plain => Verdict::Drop,
         }
     }
 
