@@ -192,10 +192,10 @@ mod tests {
             ("ssh-port", |config| config.ssh_port = 0),
             ("host-key", |config| config.host_key = "12".into()),
             ("address", |config| {
-                config.address = Some("10.90.0.15".into())
+                config.address = Some("10.90.0.15".into());
             }),
             ("address", |config| {
-                config.address = Some("10.90.0.15/31".into())
+                config.address = Some("10.90.0.15/31".into());
             }),
             ("gateway", |config| config.gateway = Some("router".into())),
             ("dns", |config| config.dns = Some("1.2.3".into())),
@@ -203,7 +203,7 @@ mod tests {
             ("pool", |config| config.pool = Some("10.91.0.1".into())),
             ("authorized-keys", |config| config.authorized_keys.clear()),
             ("authorized-keys", |config| {
-                config.authorized_keys.push("ssh-rsa AAAA".into())
+                config.authorized_keys.push("ssh-rsa AAAA".into());
             }),
         ];
         for (key, change) in cases {

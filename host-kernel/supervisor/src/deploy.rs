@@ -192,7 +192,7 @@ impl Supervisor {
         let address = match package.manifest.address {
             Some(Address::Dhcp) => return Ok(dhcp),
             Some(Address::Static(address)) => Ipv4Addr::from(address),
-            None => match self.from_pool()? {
+            None => match self.take_address()? {
                 Some(address) => address,
                 None => return Ok(dhcp),
             },
@@ -224,7 +224,7 @@ impl Supervisor {
     }
 
     /// Takes an address from the pool; `None` if there is no pool.
-    fn from_pool(&mut self) -> Result<Option<Ipv4Addr>, Refused> {
+    fn take_address(&mut self) -> Result<Option<Ipv4Addr>, Refused> {
         let Self { pool, table, .. } = self;
         let Some(pool) = pool else { return Ok(None) };
         let address = pool

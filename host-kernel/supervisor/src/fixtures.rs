@@ -26,11 +26,11 @@ use std::sync::{Mutex, MutexGuard};
 use zerocopy::IntoBytes as _;
 
 /// A key made by `ssh-keygen -t ed25519` for these tests.
-pub const PUBLIC_KEY: &str =
+pub(crate) const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG+XDj4Bk4LtP1ndWa6+E4ttT7h38PF5eX0XAn/DtsQ6 admin";
 
 /// Returns a boot configuration with nothing to object to.
-pub fn boot_config() -> BootConfig {
+pub(crate) fn boot_config() -> BootConfig {
     BootConfig {
         name: "test".into(),
         address: Some("10.90.0.15/16".into()),
@@ -44,17 +44,17 @@ pub fn boot_config() -> BootConfig {
 }
 
 /// Returns the settings in it.
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     config::parse(&serde_json::to_vec(&boot_config()).unwrap()).unwrap()
 }
 
 /// Returns the build-id of [`image`].
-pub fn build_id() -> String {
+pub(crate) fn build_id() -> String {
     hex::encode(&[0xb1; BUILD_ID_LEN])
 }
 
 /// Returns a manifest with nothing to object to: 1 MiB, publishing port 8080.
-pub fn manifest(name: &str) -> Manifest {
+pub(crate) fn manifest(name: &str) -> Manifest {
     Manifest {
         format: PACKAGE_FORMAT,
         name: name.into(),
@@ -73,7 +73,7 @@ pub fn manifest(name: &str) -> Manifest {
 }
 
 /// Returns an image of one page each of text, rodata and data.
-pub fn image() -> Vec<u8> {
+pub(crate) fn image() -> Vec<u8> {
     let header = ImageHeader {
         magic: IMAGE_MAGIC,
         abi_version: ABI_VERSION,
@@ -93,7 +93,7 @@ pub fn image() -> Vec<u8> {
 }
 
 /// Returns a tar archive of these entries.
-pub fn tar<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
+pub(crate) fn tar<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, data) in entries {
         let mut header = [0; 512];
@@ -115,7 +115,7 @@ pub fn tar<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<u8
 }
 
 /// Returns the package of a service with this manifest.
-pub fn package(manifest: &Manifest) -> Vec<u8> {
+pub(crate) fn package(manifest: &Manifest) -> Vec<u8> {
     let json = serde_json::to_vec(manifest).unwrap();
     tar([
         (MANIFEST_ENTRY, &json[..]),
@@ -125,7 +125,7 @@ pub fn package(manifest: &Manifest) -> Vec<u8> {
 }
 
 /// Returns a service as the table holds it.
-pub fn service(name: &str, address: [u8; 4]) -> Service {
+pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
     Service {
         name: name.into(),
         image: ImageId(1),
@@ -145,40 +145,40 @@ pub fn service(name: &str, address: [u8; 4]) -> Service {
 
 /// The kernel of a test, in the hands of a supervisor and of the test.
 #[derive(Clone, Debug)]
-pub struct SharedKernel(Arc<Mutex<FakeKernel>>);
+pub(crate) struct SharedKernel(Arc<Mutex<FakeKernel>>);
 
 impl SharedKernel {
     /// Returns a host with this many frames.
-    pub fn new(frames: u64) -> Self {
+    pub(crate) fn new(frames: u64) -> Self {
         Self(Arc::new(Mutex::new(FakeKernel::new(frames))))
     }
 
     /// Returns the fake itself.
-    pub fn lock(&self) -> MutexGuard<'_, FakeKernel> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, FakeKernel> {
         self.0
             .lock()
             .expect("no test panics with the kernel in hand")
     }
 
     /// Returns a supervisor on this kernel, as it is after boot or after a crash.
-    pub fn supervisor(&self) -> Supervisor {
+    pub(crate) fn supervisor(&self) -> Supervisor {
         Supervisor::new(Box::new(self.clone()), settings(), VmId(u64::MAX))
     }
 
     /// Returns how many VMs and images there are.
-    pub fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         let kernel = self.lock();
         (kernel.vms.len(), kernel.images.len())
     }
 
     /// Ends the VM of this name as a fault would.
-    pub fn end(&self, name: &str, reason: EndReason, detail: u64) {
+    pub(crate) fn end(&self, name: &str, reason: EndReason, detail: u64) {
         let vm = self.vm_named(name);
         self.lock().end(vm, reason, detail);
     }
 
     /// Returns the VM of this name.
-    pub fn vm_named(&self, name: &str) -> VmId {
+    pub(crate) fn vm_named(&self, name: &str) -> VmId {
         let kernel = self.lock();
         let found = kernel.vms.values().find(|vm| name_of(&vm.status) == name);
         VmId(found.expect("a VM of that name").status.vm)

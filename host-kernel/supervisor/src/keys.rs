@@ -2,13 +2,14 @@
 
 use alloc::format;
 use alloc::string::String;
-use base64ct::{Base64, Base64Unpadded, Encoding as _};
+use base64ct::{Base64, Encoding as _};
 use zssh::ed25519_dalek::VerifyingKey;
 
 /// The only kind of key we accept.
 const ALGORITHM: &str = "ssh-ed25519";
 
 /// Length of the SSH encoding of an Ed25519 public key: two length-prefixed strings (RFC 8709 §4).
+/// A multiple of three, so its base64 has no padding.
 const BLOB_LEN: usize = 4 + ALGORITHM.len() + 4 + 32;
 
 /// Returns the key in a line such as `ssh-ed25519 AAAA… comment`.
@@ -27,17 +28,10 @@ pub fn parse(line: &str) -> Result<VerifyingKey, String> {
     let encoded = words
         .next()
         .ok_or_else(|| format!("`{ALGORITHM}` without a key behind it"))?;
-    let mut buffer = [0; BLOB_LEN + 2];
+    let mut buffer = [0; BLOB_LEN];
     let blob = Base64::decode(encoded, &mut buffer)
-        .or_else(|_| Err(()))
         .ok()
         .and_then(key_bytes)
-        .or_else(|| {
-            let mut buffer = [0; BLOB_LEN];
-            Base64Unpadded::decode(encoded, &mut buffer)
-                .ok()
-                .and_then(key_bytes)
-        })
         .ok_or_else(|| format!("`{encoded}` is no {ALGORITHM} key"))?;
     VerifyingKey::from_bytes(&blob).map_err(|_| format!("`{encoded}` is no point of the curve"))
 }

@@ -8,7 +8,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use denali_rt::{env, registers};
+use denali_rt::{env, net, registers};
 use denali_supervisor::config;
 use denali_supervisor::kernel::VmId;
 use denali_supervisor::kernel::hypercalls::Hypercalls;
@@ -22,6 +22,15 @@ fn main() -> Result<(), String> {
     let settings = config::parse(env::arguments_raw()).map_err(|error| {
         format!("boot configuration: {error}; make it with `cargo denali host`")
     })?;
+    if let Some(subnet) = settings.subnet {
+        net::configure(
+            subnet.address,
+            subnet.prefix_len,
+            subnet.gateway,
+            subnet.dns,
+        )
+        .map_err(|error| format!("network: {error}"))?;
+    }
     let (name, port) = (settings.name.clone(), settings.ssh_port);
     let address = settings.subnet.map_or_else(
         || String::from("an address from DHCP"),

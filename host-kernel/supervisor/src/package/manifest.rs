@@ -138,16 +138,16 @@ mod tests {
             ("memory", |manifest| manifest.memory = 4097),
             ("publish", |manifest| manifest.publish[0].guest = 0),
             ("publish", |manifest| {
-                manifest.publish.push(manifest.publish[0])
+                manifest.publish.push(manifest.publish[0]);
             }),
             ("publish", |manifest| {
                 manifest.publish = alloc::vec![manifest.publish[0]; 33]
             }),
             ("arguments", |manifest| {
-                manifest.arguments.push(String::new())
+                manifest.arguments.push(String::new());
             }),
             ("arguments", |manifest| {
-                manifest.arguments.push("a\0b".into())
+                manifest.arguments.push("a\0b".into());
             }),
             ("environment", |manifest| {
                 manifest.environment.insert("A=B".into(), String::new());
@@ -184,7 +184,7 @@ mod tests {
             assert!(parse(json).is_err());
         }
         assert!(
-            parse(&[b' '; MANIFEST_LEN_MAX + 1])
+            parse(&alloc::vec![b' '; MANIFEST_LEN_MAX + 1])
                 .unwrap_err()
                 .message
                 .contains("at most")

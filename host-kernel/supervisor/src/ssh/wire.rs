@@ -100,7 +100,7 @@ impl Wire {
 
     fn receive(&self, buffer: &mut [u8], patience: Duration) -> Result<usize> {
         self.stream.set_read_timeout(Some(patience));
-        (&self.stream).read(buffer)
+        self.stream.read(buffer)
     }
 }
 
@@ -129,10 +129,10 @@ impl Read for WireStream {
 
 impl Write for WireStream {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        (&self.0.stream).write(bytes)
+        self.0.stream.write(bytes)
     }
 
     async fn flush(&mut self) -> Result<()> {
-        (&self.0.stream).flush()
+        self.0.stream.flush()
     }
 }
