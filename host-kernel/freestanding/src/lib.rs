@@ -12,4 +12,5 @@
 extern crate std;
 
 pub mod mem;
+#[cfg(not(test))]
 mod unwind;

@@ -1,15 +1,16 @@
 //! Symbols of unwinding, which never happens: panics abort.
 
 #![expect(unsafe_code, reason = "exports the unwinder's symbols")]
+#![expect(non_snake_case, reason = "the unwinder's names")]
 
 /// Named by unwind tables; never called.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() -> ! {
     unreachable!("a panic aborts, so nothing unwinds")
 }
 
 /// Called by landing pads, which are never reached.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
     unreachable!("a panic aborts, so nothing unwinds")
 }
