@@ -1,12 +1,16 @@
-//! The boot module: the supervisor's image, and behind it the bytes it gets as arguments.
+//! The supervisor's start from the boot module, and its restarts.
 //!
-//! It is the only image the kernel loads by itself; the supervisor loads all others.
+//! The module holds the supervisor's image and behind it the bytes it gets as arguments. It is the
+//! only image the kernel loads by itself, and it is kept: a supervisor that ends begins anew from it
+//! while all other VMs run on.
 
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::time::Time;
+use crate::trace::Event;
 use crate::vm::VmId;
-use crate::vm::lifecycle::{Entrance, RESTART_PAUSE_NS_MIN, Supervisor, VmSpec};
+use crate::vm::creation::{Entrance, VmSpec};
+use alloc::vec::Vec;
 use core::fmt;
 use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
@@ -15,6 +19,25 @@ use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
 use zerocopy::FromBytes;
+
+/// The shortest pause before the supervisor begins anew, in nanoseconds.
+const RESTART_PAUSE_NS_MIN: u64 = 1_000_000_000;
+
+/// The longest one; each restart doubles the pause.
+const RESTART_PAUSE_NS_MAX: u64 = 64 * RESTART_PAUSE_NS_MIN;
+
+/// A supervisor that ran this long is given the shortest pause again, in nanoseconds.
+const RESTART_FORGIVEN_NS: u64 = 120 * RESTART_PAUSE_NS_MIN;
+
+/// The supervisor: its VM now, and what it takes to begin anew.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) vm: VmId,
+    pub(crate) spec: VmSpec,
+    pub(crate) arguments: Vec<u8>,
+    pub(crate) begun: Time,
+    pub(crate) pause_ns: u64,
+}
 
 /// Why the boot module cannot be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,5 +157,34 @@ impl Kernel {
                 Err(StartError::Refused(errno))
             }
         }
+    }
+
+    /// Replaces an ended supervisor by a new one from its image, which begins after a pause.
+    pub(crate) fn restart_supervisor(&mut self, machine: &mut dyn Machine) {
+        let Some(mut supervisor) = self.supervisor.take() else {
+            return;
+        };
+        let now = machine.now();
+        supervisor.pause_ns = if now.since_ns(supervisor.begun) >= RESTART_FORGIVEN_NS {
+            RESTART_PAUSE_NS_MIN
+        } else {
+            (supervisor.pause_ns * 2).clamp(RESTART_PAUSE_NS_MIN, RESTART_PAUSE_NS_MAX)
+        };
+        let at = now.plus_ns(supervisor.pause_ns);
+        if let Some(mut vm) = self.vms.remove(supervisor.vm) {
+            self.frames.give_back_all(&mut vm.frames, None);
+            self.commit.release(vm.promised);
+        }
+        let entrance = Entrance::PrivilegedAt(at);
+        supervisor.vm = self
+            .create_vm(&supervisor.spec, &supervisor.arguments, entrance, machine)
+            .expect("the supervisor's image, memory and address were just given up");
+        supervisor.begun = at;
+        self.stats.supervisor_restarts += 1;
+        self.trace.record(Event::SupervisorRestarts {
+            vm: supervisor.vm,
+            at,
+        });
+        self.supervisor = Some(supervisor);
     }
 }

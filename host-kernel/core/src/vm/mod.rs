@@ -11,6 +11,7 @@
 //! supervisor destroys it when it has read both. Transitions happen in [`lifecycle`] alone.
 
 pub mod alarm;
+pub(crate) mod creation;
 pub mod image;
 pub mod interrupt;
 pub(crate) mod lifecycle;

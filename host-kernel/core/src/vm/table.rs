@@ -283,15 +283,11 @@ impl<K: Key, T> Table<K, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    id_type! {
-        /// An id for the tests.
-        TestId
-    }
+    use crate::vm::VmId;
 
     #[test]
     fn a_stale_id_finds_nothing_in_a_slot_taken_again() {
-        let mut table: Table<TestId, u32> = Table::new(4);
+        let mut table: Table<VmId, u32> = Table::new(4);
         let first = table.insert(1).expect("room");
         assert_eq!(table.remove(first).as_deref(), Some(&1));
         let second = table.insert(2).expect("room");
@@ -303,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_an_answer() {
-        let mut table: Table<TestId, u32> = Table::new(2);
+        let mut table: Table<VmId, u32> = Table::new(2);
         let first = table.insert(1).expect("room");
         table.insert(2).expect("room");
         assert_eq!(table.insert(3).err(), Some(Errno::TableFull));
@@ -322,7 +318,7 @@ mod tests {
 
     #[test]
     fn walking_skips_empty_slots() {
-        let mut table: Table<TestId, u32> = Table::new(8);
+        let mut table: Table<VmId, u32> = Table::new(8);
         let ids: Vec<_> = (0..4)
             .filter_map(|value| table.insert(value).ok())
             .collect();

@@ -5,10 +5,12 @@
     missing_docs,
     unreachable_pub,
     clippy::allow_attributes,
+    clippy::print_stdout,
     reason = "a module of several test binaries, each of which uses a part"
 )]
 
 use denali_abi::control::{HostStatus, VmConfig, VmState, VmStatus};
+use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
 use denali_abi::image::{BUILD_ID_LEN, IMAGE_MAGIC, ImageHeader};
@@ -51,7 +53,7 @@ pub fn header() -> ImageHeader {
 
 /// A boot module: the test image, its pages filled with `T`, `R`, `D`, and arguments behind it.
 pub fn module(arguments: &[u8]) -> Vec<u8> {
-    let page = usize::try_from(PAGE_SIZE).unwrap();
+    let page = u64_to_usize(PAGE_SIZE);
     let mut module = header().as_bytes().to_vec();
     module.resize(page, 0);
     for fill in *b"TRD" {
@@ -171,10 +173,10 @@ impl Host {
         let result = self
             .call(self.supervisor, call, arguments)
             .expect("the supervisor is ready");
-        match u64::try_from(result) {
-            Ok(value) => Ok(value),
-            Err(_) => Err(Errno::from_code(i32::try_from(-result).unwrap()).expect("known")),
-        }
+        u64::try_from(result).map_err(|_| {
+            let code = i32::try_from(-result).expect("errors are small");
+            Errno::from_code(code).expect("a known error")
+        })
     }
 
     /// Writes as the guest does, faults included; `false` if it ended on the way.

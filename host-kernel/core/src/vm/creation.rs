@@ -1,0 +1,249 @@
+//! Making VMs: what a new one must be, what it gets, and how it is let in.
+//!
+//! Everything that can be refused is refused before anything is taken, so a failed creation leaves
+//! nothing behind.
+
+use super::image::{Contents, ImageId};
+use super::{Counters, FIXED_FRAMES, MEMORY_PAGES_MIN, Segments, Vm, VmId, WakeOn};
+use crate::kernel::Kernel;
+use crate::machine::{FrameId, Machine, Space};
+use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
+use crate::memory::frame::{Fill, FrameList, FrameUse, Owner};
+use crate::net::ring::{FEATURES, RingState};
+use crate::policy::gatekeeper::{Request, Verdict};
+use crate::time::Time;
+use crate::trace::{Event, Name};
+use denali_abi::ABI_VERSION;
+use denali_abi::control::VmState;
+use denali_abi::end::EndRecord;
+use denali_abi::errno::Errno;
+use denali_abi::image::ImageHeader;
+use denali_abi::layout::INITIAL_STACK_TOP;
+use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig};
+use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX, VirtualRegisters};
+use zerocopy::IntoBytes;
+
+/// What a new VM is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VmSpec {
+    /// The image to run.
+    pub(crate) image: ImageId,
+    /// Memory limit in pages; 0 takes the image's request.
+    pub(crate) memory_pages: u32,
+    /// Its virtual Ethernet.
+    pub(crate) network: NetworkConfig,
+    /// Its name, padded with zeros.
+    pub(crate) name: [u8; NAME_MAX],
+}
+
+/// How a new VM is let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entrance {
+    /// By the gatekeeper.
+    Gatekeeper,
+    /// It is the supervisor: at once.
+    Privileged,
+    /// It is the supervisor again, and begins at this time.
+    PrivilegedAt(Time),
+}
+
+/// The frames every VM has.
+struct FixedFrames {
+    space: Space,
+    registers: FrameId,
+    shared: FrameId,
+    console: FrameId,
+}
+
+impl Kernel {
+    /// Creates a VM and has it admitted or waiting.
+    pub(crate) fn create_vm(
+        &mut self,
+        spec: &VmSpec,
+        arguments: &[u8],
+        entrance: Entrance,
+        machine: &mut dyn Machine,
+    ) -> Result<VmId, Errno> {
+        let (header, limit) = self.check_spec(spec, arguments)?;
+        let id = self.vms.next_id()?;
+        self.connect(id, &spec.network)?;
+        let state = self.promise(id, limit, entrance).inspect_err(|_| {
+            self.switch.disconnect(id.index());
+        })?;
+        let mut frames = FrameList::new();
+        let FixedFrames {
+            space,
+            registers,
+            shared,
+            console,
+        } = self.fixed_frames(id, &mut frames, machine);
+        machine.create_space(space, header.entry, INITIAL_STACK_TOP);
+        let network = offered(&spec.network);
+        let vm = Vm {
+            id,
+            state,
+            wake_on: WakeOn::Interrupt,
+            deadline: None,
+            space,
+            registers,
+            shared,
+            console,
+            frames,
+            image: spec.image,
+            segments: Segments::of(&header),
+            memory_pages: limit,
+            promised: if state == VmState::Dormant {
+                FIXED_FRAMES
+            } else {
+                limit
+            },
+            ring: RingState::default(),
+            awaits_nic: false,
+            end: EndRecord::default(),
+            counters: Counters {
+                created: machine.now(),
+                ..Counters::default()
+            },
+            network,
+            name: spec.name,
+        };
+        self.random.stir(machine);
+        let contents = self.registers_of(&vm, &header, arguments, machine);
+        machine.write_frame(registers, 0, contents.as_bytes());
+        self.vms.insert(vm)?;
+        if let Some(image) = self.images.get_mut(spec.image) {
+            image.users += 1;
+            image.contents = Contents::Sealed;
+        }
+        self.stats.vms_created += 1;
+        let (name, image) = (Name(spec.name), spec.image);
+        self.trace.record(Event::VmCreated {
+            vm: id,
+            name,
+            image,
+            pages: limit,
+        });
+        self.begin(id, entrance);
+        Ok(id)
+    }
+
+    /// Returns the header of the image and the memory limit of a VM that may be created.
+    fn check_spec(&self, spec: &VmSpec, arguments: &[u8]) -> Result<(ImageHeader, u32), Errno> {
+        let image = self.images.get(spec.image).ok_or(Errno::NotFound)?;
+        let header = *image.header();
+        let limit = if spec.memory_pages == 0 {
+            header.memory_pages
+        } else {
+            spec.memory_pages
+        };
+        if limit < MEMORY_PAGES_MIN || arguments.len() > ARGUMENTS_MAX {
+            return Err(Errno::Invalid);
+        }
+        let others = self.supervisor_promise().saturating_add(image.page_count());
+        if limit > self.commit.total().saturating_sub(others) {
+            return Err(Errno::TooLarge);
+        }
+        Ok((header, limit))
+    }
+
+    fn connect(&mut self, id: VmId, network: &NetworkConfig) -> Result<(), Errno> {
+        // A host without a NIC has a supervisor without a port; nobody else comes without a MAC.
+        if network.mac == [0; 6] {
+            return Ok(());
+        }
+        self.switch.connect(id.index(), network)
+    }
+
+    /// Promises a new VM its memory, or the fixed frames alone if it has to wait.
+    fn promise(&mut self, id: VmId, limit: u32, entrance: Entrance) -> Result<VmState, Errno> {
+        let verdict = match entrance {
+            Entrance::Privileged | Entrance::PrivilegedAt(_) => Verdict::Admit,
+            Entrance::Gatekeeper if self.commit.available() < FIXED_FRAMES => Verdict::Refuse,
+            Entrance::Gatekeeper => {
+                let request = Request {
+                    vm: id,
+                    frames: limit - FIXED_FRAMES,
+                };
+                let available = self.commit.available() - FIXED_FRAMES;
+                self.policies.gatekeeper.arrive(request, available)
+            }
+        };
+        match verdict {
+            Verdict::Refuse => Err(Errno::OutOfMemory),
+            Verdict::Wait => self.commit.promise(FIXED_FRAMES).map(|()| VmState::Dormant),
+            Verdict::Admit => match self.commit.promise(limit) {
+                Ok(()) => Ok(VmState::Ready),
+                Err(errno) => {
+                    self.stats.gatekeeper_refused += 1;
+                    Err(errno)
+                }
+            },
+        }
+    }
+
+    fn fixed_frames(
+        &mut self,
+        id: VmId,
+        list: &mut FrameList,
+        machine: &mut dyn Machine,
+    ) -> FixedFrames {
+        let owner = Owner::Vm(id.index());
+        let mut take = |usage| {
+            self.frames
+                .take(owner, usage, list, Fill::Zero, machine)
+                .expect("the fixed frames are promised, and promises never exceed memory")
+        };
+        let space = Space {
+            root: take(FrameUse::Root),
+            context: take(FrameUse::Context),
+        };
+        FixedFrames {
+            space,
+            registers: take(FrameUse::Page(REGISTERS_PAGE)),
+            shared: take(FrameUse::Page(SHARED_PAGE)),
+            console: take(FrameUse::Console),
+        }
+    }
+
+    fn registers_of(
+        &mut self,
+        vm: &Vm,
+        header: &ImageHeader,
+        arguments: &[u8],
+        machine: &dyn Machine,
+    ) -> VirtualRegisters {
+        let mut seed = [0; 32];
+        self.random.fill(&mut seed);
+        let mut bytes = [0; ARGUMENTS_MAX];
+        let mut arguments_len = 0;
+        for (place, &byte) in bytes.iter_mut().zip(arguments) {
+            *place = byte;
+            arguments_len += 1;
+        }
+        VirtualRegisters {
+            abi_version: ABI_VERSION,
+            resume_generation: 0,
+            vm_id: vm.id.raw(),
+            memory_pages: vm.memory_pages,
+            resident_pages: vm.frames.count(),
+            cpu_hz: machine.cpu_hz(),
+            heap_start: header.end_address(),
+            clock: machine.clock(),
+            network: vm.network,
+            seed,
+            name: vm.name,
+            arguments_len,
+            reserved: 0,
+            arguments: bytes,
+        }
+    }
+}
+
+/// Returns the configuration with what the kernel adds to it.
+fn offered(network: &NetworkConfig) -> NetworkConfig {
+    NetworkConfig {
+        frame_len_max: u16::try_from(FRAME_LEN_MAX).unwrap_or(u16::MAX),
+        features: u32::from(FEATURES),
+        ..*network
+    }
+}

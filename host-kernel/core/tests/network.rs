@@ -1,0 +1,348 @@
+//! Frames between VMs, the wire and the supervisor, and who is woken by them.
+
+mod host;
+
+use core::mem::offset_of;
+use denali_abi::control::VmState;
+use denali_abi::convert::usize_to_u64;
+use denali_abi::end::EndReason;
+use denali_abi::hypercall::Hypercall;
+use denali_abi::layout::{PAGE_SIZE, SHARED_ADDRESS};
+use denali_abi::net::{Descriptor, RING_LEN};
+use denali_abi::shared::{SharedPage, interrupt};
+use denali_kernel_core::VmId;
+use denali_kernel_core::machine::{Event, Machine};
+use host::{Host, SCRATCH, network};
+use zerocopy::IntoBytes;
+
+/// The router's hardware address: somebody behind the wire.
+const ROUTER: [u8; 6] = [0x52, 0x55, 10, 90, 0, 2];
+
+const BROADCAST: [u8; 6] = [0xff; 6];
+
+fn host() -> (Host, u64) {
+    let mut host = Host::boot(2048, "");
+    let image = host.create_image().expect("there is room");
+    (host, image)
+}
+
+/// An IPv4 frame with an unassigned protocol.
+fn frame(destination: [u8; 6], source: [u8; 6], address: [u8; 4]) -> Vec<u8> {
+    let mut frame = [destination, source].concat();
+    frame.extend_from_slice(&[8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 253, 0, 0]);
+    frame.extend_from_slice(&address);
+    frame.extend_from_slice(&[10, 90, 0, 2]);
+    frame.extend_from_slice(b"datagram");
+    frame
+}
+
+/// A frame from the VM number `number`.
+fn frame_from(number: u32, destination: [u8; 6]) -> Vec<u8> {
+    frame(destination, network(number).mac, network(number).address)
+}
+
+/// An ARP request from the router.
+fn arp_request(target: [u8; 4]) -> Vec<u8> {
+    let mut frame = [BROADCAST, ROUTER].concat();
+    frame.extend_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend_from_slice(&ROUTER);
+    frame.extend_from_slice(&[10, 90, 0, 2, 0, 0, 0, 0, 0, 0]);
+    frame.extend_from_slice(&target);
+    frame
+}
+
+fn shared(offset: usize) -> u64 {
+    SHARED_ADDRESS + usize_to_u64(offset)
+}
+
+/// Puts `frames` into the transmit ring from slot `first` on, without crossing.
+fn fill_ring(host: &mut Host, vm: VmId, first: u32, frames: &[Vec<u8>]) {
+    let mut index = first;
+    for frame in frames {
+        let slot = u64::from(index % RING_LEN);
+        let address = SCRATCH + slot * 64;
+        assert!(frame.len() <= 64);
+        let length = u32::try_from(frame.len()).expect("short");
+        let descriptor = Descriptor {
+            address,
+            length,
+            ..Descriptor::default()
+        };
+        host.write(vm, address, frame);
+        host.write(
+            vm,
+            shared(offset_of!(SharedPage, tx)) + slot * 16,
+            descriptor.as_bytes(),
+        );
+        index += 1;
+    }
+    host.write(
+        vm,
+        shared(offset_of!(SharedPage, tx_produced)),
+        &index.to_le_bytes(),
+    );
+}
+
+/// Posts `count` receive buffers of a page each.
+fn post(host: &mut Host, vm: VmId, count: u32) {
+    for index in 0..count {
+        let address = SCRATCH + PAGE_SIZE * (2 + u64::from(index));
+        let descriptor = Descriptor {
+            address,
+            length: 2048,
+            ..Descriptor::default()
+        };
+        let at = shared(offset_of!(SharedPage, rx)) + u64::from(index) * 16;
+        host.write(vm, at, descriptor.as_bytes());
+    }
+    host.write(
+        vm,
+        shared(offset_of!(SharedPage, rx_posted)),
+        &count.to_le_bytes(),
+    );
+}
+
+fn received(host: &Host, vm: VmId) -> u64 {
+    host.kernel.vm(vm).expect("it exists").counters.rx_frames
+}
+
+fn sleep(host: &mut Host, vm: VmId) {
+    assert_eq!(host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]), None);
+    assert_eq!(host.state(vm), Some(VmState::Idle));
+}
+
+fn arrive(host: &mut Host, frame: &[u8]) {
+    host.machine.arrive(frame);
+    while let Some(event) = host.machine.poll_event() {
+        host.kernel.deliver(event, &mut host.machine);
+    }
+}
+
+#[test]
+fn a_frame_wakes_the_vm_it_is_for_and_no_other() {
+    let (mut host, image) = host();
+    let vms = [1, 2, 3].map(|number| host.create_vm(image, number));
+    for vm in vms {
+        post(&mut host, vm, 4);
+        sleep(&mut host, vm);
+    }
+    let sent = frame(network(2).mac, ROUTER, [10, 90, 0, 2]);
+    arrive(&mut host, &sent);
+    assert_eq!(
+        vms.map(|vm| host.state(vm)),
+        [VmState::Idle, VmState::Ready, VmState::Idle].map(Some)
+    );
+    let space = host.space(vms[1]);
+    assert_eq!(
+        host.machine.take_result(space),
+        Some(i64::from(interrupt::RECEIVE))
+    );
+    let mut bytes = vec![0; sent.len()];
+    host.read(vms[1], SCRATCH + 2 * PAGE_SIZE, &mut bytes);
+    assert_eq!(bytes, sent);
+    host.audit();
+}
+
+#[test]
+fn going_idle_sends_first() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let sent = frame_from(1, ROUTER);
+    fill_ring(&mut host, vm, 0, core::slice::from_ref(&sent));
+    sleep(&mut host, vm);
+    assert_eq!(host.machine.take_sent(), Some(sent));
+    assert_eq!(host.kernel.stats().nic_tx_frames, 1);
+}
+
+#[test]
+fn vms_reach_each_other_without_the_wire() {
+    let (mut host, image) = host();
+    let sender = host.create_vm(image, 1);
+    let receiver = host.create_vm(image, 2);
+    post(&mut host, receiver, 1);
+    sleep(&mut host, receiver);
+    fill_ring(
+        &mut host,
+        sender,
+        0,
+        &[frame_from(1, network(2).mac), frame_from(1, network(2).mac)],
+    );
+    assert_eq!(host.call(sender, Hypercall::NetworkNotify, &[]), Some(0));
+    assert_eq!(host.state(receiver), Some(VmState::Ready));
+    assert_eq!(host.machine.take_sent(), None);
+    let counters = host.kernel.vm(receiver).expect("it exists").counters;
+    assert_eq!(
+        (counters.rx_frames, counters.rx_dropped),
+        (1, 1),
+        "one buffer was posted"
+    );
+}
+
+#[test]
+fn a_forged_source_is_not_sent() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let forged = [
+        frame(ROUTER, network(2).mac, network(1).address),
+        frame(ROUTER, network(1).mac, network(2).address),
+        b"short".to_vec(),
+    ];
+    fill_ring(&mut host, vm, 0, &forged);
+    assert_eq!(host.call(vm, Hypercall::NetworkNotify, &[]), Some(0));
+    assert_eq!(host.machine.take_sent(), None);
+    assert_eq!(host.status(vm).expect("it exists").tx_refused, 3);
+}
+
+#[test]
+fn a_full_nic_leaves_frames_in_the_ring() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let frames: Vec<_> = (0..5).map(|_| frame_from(1, ROUTER)).collect();
+    fill_ring(&mut host, vm, 0, &frames);
+    host.machine.set_transmit_room(2);
+    sleep(&mut host, vm);
+    assert_eq!(host.kernel.stats().nic_tx_frames, 2);
+    host.machine.set_transmit_room(2);
+    let event = host.machine.poll_event().expect("there is room");
+    host.kernel.deliver(event, &mut host.machine);
+    assert_eq!(host.kernel.stats().nic_tx_frames, 4);
+    host.machine.set_transmit_room(100);
+    let event = host.machine.poll_event().expect("there is room");
+    host.kernel.deliver(event, &mut host.machine);
+    assert_eq!(host.kernel.stats().nic_tx_frames, 5);
+    host.audit();
+}
+
+#[test]
+fn a_ring_that_was_full_brings_a_transmit_interrupt() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let frames: Vec<_> = (0..RING_LEN).map(|_| frame_from(1, ROUTER)).collect();
+    fill_ring(&mut host, vm, 0, &frames);
+    let mut seen = 0;
+    for _ in 0..4 {
+        let result = host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]);
+        let Some(mask) = result else { break };
+        seen |= mask;
+    }
+    assert_eq!(seen, i64::from(interrupt::TRANSMIT));
+    assert_eq!(
+        host.state(vm),
+        Some(VmState::Idle),
+        "it waits only when all is sent"
+    );
+    assert_eq!(host.kernel.stats().nic_tx_frames, u64::from(RING_LEN));
+}
+
+#[test]
+fn a_ring_that_lies_ends_its_owner() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let peer = host.create_vm(image, 2);
+    host.write(
+        vm,
+        shared(offset_of!(SharedPage, tx_produced)),
+        &1000_u32.to_le_bytes(),
+    );
+    assert_eq!(host.call(vm, Hypercall::NetworkNotify, &[]), None);
+    host.write(
+        peer,
+        shared(offset_of!(SharedPage, rx_posted)),
+        &1000_u32.to_le_bytes(),
+    );
+    sleep(&mut host, peer);
+    arrive(&mut host, &frame(network(2).mac, ROUTER, [10, 90, 0, 2]));
+    for vm in [vm, peer] {
+        let end = host.status(vm).expect("it is not destroyed").end;
+        assert_eq!(
+            EndReason::from_code(end.reason),
+            Some(EndReason::RingViolation)
+        );
+    }
+    host.audit();
+}
+
+#[test]
+fn a_broadcast_reaches_everybody_with_a_buffer() {
+    let (mut host, image) = host();
+    let vms = [1, 2, 3].map(|number| host.create_vm(image, number));
+    post(&mut host, vms[1], 2);
+    post(&mut host, vms[2], 2);
+    fill_ring(&mut host, vms[0], 0, &[frame_from(1, BROADCAST)]);
+    host.call(vms[0], Hypercall::NetworkNotify, &[]);
+    assert_eq!(vms.map(|vm| received(&host, vm)), [0, 1, 1]);
+    assert!(host.machine.take_sent().is_some(), "the wire hears it, too");
+}
+
+#[test]
+fn the_supervisor_says_who_it_is_by_its_first_frame() {
+    let (mut host, image) = host();
+    let (supervisor, mac) = (host.supervisor, host.machine.nic_mac());
+    let vm = host.create_vm(image, 1);
+    post(&mut host, supervisor, 8);
+    post(&mut host, vm, 8);
+    arrive(&mut host, &arp_request([10, 90, 0, 15]));
+    assert_eq!(received(&host, supervisor), 1, "the question may be for it");
+    fill_ring(
+        &mut host,
+        supervisor,
+        0,
+        &[frame(ROUTER, mac, [10, 90, 0, 15])],
+    );
+    assert_eq!(host.control(Hypercall::NetworkNotify, &[]), Ok(0));
+    assert!(host.machine.take_sent().is_some());
+    arrive(&mut host, &arp_request([10, 90, 0, 99]));
+    assert_eq!(
+        received(&host, supervisor),
+        1,
+        "now others' questions are not"
+    );
+    arrive(&mut host, &arp_request([10, 90, 0, 15]));
+    assert_eq!(received(&host, supervisor), 2);
+    fill_ring(
+        &mut host,
+        supervisor,
+        1,
+        &[frame(ROUTER, mac, network(1).address)],
+    );
+    host.control(Hypercall::NetworkNotify, &[])
+        .expect("it is the frame that is refused");
+    assert_eq!(host.machine.take_sent(), None);
+    assert_eq!(received(&host, vm), 0);
+    host.audit();
+}
+
+#[test]
+fn the_supervisor_cannot_take_the_address_of_a_vm() {
+    let (mut host, image) = host();
+    let (supervisor, mac) = (host.supervisor, host.machine.nic_mac());
+    host.create_vm(image, 1);
+    let own = frame(ROUTER, mac, [10, 90, 0, 15]);
+    fill_ring(
+        &mut host,
+        supervisor,
+        0,
+        &[frame(ROUTER, mac, network(1).address), own.clone()],
+    );
+    host.control(Hypercall::NetworkNotify, &[])
+        .expect("it is the frame that is refused");
+    assert_eq!(host.machine.take_sent(), Some(own));
+    assert_eq!(host.machine.take_sent(), None);
+}
+
+#[test]
+fn an_event_takes_a_bounded_number_of_frames() {
+    let (mut host, _) = host();
+    for _ in 0..1000 {
+        host.machine
+            .arrive(&frame([2, 1, 1, 1, 1, 1], ROUTER, [10, 90, 0, 2]));
+    }
+    host.kernel.deliver(Event::NicReceive, &mut host.machine);
+    let stats = host.kernel.stats();
+    assert_eq!((stats.nic_rx_frames, stats.nic_dropped), (64, 64));
+    assert_eq!(
+        host.machine.poll_event(),
+        Some(Event::NicReceive),
+        "the rest is not forgotten"
+    );
+}
