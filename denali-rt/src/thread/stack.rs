@@ -6,6 +6,12 @@
 #![expect(unsafe_code, reason = "hands out and takes back raw stack memory")]
 
 use alloc::vec::Vec;
+#[cfg(any(denali, test))]
+use core::ops::Range;
+#[cfg(any(denali, test))]
+use denali_abi::layout::{
+    GUEST_END, LARGE_STACK_SLOT, LARGE_STACKS_BASE, PAGE_SIZE, SMALL_STACK_SLOT, SMALL_STACKS_BASE,
+};
 
 /// How much stack a thread gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +36,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// Returns the end of the stack, a multiple of 16.
     pub(crate) fn top(&self) -> *mut u8 {
-        memory::top(self.size, &self.slot)
+        memory::top(&self.slot)
     }
 }
 
@@ -103,54 +109,43 @@ impl Slots {
         if self.warm.len() < WARM_STACKS_MAX {
             self.warm.push(slot);
         } else {
-            memory::release(self.size, &slot);
+            memory::release(&slot);
             self.cold.push(slot);
         }
     }
 }
 
+/// Returns the addresses of a slot without its guard page, if there is such a slot.
+#[cfg(any(denali, test))]
+fn slot_addresses(size: StackSize, index: u32) -> Option<Range<u64>> {
+    let (base, len, end) = match size {
+        StackSize::Small => (SMALL_STACKS_BASE, SMALL_STACK_SLOT, LARGE_STACKS_BASE),
+        StackSize::Large => (LARGE_STACKS_BASE, LARGE_STACK_SLOT, GUEST_END),
+    };
+    let start = base + u64::from(index) * len;
+    (start < end).then_some(start + PAGE_SIZE..start + len)
+}
+
 /// The slots of a guest's address space ([`denali_abi::layout`]).
 #[cfg(denali)]
 mod memory {
-    use super::StackSize;
     use crate::hypercall;
     use core::ops::Range;
     use denali_abi::convert::u64_to_usize;
-    use denali_abi::layout::{
-        GUEST_END, LARGE_STACK_SLOT, LARGE_STACKS_BASE, PAGE_SIZE, SMALL_STACK_SLOT,
-        SMALL_STACKS_BASE,
-    };
 
-    /// The number of a slot.
-    pub(super) type Slot = u32;
+    /// The addresses of a slot without its guard page.
+    pub(super) type Slot = Range<u64>;
 
-    /// Returns slot number `index`, if there is one.
-    pub(super) fn slot(size: StackSize, index: u32) -> Option<Slot> {
-        let end = match size {
-            StackSize::Small => LARGE_STACKS_BASE,
-            StackSize::Large => GUEST_END,
-        };
-        (addresses(size, index).end <= end).then_some(index)
+    pub(super) use super::slot_addresses as slot;
+
+    pub(super) fn top(slot: &Slot) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut(u64_to_usize(slot.end))
     }
 
-    pub(super) fn top(size: StackSize, slot: &Slot) -> *mut u8 {
-        core::ptr::with_exposed_provenance_mut(u64_to_usize(addresses(size, *slot).end))
-    }
-
-    pub(super) fn release(size: StackSize, slot: &Slot) {
+    pub(super) fn release(slot: &Slot) {
         // SAFETY: the slot is free: its thread has ended, and nothing else lies on a stack. The
         // call cannot fail on a range of stacks.
-        let _ = unsafe { hypercall::release_memory(addresses(size, *slot)) };
-    }
-
-    /// Returns the addresses of a slot without its guard page.
-    fn addresses(size: StackSize, slot: Slot) -> Range<u64> {
-        let (base, len) = match size {
-            StackSize::Small => (SMALL_STACKS_BASE, SMALL_STACK_SLOT),
-            StackSize::Large => (LARGE_STACKS_BASE, LARGE_STACK_SLOT),
-        };
-        let start = base + u64::from(slot) * len;
-        start + PAGE_SIZE..start + len
+        let _ = unsafe { hypercall::release_memory(slot.clone()) };
     }
 }
 
@@ -175,9 +170,45 @@ mod memory {
         Some(unsafe { Box::new_zeroed().assume_init() })
     }
 
-    pub(super) fn top(_size: StackSize, slot: &Slot) -> *mut u8 {
+    pub(super) fn top(slot: &Slot) -> *mut u8 {
         slot.0.get().wrapping_add(1).cast()
     }
 
-    pub(super) fn release(_size: StackSize, _slot: &Slot) {}
+    pub(super) fn release(_slot: &Slot) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use denali_abi::layout::{INITIAL_STACK_TOP, is_stack_guard};
+
+    #[test]
+    fn slots_end_at_their_area_and_leave_out_the_guard() {
+        for (size, slots) in [(StackSize::Small, 16_384), (StackSize::Large, 512)] {
+            assert_eq!(slot_addresses(size, slots), None);
+            for index in [0, 1, slots - 1] {
+                let addresses = slot_addresses(size, index).unwrap();
+                assert!(!is_stack_guard(addresses.start) && is_stack_guard(addresses.start - 1));
+                assert!(addresses.end == GUEST_END || is_stack_guard(addresses.end));
+            }
+        }
+        assert_eq!(
+            slot_addresses(StackSize::Small, 0).unwrap().end,
+            INITIAL_STACK_TOP
+        );
+    }
+
+    #[test]
+    fn only_a_few_free_stacks_stay_warm() {
+        let mut pool = StackPool::new();
+        let stacks: Vec<_> = (0..20).map_while(|_| pool.take(StackSize::Small)).collect();
+        assert_eq!(stacks.len(), 20);
+        stacks.into_iter().for_each(|stack| pool.give_back(stack));
+        assert_eq!(
+            (pool.small.warm.len(), pool.small.cold.len()),
+            (WARM_STACKS_MAX, 12)
+        );
+        let again: Vec<_> = (0..20).map_while(|_| pool.take(StackSize::Small)).collect();
+        assert_eq!((again.len(), pool.small.fresh), (20, 21));
+    }
 }
