@@ -6,6 +6,7 @@
 use crate::image::hexadecimal;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -150,6 +151,22 @@ mod tests {
         let manifest = fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
         assert!(!manifest.contains("test-harness"), "{manifest}");
         assert!(manifest.contains("[workspace.lints.rust]"), "{manifest}");
+    }
+
+    #[test]
+    fn unpacking_again_touches_only_what_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(Part::Guest, folder.path()).unwrap();
+        let kept = folder.path().join("denali-rt/Cargo.toml");
+        let time = fs::metadata(&kept).unwrap().modified().unwrap();
+        let stranger = folder.path().join("denali-rt/src/bin/stranger.rs");
+        write(&stranger, b"").unwrap();
+        let changed = folder.path().join("denali-rt/src/lib.rs");
+        fs::write(&changed, "").unwrap();
+        unpack(Part::Guest, folder.path()).unwrap();
+        assert_eq!(fs::metadata(&kept).unwrap().modified().unwrap(), time);
+        assert!(!stranger.exists());
+        assert!(!fs::read(&changed).unwrap().is_empty());
     }
 
     #[test]

@@ -38,10 +38,10 @@ pub fn build() -> Result<Artifacts> {
         "Building",
         "kernel and supervisor, once for this version of cargo denali",
     );
-    let sources = folder.join("sources");
+    directories::create_private(&folder)?;
+    let sources = cache.join("sources");
     sdk::unpack(Part::Host, &sources)?;
-    let lock_file = sdk::file("Cargo.lock")?;
-    sdk::write(&sources.join("Cargo.lock"), &lock_file)?;
+    sdk::write(&sources.join("Cargo.lock"), &sdk::file("Cargo.lock")?)?;
     let target_dir = cache.join("target");
     let kernel = cargo::build_program(&sources, "host-kernel", &target_dir.join("kernel"))?;
     let supervisor = build_supervisor(&sources, target_dir.join("denali"))?;
