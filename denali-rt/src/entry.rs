@@ -1,10 +1,5 @@
 //! From the first instruction to `main`, and from its result to the exit code.
 
-#![cfg_attr(
-    denali,
-    expect(unsafe_code, reason = "the first instruction and the link to `main`")
-)]
-
 use core::fmt::Display;
 
 /// What `main` may return: nothing, a `Result` whose error can be shown, or nothing ever.
@@ -112,6 +107,8 @@ pub extern "C" fn refuse() {
 
 #[cfg(denali)]
 mod start {
+    #![expect(unsafe_code, reason = "the first instruction, and the link to `main`")]
+
     use crate::{hypercall, log, process, registers};
     use core::arch::naked_asm;
 

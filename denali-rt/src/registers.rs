@@ -1,9 +1,6 @@
 //! The virtual registers: what the kernel tells the VM without a crossing.
 
-#![expect(
-    unsafe_code,
-    reason = "reads the page the kernel maps at a fixed address"
-)]
+#![expect(unsafe_code, reason = "reads the page the kernel writes")]
 
 use denali_abi::registers::VirtualRegisters;
 

@@ -3,6 +3,8 @@
 //! Outside a VM, in tests on a developer's machine, the few calls that make sense there are served
 //! by the standard library and the rest fail with `NotPermitted`.
 
+#![expect(unsafe_code, reason = "releasing memory destroys contents")]
+
 pub mod control;
 
 #[cfg(not(denali))]
@@ -103,7 +105,6 @@ pub fn random_all(bytes: &mut [u8]) {
 /// # Safety
 ///
 /// Nobody may rely on the contents of the range.
-#[expect(unsafe_code, reason = "destroys the contents of memory")]
 pub unsafe fn release_memory(addresses: Range<u64>) -> Result<u64, Errno> {
     let end = addresses.end / PAGE_SIZE;
     let mut first = addresses.start.div_ceil(PAGE_SIZE);

@@ -3,10 +3,7 @@
 //! Green threads switch only where they wait. A closure that does not wait therefore has the value
 //! to itself, and the flag merely catches mistakes: waiting, or entering again, inside of it.
 
-#![expect(
-    unsafe_code,
-    reason = "lends out the contents of a shared cell, one borrower at a time"
-)]
+#![expect(unsafe_code, reason = "lends a shared value to one borrower at a time")]
 
 use core::cell::UnsafeCell;
 use core::fmt;

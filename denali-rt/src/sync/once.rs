@@ -1,9 +1,6 @@
 //! A value made on first use.
 
-#![expect(
-    unsafe_code,
-    reason = "shares a value that never changes once it is written"
-)]
+#![expect(unsafe_code, reason = "shares a value that is written once")]
 
 use crate::sync::Mutex;
 use core::cell::UnsafeCell;
