@@ -103,7 +103,17 @@ impl Kernel {
         let policies = Policies::from_command_line(boot.command_line, |unknown| {
             machine.log(format!("{unknown}\n").as_bytes());
         });
-        let frames = FrameTable::new(boot.memory);
+        Self::with_policies(boot.memory, policies, machine)
+    }
+
+    /// Makes a kernel that owns the given memory, with any policies.
+    #[must_use]
+    pub fn with_policies(
+        memory: &[FrameRange],
+        policies: Policies,
+        machine: &mut dyn Machine,
+    ) -> Self {
+        let frames = FrameTable::new(memory);
         let total = frames.total();
         Self {
             frames,
@@ -227,19 +237,6 @@ impl Kernel {
     #[must_use]
     pub const fn frames(&self) -> &FrameTable {
         &self.frames
-    }
-
-    /// Replaces the policies of a kernel that has no VMs yet, for tests.
-    ///
-    /// # Panics
-    ///
-    /// If there are VMs, which the new policies would not know.
-    pub fn set_policies(&mut self, policies: Policies) {
-        assert!(
-            self.vms.is_empty(),
-            "policies know every VM from its creation"
-        );
-        self.policies = policies;
     }
 
     pub(crate) fn view<'a>(

@@ -4,6 +4,17 @@
 //! 2. Mechanism asks policy, then checks the answer.
 //! 3. Everything from a guest is an allegation: copy, check, use.
 //! 4. A guest's mistake is an `Errno` or its own end; a panic here is our bug.
+//!
+//! | read        | to learn                                                              |
+//! |-------------|-----------------------------------------------------------------------|
+//! | [`kernel`]  | the state, and the loop around it: events and exits in, decisions out  |
+//! | [`machine`] | what hardware must offer, and the fake that tests run on               |
+//! | [`vm`]      | descriptors, images, alarms, and the life of a VM                      |
+//! | [`memory`]  | who owns each frame, what is promised, which page shows which frame    |
+//! | [`hypercall`] | what guests and the supervisor may ask for                           |
+//! | [`net`]     | rings, source checks and the switch                                    |
+//! | [`policy`]  | what may be decided one way or another                                 |
+//! | [`audit`]   | every invariant, checked from outside                                  |
 
 #![no_std]
 #![forbid(unsafe_code)]

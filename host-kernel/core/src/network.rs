@@ -21,6 +21,9 @@ use denali_abi::shared::interrupt::{RECEIVE, TRANSMIT};
 /// Frames taken from the NIC per event; the machine reports the rest again.
 pub(crate) const RECEIVE_BATCH_MAX: usize = 64;
 
+/// Frames for all VMs from the wire per event: each costs a delivery to every VM.
+const BROADCASTS_MAX: usize = 4;
+
 /// Where a frame lies between two rings. Taken while in use, so that its user may use the kernel.
 #[derive(Default)]
 pub(crate) struct Staging(Option<Box<[u8; FRAME_LEN_MAX]>>);
@@ -56,6 +59,8 @@ pub(crate) enum Drained {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     Done,
+    /// To everybody: work enough for one crossing.
+    ToAll,
     AwaitsNic,
     AwaitsPeer,
 }
@@ -79,8 +84,9 @@ impl Kernel {
                 Some(Some(outgoing)) => outgoing,
             };
             let frame = buffer.get(..outgoing.frame_len()).unwrap_or_default();
-            match self.send(id, frame, machine) {
-                Sent::Done => {}
+            let sent = self.send(id, frame, machine);
+            match sent {
+                Sent::Done | Sent::ToAll => {}
                 Sent::AwaitsNic => {
                     drained = Drained::AwaitsNic;
                     break;
@@ -90,6 +96,9 @@ impl Kernel {
             // A frame to others can end them, never its sender.
             if let Some(vm) = self.vms.get_mut(id) {
                 vm.ring.consume(outgoing);
+            }
+            if sent == Sent::ToAll {
+                break;
             }
         }
         self.staging.0 = Some(buffer);
@@ -107,7 +116,11 @@ impl Kernel {
     /// Moves frames from the NIC to the VMs they are for.
     pub(crate) fn receive(&mut self, machine: &mut dyn Machine) {
         let mut buffer = self.staging.take();
+        let mut broadcasts = 0;
         for _ in 0..RECEIVE_BATCH_MAX {
+            if broadcasts == BROADCASTS_MAX {
+                break;
+            }
             let Some(length) = machine.nic_receive(buffer.as_mut_slice()) else {
                 break;
             };
@@ -118,7 +131,10 @@ impl Kernel {
             };
             let delivered = match self.switch.route_received(frame) {
                 Destination::Vm(to) => self.deliver_from_wire(to, frame, machine),
-                Destination::AllVms { except, .. } => self.broadcast(except, frame, machine),
+                Destination::AllVms { except, .. } => {
+                    broadcasts += 1;
+                    self.broadcast(except, frame, machine)
+                }
                 Destination::Wire | Destination::Nowhere => self.ask_supervisor(frame, machine),
             };
             if !delivered {
@@ -197,6 +213,8 @@ impl Kernel {
                     return Sent::AwaitsNic;
                 }
                 self.broadcast(except, frame, machine);
+                self.count(from, |counters| counters.tx_frames += 1);
+                return Sent::ToAll;
             }
         }
         self.count(from, |counters| counters.tx_frames += 1);

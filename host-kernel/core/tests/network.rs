@@ -346,3 +346,23 @@ fn an_event_takes_a_bounded_number_of_frames() {
         "the rest is not forgotten"
     );
 }
+
+#[test]
+fn one_crossing_sends_to_all_once() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let other = host.create_vm(image, 2);
+    post(&mut host, other, 8);
+    fill_ring(&mut host, vm, 0, &vec![frame_from(1, BROADCAST); 3]);
+    for sent in 1..=3 {
+        let result = host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]);
+        let rest = Some(i64::from(interrupt::TRANSMIT));
+        assert!(
+            result == rest || sent == 3,
+            "{result:?}: it is told of the rest"
+        );
+        assert_eq!(received(&host, other), sent);
+    }
+    arrive(&mut host, &frame(BROADCAST, ROUTER, [10, 90, 0, 2]));
+    assert_eq!(received(&host, other), 4);
+}

@@ -180,7 +180,7 @@ impl GuestView<'_> {
             let length = rest.len().min(u64_to_usize(PAGE_SIZE) - offset);
             let (part, behind) = rest.split_at_mut(length);
             let frame = self
-                .fault_in(at, FaultAccess::Read)
+                .reach(at, FaultAccess::Read)
                 .map_err(|fault| (fault, at))?;
             self.machine.read_frame(frame, offset, part);
             rest = behind;
@@ -202,13 +202,22 @@ impl GuestView<'_> {
             let length = rest.len().min(u64_to_usize(PAGE_SIZE) - offset);
             let (part, behind) = rest.split_at(length);
             let frame = self
-                .fault_in(at, FaultAccess::Write)
+                .reach(at, FaultAccess::Write)
                 .map_err(|fault| (fault, at))?;
             self.machine.write_frame(frame, offset, part);
             rest = behind;
             at = at.saturating_add(usize_to_u64(length));
         }
         Ok(())
+    }
+
+    /// Returns the frame behind `address` for the kernel itself. The shared page needs no mapping
+    /// for that and no walk through page tables, and it is what rings and interrupts cost.
+    fn reach(&mut self, address: u64, wanted: FaultAccess) -> Result<FrameId, Fault> {
+        match self.backing_at(address)? {
+            Backing::Shared => Ok(self.vm.shared),
+            _ => self.fault_in(address, wanted),
+        }
     }
 
     fn heap_start(&self) -> u64 {

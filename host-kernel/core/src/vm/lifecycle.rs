@@ -113,6 +113,9 @@ impl Kernel {
         if let Some(image) = self.images.get_mut(vm.image) {
             image.users -= 1;
         }
+        if vm.awaits_nic {
+            self.nic_waiters.retain(|&waiter| waiter != id);
+        }
         self.switch.disconnect(id.index());
         self.stats.vms_ended += 1;
         match self.supervisor_vm() {

@@ -20,7 +20,7 @@ use denali_abi::registers::NAME_MAX;
 use denali_kernel_core::machine::fake::FakeMachine;
 use denali_kernel_core::machine::{Exit, FrameId, Space};
 use denali_kernel_core::policy::Policies;
-use denali_kernel_core::{Boot, FrameRange, Kernel, VmId};
+use denali_kernel_core::{FrameRange, Kernel, VmId};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Memory limit of the supervisor and, if a test says nothing, of every VM.
@@ -108,16 +108,9 @@ impl Host {
                 count: frames / 2,
             },
         ];
-        let mut kernel = Kernel::new(
-            &Boot {
-                memory: &memory,
-                command_line,
-            },
-            &mut machine,
-        );
         let mut policies = Policies::from_command_line(command_line, |_| {});
         set(&mut policies);
-        kernel.set_policies(policies);
+        let mut kernel = Kernel::with_policies(&memory, policies, &mut machine);
         let supervisor = kernel
             .start_supervisor(&module(b"boot"), &mut machine)
             .expect("fits");
