@@ -144,7 +144,7 @@ impl Drop for TcpListener {
     /// Stops listening; connections nobody accepted are reset.
     fn drop(&mut self) {
         // Without a network there is nothing to stop.
-        wait::with(|network, _| network.unlisten(self.port)).unwrap_or_default();
+        wait::with(|network, now| network.unlisten(self.port, now)).unwrap_or_default();
     }
 }
 

@@ -5,7 +5,7 @@ use super::stack::connection::{Buffers, Signals};
 use super::stack::table::ConnectionId;
 use super::stack::{Accepted, Shutdown};
 use super::{ipv4, wait};
-use crate::io::{self, Result};
+use crate::io::{self, Error, ErrorKind, Result};
 use crate::sync::WaitQueue;
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
@@ -161,13 +161,21 @@ impl TcpStream {
     }
 
     /// Sets how long a read waits; `None`, as at first, means for ever.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) {
-        self.read_timeout.set(timeout);
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a timeout of zero, as in `std`.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.read_timeout.set(timeout)
     }
 
     /// Sets how long a write waits; `None`, as at first, means for ever.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) {
-        self.write_timeout.set(timeout);
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a timeout of zero, as in `std`.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.write_timeout.set(timeout)
     }
 
     /// Waits until the peer has acknowledged everything written.
@@ -191,11 +199,11 @@ impl Drop for TcpStream {
 }
 
 impl io::ErrorType for TcpStream {
-    type Error = io::Error;
+    type Error = Error;
 }
 
 impl io::ErrorType for &TcpStream {
-    type Error = io::Error;
+    type Error = Error;
 }
 
 impl io::Read for TcpStream {
@@ -241,9 +249,13 @@ impl Timeout {
         Self(AtomicU64::new(Self::NEVER))
     }
 
-    pub(super) fn set(&self, timeout: Option<Duration>) {
+    pub(super) fn set(&self, timeout: Option<Duration>) -> Result<()> {
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "a timeout of zero"));
+        }
         let ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
         self.0.store(ns.unwrap_or(Self::NEVER), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns when a wait that begins now has to end.

@@ -66,8 +66,12 @@ impl UdpSocket {
     }
 
     /// Sets how long [`recv_from`](Self::recv_from) waits; `None`, as at first, means for ever.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) {
-        self.read_timeout.set(timeout);
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a timeout of zero, as in `std`.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.read_timeout.set(timeout)
     }
 
     /// Returns where it is bound; the address is unspecified before the VM has one.

@@ -1,6 +1,6 @@
 //! The VM's own address: the one it was given, or one leased by DHCP.
 
-use super::{Signal, from_smol, smol};
+use super::{Signal, due, smol};
 use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -125,9 +125,7 @@ impl<S: Signal> Address<S> {
                 break;
             }
         }
-        interface
-            .poll_at(smol(now), set)
-            .map(|at| from_smol(at).max(now))
+        interface.poll_at(smol(now), set).map(|at| due(at, now))
     }
 }
 

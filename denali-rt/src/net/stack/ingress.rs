@@ -33,7 +33,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             ) => {
                 self.receive_datagram(source_port, destination_port, now);
             }
-            (Header::ArpReply, _) => {
+            (Header::Arp, _) => {
                 self.pass_to_nobody(now);
                 self.serve_awaiting_neighbor();
                 self.datagrams.retry();

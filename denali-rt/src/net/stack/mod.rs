@@ -255,6 +255,13 @@ impl<L: Link, S> Debug for Stack<L, S> {
     }
 }
 
+/// Returns when smoltcp wants to go on. What is due at once found the link full, which tells of room
+/// by itself; to wait a moment costs nothing then.
+fn due(at: smoltcp::time::Instant, now: Instant) -> Instant {
+    let at = from_smol(at);
+    if at > now { at } else { now + STALL_RETRY }
+}
+
 /// Returns the earlier of two deadlines.
 fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {

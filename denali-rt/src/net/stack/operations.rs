@@ -79,7 +79,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
     }
 
     /// Stops accepting; connections that nobody accepted are reset.
-    pub(crate) fn unlisten(&mut self, port: u16) {
+    pub(crate) fn unlisten(&mut self, port: u16, now: Instant) {
         let Some(listener) = self.listeners.remove(&port) else {
             return;
         };
@@ -87,11 +87,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             .table
             .select(|connection| connection.owner == Owner::HalfOpen { port });
         for id in half_open.into_iter().chain(listener.queue) {
-            if let Some(connection) = self.table.get_mut(id) {
-                connection.owner = Owner::Background;
-                connection.socket_mut().abort();
-                self.mark_ready(id);
-            }
+            self.abort_in_background(id, now);
         }
     }
 

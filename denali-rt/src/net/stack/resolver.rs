@@ -4,7 +4,7 @@
 //! what an AAAA record names could not be reached.
 
 use super::connection::Signals;
-use super::{Link, Signal, Stack, from_smol, smol};
+use super::{Link, Signal, Stack, due, smol};
 use crate::io::ErrorKind;
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -98,8 +98,10 @@ impl<S: Signal> Resolver<S> {
             }
             self.signals.readable.notify();
         }
-        client.due = interface.poll_at(smol(now), &client.set).map(from_smol);
-        client.due.map(|due| due.max(now))
+        client.due = interface
+            .poll_at(smol(now), &client.set)
+            .map(|at| due(at, now));
+        client.due
     }
 }
 

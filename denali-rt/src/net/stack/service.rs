@@ -260,6 +260,17 @@ impl<L: Link, S: Signal> Stack<L, S> {
         });
     }
 
+    /// Resets a connection that nobody owns any more.
+    pub(super) fn abort_in_background(&mut self, id: ConnectionId, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        connection.owner = Owner::Background;
+        connection.linger_until = Some(now + RESET_MAX);
+        connection.socket_mut().abort();
+        self.mark_ready(id);
+    }
+
     /// Lets a connection that nobody owns any more close by itself.
     pub(super) fn close_in_background(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.table.get_mut(id) else {

@@ -99,7 +99,7 @@ impl Wire {
     }
 
     fn receive(&self, buffer: &mut [u8], patience: Duration) -> Result<usize> {
-        self.stream.set_read_timeout(Some(patience));
+        self.stream.set_read_timeout(Some(patience))?;
         self.stream.read(buffer)
     }
 }

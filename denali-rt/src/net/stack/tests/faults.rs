@@ -1,5 +1,6 @@
 //! Wires that lose, double, reorder and damage frames; the seed is in the message of a failure.
 
+use super::super::Buffers;
 use super::super::fake::{Faults, World};
 use super::{connect, drain};
 use crate::time::Duration;
@@ -40,6 +41,42 @@ fn carries_both_ways(seed: u64, faults: Faults) {
     let left = (world.a.stats().connections, world.b.stats().connections);
     assert_eq!(left, (0, 0), "seed {seed}");
     assert_eq!(world.b.listeners[&super::PORT].half_open, 0, "seed {seed}");
+}
+
+#[test]
+fn an_upload_with_large_buffers_survives_everything_at_once() {
+    for seed in 1..20 {
+        let mut world = World::new(seed);
+        world.b.listen(super::PORT, 8, Buffers::BULK).unwrap();
+        let client = world.a.connect(super::SERVER, Buffers::BULK).unwrap().id;
+        world.settle();
+        let server = super::ready(world.b.accept(super::PORT)).id;
+        world.faults = Faults {
+            lose: 20,
+            duplicate: 20,
+            reorder: 50,
+            corrupt: 10,
+        };
+        let data: Vec<u8> = (0..400_000_u32)
+            .map(|i| (i * 7 % 251).to_le_bytes()[0])
+            .collect();
+        let (mut sent, mut received) = (0, Vec::new());
+        let limit = world.now + Duration::from_secs(1000);
+        while received.len() < data.len() {
+            if let Poll::Ready(Ok(count)) = world.a.write(client, &data[sent..]) {
+                sent += count;
+            }
+            let step = world.now + Duration::from_secs(1);
+            world.advance(step);
+            drain(&mut world.b, server, &mut received);
+            assert!(
+                world.now < limit,
+                "seed {seed}: stuck at {}",
+                received.len()
+            );
+        }
+        assert!(received == data, "seed {seed}: damaged");
+    }
 }
 
 #[test]

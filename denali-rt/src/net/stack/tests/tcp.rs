@@ -255,7 +255,7 @@ fn closing_a_listener_resets_whom_nobody_accepted() {
     let client = world.a.connect(SERVER, Buffers::DEFAULT).unwrap();
     world.settle();
     ready(world.a.connected(client.id));
-    world.b.unlisten(PORT);
+    world.b.unlisten(PORT, world.now);
     world.settle();
     assert_eq!(
         failed(world.a.read(client.id, &mut [0; 1])),
