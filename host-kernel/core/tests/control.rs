@@ -184,64 +184,18 @@ fn every_field_of_a_vm_configuration_is_checked() {
 fn addresses_are_unicast_and_unique() {
     let (mut host, vm) = host();
     let image = host.status(vm).expect("it exists").image;
-    let (taken, fresh) = (network(1), network(2));
+    let mac = |mac| NetworkConfig { mac, ..network(2) };
+    let same_address = NetworkConfig {
+        mac: network(2).mac,
+        ..network(1)
+    };
     let cases = [
-        (
-            NetworkConfig {
-                mac: [0; 6],
-                ..fresh
-            },
-            Errno::Invalid,
-        ),
-        (
-            NetworkConfig {
-                mac: [0xff; 6],
-                ..fresh
-            },
-            Errno::Invalid,
-        ),
-        (
-            NetworkConfig {
-                mac: [3, 0, 0, 0, 0, 1],
-                ..fresh
-            },
-            Errno::Invalid,
-        ),
-        (
-            NetworkConfig {
-                prefix_len: 33,
-                ..fresh
-            },
-            Errno::Invalid,
-        ),
-        (
-            NetworkConfig {
-                addressing: 7,
-                ..fresh
-            },
-            Errno::Invalid,
-        ),
-        (
-            NetworkConfig {
-                mac: taken.mac,
-                ..fresh
-            },
-            Errno::Exists,
-        ),
-        (
-            NetworkConfig {
-                mac: fresh.mac,
-                ..taken
-            },
-            Errno::Exists,
-        ),
-        (
-            NetworkConfig {
-                mac: host.machine.nic_mac(),
-                ..fresh
-            },
-            Errno::Exists,
-        ),
+        (mac([0; 6]), Errno::Invalid),
+        (mac([0xff; 6]), Errno::Invalid),
+        (mac([3, 0, 0, 0, 0, 1]), Errno::Invalid),
+        (mac(network(1).mac), Errno::Exists),
+        (mac(host.machine.nic_mac()), Errno::Exists),
+        (same_address, Errno::Exists),
     ];
     for (network, error) in cases {
         let config = VmConfig {

@@ -3,6 +3,7 @@
 mod host;
 
 use denali_abi::control::{VmConfig, VmState};
+use denali_abi::convert::u64_to_usize;
 use denali_abi::hypercall::Hypercall;
 use denali_kernel_core::machine::Machine;
 use denali_kernel_core::policy::gatekeeper::{Gatekeeper, Request, Verdict};
@@ -61,7 +62,7 @@ impl Scheduler for Whim {
 
 impl QueueDiscipline for Whim {
     fn transmit_budget(&mut self, _: u32) -> u32 {
-        u32::try_from(self.0.next() >> 32).unwrap()
+        u32::try_from(self.0.next() >> 32).expect("small")
     }
 
     fn on_full(&mut self, _: Full) -> queue::Verdict {
@@ -85,13 +86,13 @@ fn whims_cost_speed_only() {
     let image = host.create_image().expect("there is room");
     let mut vms = Vec::new();
     for number in 1..400 {
-        let pages = 20 + u32::try_from(random.below(300)).unwrap();
+        let pages = 20 + u32::try_from(random.below(300)).expect("small");
         let config = VmConfig {
             memory_pages: pages,
             ..Host::config(image, number)
         };
         vms.extend(host.create(&config));
-        let victim = vms[usize::try_from(random.below(vms.len() as u64)).unwrap()];
+        let victim = vms[u64_to_usize(random.below(vms.len() as u64))];
         match (random.below(4), host.state(victim)) {
             (0, Some(VmState::Ready)) => {
                 host.call(victim, Hypercall::Terminate, &[0]);

@@ -6,6 +6,7 @@ mod host;
 
 use core::mem::offset_of;
 use denali_abi::control::{VmConfig, VmState};
+use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
 use denali_abi::layout::{GUEST_END, IMAGE_BASE, PAGE_SIZE, SHARED_ADDRESS};
@@ -27,7 +28,7 @@ const VMS: usize = 2_500;
 const VMS_AT_START: u32 = 2_000;
 
 /// Steps of the run. Each has a cheap audit, each [`AUDIT_EVERY`]th a full one.
-const STEPS: u32 = 16_000;
+const STEPS: u32 = 24_000;
 
 /// Steps between full audits.
 const AUDIT_EVERY: u32 = 2_000;
@@ -99,16 +100,16 @@ impl Simulation {
     /// Returns some VM in the state `Ready`.
     fn ready(&mut self) -> Option<VmId> {
         let from = self.random.below(self.vms.len().max(1) as u64);
-        let from = usize::try_from(from).unwrap();
-        let ready = |&&vm: &&VmId| self.host.state(vm) == Some(VmState::Ready);
-        let found = self.vms.keys().skip(from).take(50).find(ready).copied();
-        found
+        let from = u64_to_usize(from);
+        let mut near = self.vms.keys().skip(from).take(50);
+        near.find(|&&vm| self.host.state(vm) == Some(VmState::Ready))
+            .copied()
     }
 
     /// Returns some VM in any state.
     fn any(&mut self) -> Option<VmId> {
         let from = self.random.below(self.vms.len().max(1) as u64);
-        self.vms.keys().nth(usize::try_from(from).unwrap()).copied()
+        self.vms.keys().nth(u64_to_usize(from)).copied()
     }
 
     fn create(&mut self) {
@@ -119,7 +120,7 @@ impl Simulation {
         self.next_number += 1;
         let memory_pages = match self.random.below(20) {
             0 => 2000,
-            _ => 16 + u32::try_from(self.random.below(u64::from(LIMIT))).unwrap(),
+            _ => 16 + u32::try_from(self.random.below(u64::from(LIMIT))).expect("small"),
         };
         let config = VmConfig {
             memory_pages,
@@ -217,7 +218,7 @@ impl Simulation {
         let slot = model.tx_produced % RING_LEN;
         let descriptor = Descriptor {
             address: TX_BUFFER,
-            length: u32::try_from(frame.len()).unwrap(),
+            length: u32::try_from(frame.len()).expect("small"),
             ..Descriptor::default()
         };
         let at = SHARED_ADDRESS + offset_of!(SharedPage, tx) as u64 + u64::from(slot) * 16;
@@ -230,7 +231,7 @@ impl Simulation {
             return;
         }
         self.model(vm).tx_produced = produced;
-        let sent = self.host.kernel.vm(vm).unwrap().counters;
+        let sent = self.host.kernel.vm(vm).expect("it is there").counters;
         self.host.call(vm, Hypercall::NetworkNotify, &[]);
         let now = self.host.kernel.vm(vm).expect("not destroyed").counters;
         if forged {
@@ -308,7 +309,7 @@ impl Simulation {
     fn lie_about_rings(&mut self) {
         let Some(vm) = self.ready() else { return };
         let offset = self.random.below(64 / 4) * 4;
-        let value = u32::try_from(self.random.next() >> 32).unwrap();
+        let value = u32::try_from(self.random.next() >> 32).expect("small");
         self.host
             .write(vm, SHARED_ADDRESS + offset, &value.to_le_bytes());
         self.host.call(vm, Hypercall::NetworkNotify, &[]);
@@ -332,7 +333,7 @@ impl Simulation {
         };
         let exit = match self.random.below(8) {
             0 => Exit::Exception {
-                vector: u8::try_from(self.random.below(256)).unwrap(),
+                vector: u8::try_from(self.random.below(256)).expect("small"),
                 code: 0,
             },
             _ => Exit::PageFault {
@@ -363,7 +364,7 @@ impl Simulation {
     /// Any hypercall with any arguments that do not move the model's pages.
     fn garble_hypercall(&mut self) {
         let Some(vm) = self.ready() else { return };
-        let call = Hypercall::ALL[usize::try_from(self.random.below(17)).unwrap()];
+        let call = Hypercall::ALL[u64_to_usize(self.random.below(17))];
         if matches!(call, Hypercall::ReleaseMemory | Hypercall::Random) {
             return;
         }
