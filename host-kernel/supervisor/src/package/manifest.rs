@@ -141,7 +141,7 @@ mod tests {
                 manifest.publish.push(manifest.publish[0]);
             }),
             ("publish", |manifest| {
-                manifest.publish = alloc::vec![manifest.publish[0]; 33]
+                manifest.publish = alloc::vec![manifest.publish[0]; 33];
             }),
             ("arguments", |manifest| {
                 manifest.arguments.push(String::new());
