@@ -38,7 +38,7 @@ impl Wire {
     /// Wraps `stream` and starts the login clock.
     pub(super) fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(WRITE_MAX));
+        stream.set_write_timeout(Some(WRITE_MAX))?;
         Ok(Self {
             stream,
             login_deadline: Cell::new(Some(Instant::now() + LOGIN_GRACE)),
