@@ -88,17 +88,20 @@ impl Machine for Pc {
 
     fn run(&mut self, space: Space, until: Time) -> Exit {
         self.flush_nic();
-        if self.clock.now() >= until {
-            return Exit::Interrupted;
-        }
-        self.apic.arm(until, &self.clock);
-        match self.world.run(space) {
-            Left::Exit(exit) => exit,
-            Left::Interrupt(vector) => {
-                self.serve(vector);
-                Exit::Interrupted
+        while self.clock.now() < until {
+            self.apic.arm(until, &self.clock);
+            match self.world.run(space) {
+                Left::Exit(exit) => return exit,
+                Left::Interrupt(vector) => {
+                    self.serve(vector);
+                    // The timer may have been armed for an earlier slice.
+                    if !Apic::is_timer(vector) {
+                        break;
+                    }
+                }
             }
         }
+        Exit::Interrupted
     }
 
     fn idle_until(&mut self, until: Option<Time>) {

@@ -1,13 +1,11 @@
 //! What drivers may have of the machine while it boots: configuration space, device registers and
 //! DMA memory.
 
-#![expect(unsafe_code, reason = "makes device memory from mapped addresses")]
-
-use crate::arch::paging::{BOOT_MAP_END, direct_map};
+use crate::arch::paging::{self, BOOT_MAP_END};
 use crate::arch::port::{inl, outl};
 use crate::arch::{Apic, Paging};
 use denali_abi::convert::usize_to_u64;
-use host_kernel::boot_info::{BootInfo, PhysicalRange};
+use host_kernel::boot_info::BootInfo;
 use host_kernel::drivers::Platform;
 use host_kernel::drivers::dma::DeviceMemory;
 
@@ -44,26 +42,13 @@ impl Platform for BootPlatform<'_> {
     fn take_dma(&mut self, length: usize) -> Option<DeviceMemory> {
         let length = length.checked_next_multiple_of(PAGE)?;
         // Below 4 GiB, for the sake of devices with 32-bit addresses.
-        let PhysicalRange { start, .. } =
-            self.boot
-                .take(usize_to_u64(length), usize_to_u64(PAGE), BOOT_MAP_END)?;
-        let pointer = direct_map(start);
-        // SAFETY: the memory was just taken for this and is in the direct map.
-        unsafe { pointer.write_bytes(0, length) };
-        // SAFETY: as above; it is never given back, so nothing else will use it.
-        Some(unsafe { DeviceMemory::from_raw(pointer, start, length) })
+        let taken = self
+            .boot
+            .take(usize_to_u64(length), usize_to_u64(PAGE), BOOT_MAP_END)?;
+        Some(paging::device_memory(taken))
     }
 
     fn apic_id(&self) -> u8 {
         self.apic.id()
-    }
-}
-
-impl Paging {
-    /// Maps device registers uncached; see [`Paging::map_mmio`].
-    pub(crate) fn map_registers(&mut self, physical: u64, length: usize) -> Option<DeviceMemory> {
-        let pointer = self.map_mmio(physical, usize_to_u64(length))?;
-        // SAFETY: mapped for ever just now; device registers belong to the one driver that asks.
-        Some(unsafe { DeviceMemory::from_raw(pointer, physical, length) })
     }
 }

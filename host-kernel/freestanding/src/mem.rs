@@ -92,6 +92,10 @@ pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) ->
 
 /// Copies fewer bytes than a word, which may overlap, and returns `to`: loads everything before it
 /// stores anything.
+///
+/// # Safety
+///
+/// Both must be valid for `length` bytes.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_few(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     naked_asm!(

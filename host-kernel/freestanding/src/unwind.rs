@@ -1,7 +1,6 @@
 //! Symbols of unwinding, which never happens: panics abort.
 
 #![expect(unsafe_code, reason = "exports the unwinder's symbols")]
-#![expect(non_snake_case, reason = "the unwinder's names")]
 
 /// Named by unwind tables; never called.
 #[unsafe(no_mangle)]

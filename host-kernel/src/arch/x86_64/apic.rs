@@ -119,9 +119,12 @@ impl Apic {
         (mode, timer)
     }
 
-    /// Has the timer interrupt at `until` or, if that is far away, some time before.
+    /// Has the timer interrupt at `until` or before.
+    ///
+    /// A timer that fires earlier anyway is left alone: programming it costs more than the one
+    /// interrupt too many, since most slices end before their time.
     pub(crate) fn arm(&mut self, until: Time, clock: &Clock) {
-        if self.armed == Some(until) {
+        if self.armed.is_some_and(|armed| armed <= until) {
             return;
         }
         self.armed = Some(until);
@@ -147,9 +150,14 @@ impl Apic {
         }
     }
 
+    /// Returns whether `vector` is the timer's.
+    pub(crate) const fn is_timer(vector: u8) -> bool {
+        vector == TIMER_VECTOR
+    }
+
     /// Ends the interrupt `vector` towards the APIC.
     pub(crate) fn end_of_interrupt(&mut self, vector: u8) {
-        if vector == TIMER_VECTOR {
+        if Self::is_timer(vector) {
             self.armed = None;
         }
         // A spurious interrupt is not in service (SDM vol. 3A §11.9).

@@ -13,9 +13,11 @@
 
 use super::cpu::Features;
 use core::arch::asm;
+use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::layout::GUEST_END;
 use denali_kernel_core::machine::{Access, FrameId, Page, Space, TableMissing};
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
+use host_kernel::drivers::dma::DeviceMemory;
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 
@@ -72,7 +74,16 @@ pub(crate) fn kernel_image() -> PhysicalRange {
 
 /// Returns the address of RAM in the direct map.
 pub(crate) fn direct_map(physical: u64) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut(denali_abi::convert::u64_to_usize(DIRECT_MAP + physical))
+    core::ptr::with_exposed_provenance_mut(u64_to_usize(DIRECT_MAP + physical))
+}
+
+/// Makes zeroed DMA memory of a range taken from free memory for good.
+pub(crate) fn device_memory(taken: PhysicalRange) -> DeviceMemory {
+    let (pointer, length) = (direct_map(taken.start), u64_to_usize(taken.length()));
+    // SAFETY: the range was taken for this alone and is in the direct map.
+    unsafe { pointer.write_bytes(0, length) };
+    // SAFETY: as above; it is never given back, so nothing else will use it.
+    unsafe { DeviceMemory::from_raw(pointer, taken.start, length) }
 }
 
 /// Returns the physical address of a frame.
@@ -106,7 +117,7 @@ impl Paging {
     /// If there is not enough memory, which is less than the kernel image itself.
     pub(crate) fn enable(boot: &mut BootInfo, features: &Features) -> Self {
         let ram: u64 = boot.memory.iter().map(|range| range.length()).sum();
-        let ranges = denali_abi::convert::usize_to_u64(boot.memory.len());
+        let ranges = usize_to_u64(boot.memory.len());
         // Per range two partial tables of pages and one of each level above; per GiB one of large
         // pages; 64 for the kernel image, the module and devices.
         let tables = 64 + 5 * ranges + ram.div_ceil(1 << 30);
@@ -144,13 +155,14 @@ impl Paging {
         self.root
     }
 
-    /// Maps device registers; only at boot, before the first guest takes its copy of the root.
+    /// Maps device registers uncached; only at boot, before the first guest takes its copy of the
+    /// root.
     ///
     /// Returns `None` if the address is beyond the device map or the pool of tables is used up.
-    pub(crate) fn map_mmio(&mut self, physical: u64, length: u64) -> Option<*mut u8> {
+    pub(crate) fn map_registers(&mut self, physical: u64, length: usize) -> Option<DeviceMemory> {
         let start = physical & !(PAGE - 1);
         let end = physical
-            .checked_add(length)?
+            .checked_add(usize_to_u64(length))?
             .checked_next_multiple_of(PAGE)?;
         let tables_needed = 3 + (end - start) / LARGE_PAGE;
         if end > DEVICE_MAP_BYTES || tables_needed * PAGE > self.pool.length() {
@@ -160,8 +172,9 @@ impl Paging {
         for page in (start..end).step_by(4096) {
             self.map_kernel(DEVICE_MAP + page, page, flags, PAGE);
         }
-        let address = denali_abi::convert::u64_to_usize(DEVICE_MAP + physical);
-        Some(core::ptr::with_exposed_provenance_mut(address))
+        let pointer = core::ptr::with_exposed_provenance_mut(u64_to_usize(DEVICE_MAP + physical));
+        // SAFETY: mapped for ever just now; registers belong to the one driver that asks for them.
+        Some(unsafe { DeviceMemory::from_raw(pointer, physical, length) })
     }
 
     /// Maps the kernel image, section by section; pages below stacks stay unmapped.
@@ -346,22 +359,24 @@ fn frame_of(entry: u64) -> FrameId {
 }
 
 fn index_of(address: u64, level: u32) -> usize {
-    denali_abi::convert::u64_to_usize(address >> (12 + 9 * level) & 0x1ff)
+    u64_to_usize(address >> (12 + 9 * level) & 0x1ff)
+}
+
+/// Returns the address of an entry.
+fn entry_pointer(table: u64, index: usize) -> *mut u64 {
+    let address = u64_to_usize(DIRECT_MAP + table) + (index % ENTRIES) * 8;
+    core::ptr::with_exposed_provenance_mut(address)
 }
 
 fn read_entry(table: u64, index: usize) -> u64 {
-    let entry = direct_map(table)
-        .cast::<u64>()
-        .wrapping_add(index % ENTRIES);
+    let entry = entry_pointer(table, index);
     // SAFETY: `table` is a page-table page: from the boot pool, or a frame the core gave for it;
     // both are in the direct map, and the index stays inside.
     unsafe { entry.read_volatile() }
 }
 
 fn write_entry(table: u64, index: usize, value: u64) {
-    let entry = direct_map(table)
-        .cast::<u64>()
-        .wrapping_add(index % ENTRIES);
+    let entry = entry_pointer(table, index);
     // SAFETY: as in `read_entry`; the callers write entries of guests' lower halves, or at boot
     // the kernel's.
     unsafe { entry.write_volatile(value) }
