@@ -103,6 +103,12 @@ impl Invocation {
         self
     }
 
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.args([argument])
+    }
+
     /// Runs it in `folder`.
     #[must_use]
     pub fn within(mut self, folder: impl AsRef<Path>) -> Self {
@@ -226,6 +232,15 @@ impl Running {
             self.words,
             self.output()
         );
+    }
+
+    /// Returns whether it has ended.
+    ///
+    /// # Panics
+    ///
+    /// Never: it is a child of ours.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_some()
     }
 
     /// Returns what was written to standard output so far.

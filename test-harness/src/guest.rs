@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 /// A guest and what it asks of its host.
 #[derive(Clone, Debug)]
 pub struct Guest {
-    source: String,
+    name: String,
+    source: PathBuf,
     settings: String,
 }
 
@@ -20,9 +21,33 @@ impl Guest {
     /// Takes the guest `guests/src/bin/NAME.rs`, with 1 MiB of memory.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        let source = repository().join("test-harness/guests/src/bin").join(name);
+        Self::from_source(name, source.with_extension("rs"))
+    }
+
+    /// Takes the example `examples/NAME`, with 1 MiB of memory.
+    #[must_use]
+    pub fn example(name: &str) -> Self {
+        Self::from_source(
+            name,
+            repository().join("examples").join(name).join("src/main.rs"),
+        )
+    }
+
+    fn from_source(name: &str, source: PathBuf) -> Self {
         Self {
-            source: name.to_owned(),
+            name: name.to_owned(),
+            source,
             settings: String::new(),
+        }
+    }
+
+    /// Gives the service another name than its source has.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..self
         }
     }
 
@@ -57,7 +82,8 @@ impl Guest {
     /// If there is no such guest, or the project cannot be written.
     #[must_use]
     pub fn project(&self) -> PathBuf {
-        let folder = workspace().join(&self.source);
+        let folder = workspace().join(&self.name);
+        fs::create_dir_all(&folder).expect("a folder below target");
         write_if_changed(&folder.join("Cargo.toml"), self.manifest().as_bytes());
         folder
     }
@@ -68,7 +94,12 @@ impl Guest {
     }
 
     fn manifest(&self) -> String {
-        let Self { source, settings } = self;
+        let Self {
+            name,
+            source,
+            settings,
+        } = self;
+        let source = source.display();
         let memory = if settings.contains("memory = ") {
             ""
         } else {
@@ -76,9 +107,9 @@ impl Guest {
         };
         let root = repository().display();
         format!(
-            "[package]\nname = \"{source}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
-             [[bin]]\nname = \"{source}\"\n\
-             path = \"{root}/test-harness/guests/src/bin/{source}.rs\"\n\n\
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+             [[bin]]\nname = \"{name}\"\n\
+             path = \"{source}\"\n\n\
              [package.metadata.denali]\n{memory}\n{settings}\n\
              [dependencies]\ndenali-abi = {{ path = \"{root}/host-kernel/abi\" }}\n\
              denali-rt = {{ path = \"{root}/denali-rt\" }}\n"
@@ -91,33 +122,35 @@ fn workspace() -> &'static PathBuf {
     static WORKSPACE: OnceLock<PathBuf> = OnceLock::new();
     WORKSPACE.get_or_init(|| {
         let folder = target_dir().join("harness/guests");
-        let sources = repository().join("test-harness/guests/src/bin");
-        let mut members = Vec::new();
-        for entry in fs::read_dir(sources).expect("the guests") {
-            let path = entry.expect("a readable folder").path();
-            let name = path
-                .file_stem()
-                .and_then(|name| name.to_str())
-                .expect("a plain name");
-            let project = folder.join(name);
-            fs::create_dir_all(&project).expect("a folder below target");
-            if !project.join("Cargo.toml").exists() {
-                let manifest = Guest::new(name).manifest();
-                write_if_changed(&project.join("Cargo.toml"), manifest.as_bytes());
+        // A guest is a member once it has been asked for; one that is gone must not stay.
+        if folder.exists() {
+            for entry in fs::read_dir(&folder).expect("a readable folder") {
+                let project = entry.expect("a readable entry").path();
+                if project.join("Cargo.toml").is_file() {
+                    fs::remove_dir_all(project).expect("a folder of ours");
+                }
             }
-            members.push(name.to_owned());
         }
-        members.sort();
-        let manifest = format!(
-            "[workspace]\nresolver = \"3\"\nmembers = {members:?}\n\n\
-             [profile.release]\npanic = \"abort\"\nopt-level = \"s\"\ncodegen-units = 1\n\
-             debug = \"line-tables-only\"\n"
-        );
-        write_if_changed(&folder.join("Cargo.toml"), manifest.as_bytes());
+        fs::create_dir_all(&folder).expect("a folder below target");
+        write_if_changed(&folder.join("Cargo.toml"), WORKSPACE_MANIFEST.as_bytes());
         take_versions(&folder);
         folder
     })
 }
+
+/// The profile is that of the templates, but without link-time optimization: guests are many, and
+/// small enough.
+const WORKSPACE_MANIFEST: &str = r#"[workspace]
+resolver = "3"
+members = ["*"]
+exclude = ["target"]
+
+[profile.release]
+panic = "abort"
+opt-level = "s"
+codegen-units = 1
+debug = "line-tables-only"
+"#;
 
 /// Gives the workspace the versions of the repository. Cargo then adds the guests to its lock file
 /// and drops what they do not use, so the file as it was taken is kept beside it.

@@ -1,10 +1,15 @@
 //! A user's keys, caches and running hosts, in a folder that goes away.
 
 use crate::cli::{self, Invocation};
+use crate::wait;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// How long a process may take to end after the command that started it.
+const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// A user of `cargo denali` whom nobody has seen before.
 ///
@@ -93,6 +98,29 @@ impl Home {
                 environment.windows(mark.len()).any(|window| window == mark)
             })
             .collect()
+    }
+
+    /// Checks that nothing started on behalf of this user runs on.
+    ///
+    /// # Panics
+    ///
+    /// If something does.
+    #[track_caller]
+    pub fn assert_nothing_runs(&self) {
+        // What Ctrl-C ends together ends one after the other.
+        let mut left = Vec::new();
+        let gone = wait::within(LINGER_MAX, || {
+            left = self.processes();
+            left.is_empty().then_some(())
+        });
+        let lines = left
+            .iter()
+            .map(|id| fs::read(format!("/proc/{id}/cmdline")));
+        let lines: Vec<_> = lines
+            .flatten()
+            .map(|line| String::from_utf8_lossy(&line).into_owned())
+            .collect();
+        assert!(gone.is_some(), "still running: {lines:?}");
     }
 }
 

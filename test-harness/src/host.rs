@@ -4,9 +4,13 @@ use crate::cli::{Invocation, Outcome};
 use crate::home::Home;
 use crate::wait;
 use denali_protocol::{Service, ServiceState};
+use serde::Deserialize;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The exit status of a deploy whose service ended before it answered.
+const CRASHED: i32 = 7;
 
 /// A running host of a user of its own.
 #[derive(Debug)]
@@ -33,6 +37,18 @@ impl Host {
         &self.home
     }
 
+    /// Returns what `host status --json` says of it.
+    ///
+    /// # Panics
+    ///
+    /// If that fails or prints something else.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut hosts: Vec<Status> = self.denali(["host", "status", "--json"]).succeeds().json();
+        assert_eq!(hosts.len(), 1, "{hosts:?}");
+        hosts.remove(0)
+    }
+
     /// Prepares `cargo-denali` with these arguments.
     #[must_use]
     pub fn denali<A: AsRef<std::ffi::OsStr>>(
@@ -50,6 +66,20 @@ impl Host {
     #[track_caller]
     pub fn deploy(&self, folder: &Path) -> Outcome {
         self.denali(["deploy"]).within(folder).succeeds()
+    }
+
+    /// Deploys the project in `folder`, whose service may end at once.
+    ///
+    /// # Panics
+    ///
+    /// If the host does not take it.
+    #[track_caller]
+    pub fn deploy_to_its_end(&self, folder: &Path) {
+        let outcome = self.denali(["deploy"]).within(folder).run();
+        assert!(
+            matches!(outcome.code, Some(0 | CRASHED)),
+            "exit status of {outcome}"
+        );
     }
 
     /// Removes a service.
@@ -133,6 +163,32 @@ impl Drop for Host {
         drop(panic::catch_unwind(AssertUnwindSafe(|| {
             self.denali(["host", "down"]).run()
         })));
+    }
+}
+
+/// A host as `host status --json` shows it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// `HOST:PORT` of its supervisor.
+    pub address: String,
+    /// QEMU's process id.
+    pub pid: u32,
+    /// Everything the kernel wrote.
+    pub serial_log: PathBuf,
+    /// What the supervisor says.
+    pub host: Option<denali_protocol::Host>,
+}
+
+impl Status {
+    /// Returns what the supervisor says.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    #[must_use]
+    pub fn answered(self) -> denali_protocol::Host {
+        self.host.expect("the supervisor answers")
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`cli`]     | the `cargo-denali` program: run, time out, interrupt                  |
 //! | [`home`]    | a user's keys, caches and running hosts, in a folder that goes away   |
 //! | [`host`]    | a local host under QEMU                                               |
+//! | [`machine`] | other machines under QEMU: boards, processors, boot loaders           |
 //! | [`project`] | projects made from templates                                          |
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
@@ -19,6 +20,7 @@ pub mod guest;
 pub mod home;
 pub mod host;
 pub mod http;
+pub mod machine;
 pub mod project;
 pub mod suite;
 pub mod tidy;

@@ -1,0 +1,189 @@
+//! A machine under QEMU that no `host up` has started: other boards, processors and boot loaders.
+
+use crate::cli::{Invocation, Running};
+use crate::home::Home;
+use crate::wait;
+use std::fs;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Seconds after which QEMU ends whatever happens.
+const LIFETIME: &str = "300";
+
+/// Longest boot: firmware and boot loader are emulated, too.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// How a machine is made and what it boots.
+#[derive(Clone, Debug, Default)]
+pub struct Board {
+    arguments: Vec<String>,
+}
+
+impl Board {
+    /// Takes a board of QEMU (`q35`, `pc`) and a processor (`max`, `qemu64`), with 256 MiB.
+    #[must_use]
+    pub fn new(machine: &str, cpu: &str) -> Self {
+        let arguments = [
+            "-machine", machine, "-cpu", cpu, "-m", "256M", "-accel", "tcg",
+        ];
+        Self::default().with(&arguments).with(&[
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+    }
+
+    /// Boots a kernel with a boot module by PVH.
+    #[must_use]
+    pub fn kernel(self, kernel: &Path, module: &Path) -> Self {
+        self.with(&["-kernel", &text(kernel), "-initrd", &text(module)])
+    }
+
+    /// Boots a disk by the board's BIOS.
+    #[must_use]
+    pub fn disk(self, iso: &Path) -> Self {
+        self.with(&["-cdrom", &text(iso), "-boot", "d"])
+    }
+
+    /// Uses UEFI firmware (OVMF) instead of the board's BIOS.
+    #[must_use]
+    pub fn firmware(self, code: &Path) -> Self {
+        let drive = format!(
+            "if=pflash,format=raw,unit=0,readonly=on,file={}",
+            text(code)
+        );
+        self.with(&["-drive", &drive])
+    }
+
+    fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+}
+
+/// A running machine whose supervisor answers.
+#[derive(Debug)]
+pub struct Machine {
+    port: u16,
+    service_port: u16,
+    _qemu: Running,
+}
+
+impl Machine {
+    /// Boots a machine and waits until its supervisor greets.
+    ///
+    /// `ports` are two free ports of this machine: one for the supervisor, one for port 80 of the
+    /// first service.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    #[must_use]
+    pub fn boot(home: &Home, board: &Board, ports: [u16; 2]) -> Self {
+        let [port, service_port] = ports;
+        let serial = home.path().join(format!("serial-{port}.log"));
+        let network = format!(
+            "user,id=net0,net=10.90.0.0/16,host=10.90.0.2,dns=10.90.0.3,restrict=on,\
+             hostfwd=tcp:127.0.0.1:{port}-10.90.0.15:22,\
+             hostfwd=tcp:127.0.0.1:{service_port}-10.90.1.1:80"
+        );
+        let mut qemu = qemu(home, board)
+            .args(["-netdev", &network])
+            .args([
+                "-device",
+                "virtio-net-pci,netdev=net0,disable-legacy=on,romfile=",
+            ])
+            .args(["-serial", &format!("file:{}", text(&serial))])
+            .start();
+        let greeted = wait::within(BOOT_TIMEOUT, || {
+            (qemu.has_ended() || greets(port)).then_some(())
+        });
+        let log = || String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()).into_owned();
+        assert!(
+            greeted.is_some() && !qemu.has_ended(),
+            "{board:?} does not come up:\n{}",
+            log()
+        );
+        Self {
+            port,
+            service_port,
+            _qemu: qemu,
+        }
+    }
+
+    /// Returns `HOST:PORT` of its supervisor.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the port of this machine that leads to port 80 of the first service.
+    #[must_use]
+    pub fn service_port(&self) -> u16 {
+        self.service_port
+    }
+}
+
+/// Prepares QEMU under `timeout`, in the process group that goes with the machine.
+fn qemu(home: &Home, board: &Board) -> Invocation {
+    home.invoke("timeout")
+        .args(["--foreground", LIFETIME, "qemu-system-x86_64"])
+        .args(&board.arguments)
+}
+
+fn greets(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+        return false;
+    };
+    let mut greeting = [0; 4];
+    stream
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .is_ok()
+        && stream.read_exact(&mut greeting).is_ok()
+        && greeting == *b"SSH-"
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Returns kernel and boot module of a running local host, as its QEMU was told.
+///
+/// # Panics
+///
+/// If there is no such process.
+#[must_use]
+pub fn boot_files(pid: u32) -> [PathBuf; 2] {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).expect("a running QEMU");
+    let words: Vec<_> = line
+        .split(|&byte| byte == 0)
+        .map(String::from_utf8_lossy)
+        .collect();
+    ["-kernel", "-initrd"].map(|option| {
+        let at = words
+            .iter()
+            .position(|word| word == option)
+            .expect("it boots by PVH");
+        PathBuf::from(&*words[at + 1])
+    })
+}
+
+/// Returns the CPU time a process has used, in hundredths of a second.
+///
+/// # Panics
+///
+/// If there is no such process.
+#[must_use]
+pub fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process");
+    // The name, in parentheses, may contain spaces; `utime` and `stime` are fields 14 and 15
+    // (proc(5)), the name is field 2.
+    let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+    let number = |field: &str| field.parse::<u64>().expect("a number");
+    fields.split_whitespace().skip(11).take(2).map(number).sum()
+}

@@ -1,0 +1,178 @@
+//! Every way a host boots, on boards and processors that have less than the usual one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use test_harness::guest::Guest;
+use test_harness::home::Home;
+use test_harness::host::{Host, free_port};
+use test_harness::machine::{Board, Machine, boot_files, cpu_ticks};
+use test_harness::project::Project;
+use test_harness::{facts, http, suite, wait};
+
+fn main() -> ExitCode {
+    suite::run(
+        Workshop::open,
+        &facts![
+            pvh_boots_on_an_old_board,
+            pvh_boots_on_a_processor_without_protections,
+            a_disk_boots_by_bios,
+            a_disk_boots_by_uefi,
+            the_kernel_tells_what_protects_it,
+            an_idle_host_leaves_the_cpu_alone,
+        ],
+    )
+}
+
+/// Idle VMs on the host whose CPU time is measured.
+const IDLE_VMS: usize = 8;
+
+/// Seconds of idleness that are measured.
+const IDLE_S: u64 = 5;
+
+/// Hundredths of a CPU an idle host may use: QEMU itself wakes up now and then. A busy wait anywhere
+/// would use all hundred.
+const IDLE_PERCENT_MAX: u64 = 20;
+
+/// A user with a host to take kernel and boot module from.
+struct Workshop {
+    host: Host,
+    iso: PathBuf,
+}
+
+impl Workshop {
+    fn open() -> Self {
+        let host = Host::up(&[]);
+        let iso = host.home().path().join("host.iso");
+        Self { host, iso }
+    }
+
+    fn home(&self) -> &Home {
+        self.host.home()
+    }
+
+    /// Boots a board with the kernel and boot module of the local host.
+    fn check_pvh(&self, machine: &str, cpu: &str) {
+        let [kernel, module] = boot_files(self.host.status().pid);
+        let _ = self.check(&Board::new(machine, cpu).kernel(&kernel, &module));
+    }
+
+    /// Boots a board and has it run a service.
+    fn check(&self, board: &Board) -> Machine {
+        let machine = Machine::boot(self.home(), board, [free_port(), free_port()]);
+        let project = Project::shared(self.home(), "minimal");
+        project.edit("publish = [\"8080:80\"]", "");
+        self.deploy(&machine, project.folder());
+        let page = wait::until("the page of the service", || {
+            http::get(machine.service_port(), "/").ok()
+        });
+        assert_eq!(page.text(), "hello from Denali!\n");
+        machine
+    }
+
+    fn deploy(&self, machine: &Machine, folder: &Path) {
+        let outcome = self
+            .home()
+            .denali(["deploy", &machine.address()])
+            .within(folder)
+            .run();
+        assert_eq!(outcome.code, Some(0), "{outcome}");
+    }
+
+    /// Runs a verb with these words on a machine, and returns what it prints.
+    fn ask(&self, machine: &Machine, words: &[&str]) -> String {
+        self.home()
+            .denali(words)
+            .args(["--host", &machine.address()])
+            .succeeds()
+            .stdout
+    }
+
+    /// Makes the disk on the first call.
+    fn iso(&self) -> &Path {
+        if !self.iso.exists() {
+            let network = [
+                "--address",
+                "10.90.0.15/16",
+                "--gateway",
+                "10.90.0.2",
+                "--dns",
+                "10.90.1.1",
+                "--pool",
+                "10.90.1.1",
+            ];
+            let path = self.iso.as_os_str();
+            self.home()
+                .denali(["host", "image"])
+                .args(network)
+                .arg("--iso")
+                .arg(path)
+                .succeeds();
+        }
+        &self.iso
+    }
+}
+
+fn pvh_boots_on_an_old_board(workshop: &Workshop) {
+    workshop.check_pvh("pc", "max");
+}
+
+fn pvh_boots_on_a_processor_without_protections(workshop: &Workshop) {
+    workshop.check_pvh("q35", "qemu64");
+}
+
+fn a_disk_boots_by_bios(workshop: &Workshop) {
+    let machine = workshop.check(&Board::new("q35", "max").disk(workshop.iso()));
+    // The first service has the first address of the pool, and that is the disk's name server.
+    workshop.ask(&machine, &["rm", "minimal"]);
+    let server = Guest::new("dns_server").arguments(&["192.0.2.77"]);
+    workshop.deploy(&machine, &server.project());
+    let resolver = Guest::new("resolver").arguments(&["denali.example"]);
+    workshop.deploy(&machine, &resolver.project());
+    wait::until("the name to be looked up", || {
+        let log = workshop.ask(&machine, &["logs", "resolver"]);
+        log.contains("denali.example is 192.0.2.77").then_some(())
+    });
+}
+
+/// Where Debian's `ovmf` puts the firmware.
+const OVMF: &str = "/usr/share/OVMF/OVMF_CODE.fd";
+
+fn a_disk_boots_by_uefi(workshop: &Workshop) {
+    assert!(
+        Path::new(OVMF).exists(),
+        "install it: sudo apt-get install -y ovmf"
+    );
+    let _ = workshop.check(
+        &Board::new("q35", "max")
+            .firmware(Path::new(OVMF))
+            .disk(workshop.iso()),
+    );
+}
+
+fn the_kernel_tells_what_protects_it(workshop: &Workshop) {
+    let log = fs::read_to_string(workshop.host.status().serial_log).expect("the serial log");
+    assert!(log.lines().count() > 3, "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+fn an_idle_host_leaves_the_cpu_alone(workshop: &Workshop) {
+    let project = Project::shared(workshop.home(), "minimal");
+    project.edit("publish = [\"8080:80\"]", "");
+    for number in 0..IDLE_VMS {
+        let name = format!("idle-{number}");
+        workshop
+            .host
+            .denali(["deploy", "--name", &name])
+            .within(project.folder())
+            .succeeds();
+    }
+    let pid = workshop.host.status().pid;
+    let before = cpu_ticks(pid);
+    std::thread::sleep(std::time::Duration::from_secs(IDLE_S));
+    let used = cpu_ticks(pid) - before;
+    assert!(
+        used <= IDLE_S * IDLE_PERCENT_MAX,
+        "{used} hundredths of a second in {IDLE_S} s"
+    );
+}
