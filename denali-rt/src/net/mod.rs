@@ -23,14 +23,14 @@
 //!
 //! | module       | what it is                                                     |
 //! |--------------|----------------------------------------------------------------|
-//! | [`listener`] | accepting connections                                           |
-//! | [`tcp`]      | one connection                                                  |
-//! | [`udp`]      | datagrams                                                       |
-//! | [`dns`]      | host names                                                      |
-//! | [`config`]   | the VM's own address                                            |
-//! | [`wait`]     | the stack of this VM, and threads waiting for it                |
-//! | [`device`]   | frames in and out through the rings of the shared page          |
-//! | [`stack`]    | the state machine: no hardware, no clock, no threads            |
+//! | `listener`   | accepting connections                                           |
+//! | `tcp`        | one connection                                                  |
+//! | `udp`        | datagrams                                                       |
+//! | `dns`        | host names                                                      |
+//! | `config`     | the VM's own address                                            |
+//! | `wait`       | the stack of this VM, and threads waiting for it                |
+//! | `device`     | frames in and out through the rings of the shared page          |
+//! | `stack`      | the state machine: no hardware, no clock, no threads            |
 //!
 //! What there is not: IPv6 (the virtual architecture configures IPv4 alone), IP fragments, and a
 //! way to reach oneself (a VM's frames to its own address are lost).
