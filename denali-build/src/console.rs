@@ -84,13 +84,16 @@ pub fn seconds(time: Duration) -> String {
     }
 }
 
-/// Returns a size as people read it: `512 B`, `36 KiB`, `2 MiB`, rounded up.
+/// Returns a size as people read it: `512 B`, `36 KiB`, `2 MiB`, rounded to the nearest.
 #[must_use]
 pub fn size(bytes: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    let rounded = |unit: u64| bytes.saturating_add(unit / 2) / unit;
     match bytes {
-        0..1024 => format!("{bytes} B"),
-        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-        _ => format!("{} KiB", bytes.div_ceil(1024)),
+        0..KIB => format!("{bytes} B"),
+        _ if bytes.is_multiple_of(MIB) || bytes >= 10 * MIB => format!("{} MiB", rounded(MIB)),
+        _ => format!("{} KiB", rounded(KIB)),
     }
 }
 
@@ -101,7 +104,8 @@ mod tests {
     #[test]
     fn sizes_and_times_are_short() {
         assert_eq!(size(100), "100 B");
-        assert_eq!(size(1025), "2 KiB");
+        assert_eq!(size(1600), "2 KiB");
+        assert_eq!(size(224_632 << 10), "219 MiB");
         assert_eq!(size(2 << 20), "2 MiB");
         assert_eq!(seconds(Duration::from_millis(12)), "12 ms");
         assert_eq!(seconds(Duration::from_millis(3_450)), "3.5 s");

@@ -45,6 +45,7 @@ pub struct Options {
 /// It is up already, something is missing, or it does not boot. Nothing is left running then.
 pub fn up(options: &Options) -> Result<Running> {
     let folder = state::folder(&options.name)?;
+    check_down(&options.name)?;
     install::ensure(&[install::QEMU])?;
     let artifacts = artifacts::build()?;
     let keys = Keys::load()?;
@@ -101,6 +102,20 @@ pub fn up(options: &Options) -> Result<Running> {
     wait_until_it_answers(child, &running, &machine, &keys)?;
     starting.keep();
     Ok(running)
+}
+
+fn check_down(name: &str) -> Result<()> {
+    let Some(running) = state::find(name)? else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Status::Failed,
+        format!("the host `{name}` is up already at {}", running.address()),
+    )
+    .help(format!(
+        "use it, or end it: cargo denali host down --name {name}"
+    ))
+    .into())
 }
 
 /// A host on its way up; dropped, it is ended and its folder removed.
