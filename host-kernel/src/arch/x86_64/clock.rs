@@ -8,10 +8,10 @@ use denali_kernel_core::time::Time;
 /// Ticks of the 8254 per second.
 const PIT_HZ: u64 = 1_193_182;
 /// 10 ms.
-const PIT_COUNT: u16 = 11_932;
+const PIT_TICKS_MIN: u16 = 11_932;
 const PIT_MEASUREMENTS: usize = 3;
-/// Port reads take about a microsecond, so a working PIT answers long before.
-const PIT_POLLS_MAX: u32 = 1_000_000;
+/// Three port accesses take at least a microsecond, so a working PIT answers long before.
+const PIT_POLLS_MAX: u32 = 50_000;
 
 /// If nothing tells the frequency; the boot log says so.
 const GUESSED_HZ: u64 = 1_000_000_000;
@@ -103,12 +103,10 @@ fn frequency(features: &Features) -> (u64, Source) {
             return (khz * 1000, Source::Hypervisor);
         }
     }
-    // The shortest measurement is the one least disturbed.
-    if let Some(ticks) = (0..PIT_MEASUREMENTS)
-        .filter_map(|_| measure_pit_interval())
-        .min()
-    {
-        return ((ticks * PIT_HZ / u64::from(PIT_COUNT)).max(1), Source::Pit);
+    let mut measured = [0; PIT_MEASUREMENTS].map(|_| measure_by_pit());
+    measured.sort_unstable();
+    if let Some(hz) = measured[PIT_MEASUREMENTS / 2] {
+        return (hz.max(1), Source::Pit);
     }
     if last_leaf >= 0x16 {
         let mhz = u64::from(cpu::cpuid(0x16, 0).eax & 0xffff);
@@ -119,23 +117,30 @@ fn frequency(features: &Features) -> (u64, Source) {
     (GUESSED_HZ, Source::Guess)
 }
 
-/// Counts ticks of the time-stamp counter while channel 2 of the 8254 runs down once.
-fn measure_pit_interval() -> Option<u64> {
-    const CONTROL: u16 = 0x61;
-    const OUTPUT: u8 = 0x20;
-    // Gate on, speaker off.
-    outb(CONTROL, inb(CONTROL) & 0xfc | 0x01);
-    // Channel 2, both bytes, mode 0: output goes high at zero.
-    outb(0x43, 0xb0);
-    let [low, high] = PIT_COUNT.to_le_bytes();
-    outb(0x42, low);
-    outb(0x42, high);
+/// Counts ticks of the time-stamp counter while channel 0 of the 8254 counts down; `None` if it
+/// does not.
+fn measure_by_pit() -> Option<u64> {
+    // Channel 0, both bytes, mode 0: counts down once. Its interrupt is masked.
+    outb(0x43, 0x30);
+    outb(0x40, 0xff);
+    outb(0x40, 0xff);
+    let first = read_pit();
     let start = cpu::timestamp();
-    if inb(CONTROL) & OUTPUT != 0 {
-        return None;
+    for _ in 0..PIT_POLLS_MAX {
+        let counted = first.wrapping_sub(read_pit());
+        let elapsed = cpu::timestamp().saturating_sub(start);
+        if counted >= PIT_TICKS_MIN {
+            return Some(elapsed * PIT_HZ / u64::from(counted));
+        }
     }
-    (0..PIT_POLLS_MAX).find(|_| inb(CONTROL) & OUTPUT != 0)?;
-    Some(cpu::timestamp().saturating_sub(start))
+    None
+}
+
+fn read_pit() -> u16 {
+    // Latch channel 0, so that both bytes are of one moment.
+    outb(0x43, 0x00);
+    let low = inb(0x40);
+    u16::from_le_bytes([low, inb(0x40)])
 }
 
 /// Reads the RTC as seconds since the Unix epoch; `None` if it does not answer sensibly.
