@@ -8,8 +8,8 @@
 //!      └────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! The state is here; what is done with it lies in [`crate::vm::lifecycle`] (lives of VMs),
-//! [`crate::hypercall`] (what guests ask for) and [`crate::network`] (frames on their way).
+//! The state is here; what is done with it lies in `vm/lifecycle.rs` (lives of VMs),
+//! [`crate::hypercall`] (what guests ask for) and `network.rs` (frames on their way).
 
 use crate::fault::end_by_exception;
 use crate::machine::{Event, Exit, FaultAccess, Machine, Space};

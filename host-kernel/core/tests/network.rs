@@ -366,3 +366,26 @@ fn one_crossing_sends_to_all_once() {
     arrive(&mut host, &frame(BROADCAST, ROUTER, [10, 90, 0, 2]));
     assert_eq!(received(&host, other), 4);
 }
+
+#[test]
+fn a_frame_that_comes_before_the_deadline_cancels_the_alarm() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let deadline = host.machine.now().plus_ns(1_000_000);
+    let sent = frame(network(1).mac, ROUTER, [10, 90, 0, 2]);
+    post(&mut host, vm, 2);
+    for (pause_ns, expected) in [
+        (10, interrupt::RECEIVE),
+        (1_000_000, interrupt::RECEIVE | interrupt::TIMER),
+    ] {
+        assert_eq!(
+            host.call(vm, Hypercall::IdleWithTimeout, &[deadline.as_ns()]),
+            None
+        );
+        host.machine.advance(pause_ns);
+        arrive(&mut host, &sent);
+        let space = host.space(vm);
+        assert_eq!(host.machine.take_result(space), Some(i64::from(expected)));
+        host.audit();
+    }
+}

@@ -1,7 +1,7 @@
 //! Hypercalls: one typed decode, one match.
 //!
 //! A guest's small mistake is an [`Errno`] in its result register; a number that means nothing ends
-//! it. [`guest`] holds what every VM may ask for, [`control`] what only the supervisor may.
+//! it. `guest.rs` holds what every VM may ask for, `control.rs` what only the supervisor may.
 
 mod control;
 mod guest;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A VM that ended keeps its descriptor and its console; everything else is freed at once. The
-//! supervisor destroys it when it has read both. Transitions happen in [`lifecycle`] alone.
+//! supervisor destroys it when it has read both. Transitions happen in `lifecycle.rs` alone.
 
 pub mod alarm;
 pub(crate) mod creation;
