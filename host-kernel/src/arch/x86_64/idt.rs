@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "loads the IDT; entry points from assembly")]
 
 use super::gdt::{IstStack, KERNEL_CODE};
-use super::world::Registers;
+use super::registers::Registers;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -28,13 +28,14 @@ global_asm!(
     r#"
 .global vector_stubs, double_fault_entry, machine_check_entry, nmi_entry, debug_entry
 .text
-/* Vectors 8, 10-14, 17, 21, 29, 30 push an error code (SDM vol. 3A table 6-1). */
+/* Vectors 8, 10-14, 17, 21, 29, 30 push an error code (SDM vol. 3A table 6-1, AMD APM vol. 2
+ * §8.2): the bits of the mask. */
 .balign 16
 vector_stubs:
 .set vector, 0
 .rept 256
     .balign 16
-    .if (vector != 8) && ((vector < 10) || (vector > 14)) && (vector != 17) && (vector != 21) && (vector != 29) && (vector != 30)
+    .if (vector > 31) || !((0x60227d00 >> vector) & 1)
     push 0
     .endif
     push vector

@@ -8,19 +8,20 @@
 //! 3. Nothing of a guest is trusted on the way back to it: segments, flags and instruction pointer
 //!    are checked or replaced each time.
 //!
-//! | file       | what                                              |
-//! |------------|---------------------------------------------------|
-//! | `boot`     | from the loader to 64-bit mode                     |
-//! | `cpu`      | features, protections, single instructions         |
-//! | `gdt`      | segments, task state, exception stacks             |
-//! | `idt`      | vectors and stubs                                  |
-//! | `syscall`  | the hypercall entry                                |
-//! | `world`    | the world switch                                   |
-//! | `fpu`      | which vector state there is                        |
-//! | `paging`   | page tables                                        |
-//! | `apic`     | timer and end of interrupt                         |
-//! | `clock`    | time-stamp counter and wall clock                  |
-//! | `port`     | I/O ports                                          |
+//! | file        | what                                              |
+//! |-------------|---------------------------------------------------|
+//! | `boot`      | from the loader to 64-bit mode                    |
+//! | `cpu`       | features, protections, single instructions        |
+//! | `gdt`       | segments, task state, exception stacks            |
+//! | `idt`       | vectors and stubs                                 |
+//! | `syscall`   | the hypercall entry                               |
+//! | `world`     | the world switch                                  |
+//! | `registers` | general registers as they are saved               |
+//! | `fpu`       | which vector state there is                       |
+//! | `paging`    | page tables                                       |
+//! | `apic`      | timer and end of interrupt                        |
+//! | `clock`     | time-stamp counter and wall clock                 |
+//! | `port`      | I/O ports                                         |
 
 pub(crate) mod apic;
 pub(crate) mod boot;
@@ -31,6 +32,7 @@ mod gdt;
 pub(crate) mod idt;
 pub(crate) mod paging;
 pub(crate) mod port;
+mod registers;
 mod syscall;
 pub(crate) mod world;
 

@@ -12,9 +12,9 @@
 )]
 
 use super::gdt::{self, USER_CODE, USER_DATA};
+use super::registers::Registers;
 use super::{cpu, fpu, paging};
 use core::arch::{asm, global_asm};
-use core::fmt;
 use core::mem::offset_of;
 use denali_kernel_core::machine::{Exit, FaultAccess, Position, Space};
 
@@ -41,34 +41,6 @@ const FAULT_EXECUTE: u64 = 1 << 4;
 const IA32_FS_BASE: u32 = 0xc000_0100;
 const IA32_GS_BASE: u32 = 0xc000_0101;
 
-/// General registers as the stubs push them, lowest address first.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub(crate) struct Registers {
-    pub(crate) r15: u64,
-    pub(crate) r14: u64,
-    pub(crate) r13: u64,
-    pub(crate) r12: u64,
-    pub(crate) r11: u64,
-    pub(crate) r10: u64,
-    pub(crate) r9: u64,
-    pub(crate) r8: u64,
-    pub(crate) rdi: u64,
-    pub(crate) rsi: u64,
-    pub(crate) rbp: u64,
-    pub(crate) rbx: u64,
-    pub(crate) rdx: u64,
-    pub(crate) rcx: u64,
-    pub(crate) rax: u64,
-    pub(crate) vector: u64,
-    pub(crate) error: u64,
-    pub(crate) rip: u64,
-    pub(crate) cs: u64,
-    pub(crate) rflags: u64,
-    pub(crate) rsp: u64,
-    pub(crate) ss: u64,
-}
-
 /// The contents of a context frame.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -86,8 +58,6 @@ struct Context {
 
 const _: () = assert!(size_of::<Context>() == 4096);
 const _: () = assert!(offset_of!(Context, state) == STATE_OFFSET);
-// The CPU aligns the stack it pushes on to 16 bytes (SDM vol. 3A §6.14.2).
-const _: () = assert!(size_of::<Registers>().is_multiple_of(16));
 
 global_asm!(
     r#"
@@ -186,7 +156,7 @@ world_leave_by_trap:
     push r15
     mov rdi, rsp
     mov rsp, [rip + kernel_rsp]
-    push 2                          /* AC, DF, TF ... off: gates leave AC, and with it SMAP, alone */
+    push 2                          /* AC, DF, TF off: gates leave AC, and so SMAP, alone */
     popfq
     mov eax, [rip + {xsave_mask}]
     mov edx, [rip + {xsave_mask} + 4]
@@ -448,55 +418,4 @@ fn with_context<R>(space: Space, action: impl FnOnce(&mut Context) -> R) -> R {
     // contents; no guest runs now; the reference does not leave `action`, and no action here lends
     // another context.
     action(unsafe { &mut *context_pointer(space) })
-}
-
-impl fmt::Display for Registers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            rax,
-            rbx,
-            rcx,
-            rdx,
-            rsi,
-            rdi,
-            rbp,
-            rsp,
-            ..
-        } = self;
-        let Self {
-            r8,
-            r9,
-            r10,
-            r11,
-            r12,
-            r13,
-            r14,
-            r15,
-            rip,
-            rflags,
-            cs,
-            ss,
-            ..
-        } = self;
-        writeln!(
-            f,
-            "  rip {rip:016x}  cs  {cs:04x}  rflags {rflags:08x}  ss {ss:04x}"
-        )?;
-        writeln!(
-            f,
-            "  rax {rax:016x}  rbx {rbx:016x}  rcx {rcx:016x}  rdx {rdx:016x}"
-        )?;
-        writeln!(
-            f,
-            "  rsi {rsi:016x}  rdi {rdi:016x}  rbp {rbp:016x}  rsp {rsp:016x}"
-        )?;
-        writeln!(
-            f,
-            "  r8  {r8:016x}  r9  {r9:016x}  r10 {r10:016x}  r11 {r11:016x}"
-        )?;
-        write!(
-            f,
-            "  r12 {r12:016x}  r13 {r13:016x}  r14 {r14:016x}  r15 {r15:016x}"
-        )
-    }
 }
