@@ -75,17 +75,42 @@ pub(crate) fn file(path: &str) -> Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// Writes a part of the SDK as a workspace into `folder`.
+/// Makes `folder` a workspace with a part of the SDK.
+///
+/// Files that are right already keep their time, so that cargo builds only what changed; files that
+/// do not belong there are removed.
 pub(crate) fn unpack(part: Part, folder: &Path) -> Result<()> {
-    for (path, contents) in files("")? {
-        if belongs(part, &path) {
-            write(&folder.join(path), &contents)?;
+    let mut wanted: BTreeMap<PathBuf, Vec<u8>> = files("")?
+        .into_iter()
+        .filter(|(path, _)| belongs(part, path))
+        .collect();
+    wanted.insert("Cargo.toml".into(), workspace_manifest(part)?.into_bytes());
+    remove_others(folder, folder, &wanted)?;
+    for (path, contents) in wanted {
+        let path = folder.join(path);
+        if !fs::read(&path).is_ok_and(|present| present == contents) {
+            write(&path, &contents)?;
         }
     }
-    write(
-        &folder.join("Cargo.toml"),
-        workspace_manifest(part)?.as_bytes(),
-    )
+    Ok(())
+}
+
+/// Removes the files below `folder` that are not `wanted` (paths relative to `root`), except the
+/// lock file, which is cargo's.
+fn remove_others(root: &Path, folder: &Path, wanted: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry.context("looking through the SDK's folder")?.path();
+        let relative = path.strip_prefix(root).unwrap_or(&path);
+        if path.is_dir() {
+            remove_others(root, &path, wanted)?;
+        } else if !wanted.contains_key(relative) && relative != Path::new("Cargo.lock") {
+            fs::remove_file(&path).with_context(|| format!("removing `{}`", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file and makes the folders above it.

@@ -7,8 +7,10 @@ use crate::deployment;
 use crate::failure::{Failure, Status};
 use crate::host;
 use crate::qemu::Internet;
-use crate::{install, template};
+use crate::{install, manifest, template};
 use anyhow::{Context, Result};
+use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ pub fn exec(args: &Args) -> Result<()> {
         .context("making a temporary folder")?;
     let project = steps.take("new", || {
         let project = template::instantiate(TEMPLATE, TEMPLATE, folder.path())?;
+        choose_port(&project.join("Cargo.toml"))?;
         let words = project.display().to_string();
         Ok((project, words))
     })?;
@@ -84,6 +87,24 @@ fn keep(host: host::ThrowAway, folder: tempfile::TempDir, project: &Path, target
     console::note(&format!(
         "  at the end: cargo denali host down --name {name}"
     ));
+}
+
+/// Publishes a free port where the template's own is taken on this machine.
+fn choose_port(manifest_path: &Path) -> Result<()> {
+    let settings = manifest::read(manifest_path)?;
+    for port in &settings.publish {
+        if TcpListener::bind(("127.0.0.1", port.host)).is_err() {
+            let free = host::free_port()?;
+            let text = fs::read_to_string(manifest_path).context("reading the manifest")?;
+            let published = |host: u16| format!("\"{host}:{}\"", port.guest);
+            fs::write(
+                manifest_path,
+                text.replace(&published(port.host), &published(free)),
+            )
+            .context("writing the manifest")?;
+        }
+    }
+    Ok(())
 }
 
 /// Fetches a page by HTTP.

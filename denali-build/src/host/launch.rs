@@ -144,7 +144,8 @@ impl Drop for Starting {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// Returns a TCP port of 127.0.0.1 that nobody has at this moment.
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
     Ok(listener
         .local_addr()

@@ -9,6 +9,7 @@ pub mod state;
 pub mod target;
 
 pub use artifacts::{Artifacts, build as build_artifacts};
+pub(crate) use launch::free_port;
 pub use launch::{Options, ThrowAway, down, up};
 pub use state::Running;
 pub use target::Target;
