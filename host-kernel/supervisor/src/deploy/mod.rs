@@ -1,0 +1,261 @@
+//! Deployment: from a checked package to a running VM, or to nothing at all.
+
+use crate::admission::{self, Need, Place, Predecessor};
+use crate::kernel::{ImageId, VmId};
+use crate::package::Package;
+use crate::refusal::Refused;
+use crate::service::{Origin, Service, has_ended};
+use crate::supervisor::Supervisor;
+use alloc::format;
+use core::net::Ipv4Addr;
+use denali_abi::errno::Errno;
+use denali_abi::layout::PAGE_SIZE;
+use denali_abi::net::{NetworkConfig, addressing};
+use denali_protocol as protocol;
+use denali_protocol::Address;
+use sha2::{Digest as _, Sha256};
+
+/// Hardware addresses tried for one service, at most.
+const MAC_TRIES_MAX: u32 = 64;
+
+/// What a deployment brought about.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// The service.
+    pub service: protocol::Service,
+    /// Whether it took the place of another release.
+    pub replaced: bool,
+    /// Memory promised to it in bytes.
+    pub memory: u64,
+    /// Memory the host still has to give in bytes.
+    pub available: u64,
+}
+
+impl Supervisor {
+    /// Creates the service in `package`, and lets its predecessor go once the new one runs.
+    ///
+    /// # Errors
+    ///
+    /// The rule that is broken, or the room that is missing; nothing was changed then, except that
+    /// a predecessor which had to make way was started anew.
+    pub fn deploy(&mut self, package: Package<'_>) -> Result<Deployed, Refused> {
+        self.table.admit(&package.manifest)?;
+        let name = package.manifest.name.clone();
+        let old = self.table.get(&name).cloned();
+        let network = self.network_for(&package, old.as_ref())?;
+        let host = self.kernel.host_status();
+        let need = Need {
+            image_pages: package.header.content_pages(),
+            memory_pages: u64::from(package.memory_pages),
+        };
+        let predecessor = old.as_ref().and_then(|old| self.predecessor(old, &network));
+        let place = admission::place(need, &host, predecessor)?;
+        let lived = match (place, &old) {
+            (Place::Instead, Some(old)) => self.make_way(old)?,
+            _ => false,
+        };
+        let origin = Origin {
+            build_id: package.header.build_id,
+            manifest: package.manifest.clone(),
+            arguments: package.arguments.clone(),
+        };
+        let mut service = Service {
+            name: name.clone(),
+            image: ImageId(0),
+            vm: None,
+            network,
+            memory_pages: package.memory_pages,
+            origin: Some(origin),
+        };
+        if let Err(errno) = self.create(&mut service, &package) {
+            let refused = admission::refused_by_kernel(errno, need, &host);
+            return Err(match (place, old) {
+                (Place::Instead, Some(old)) => self.take_back(old, lived, refused),
+                _ => refused,
+            });
+        }
+        self.table.insert(service);
+        if let Some(old) = &old {
+            let old = Service {
+                vm: old.vm.filter(|_| place == Place::Beside),
+                ..old.clone()
+            };
+            if let Err(error) = self.free(&old) {
+                log::warn!("cannot free the last release of {name}: {error}");
+            }
+        }
+        self.deployed(&name, old.is_some())
+            .ok_or_else(|| Refused::admission("it vanished"))
+    }
+
+    fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
+        let service = self.view(name)?;
+        let available = admission::available_pages(&self.kernel.host_status()) * PAGE_SIZE;
+        Some(Deployed {
+            memory: service.memory,
+            service,
+            replaced,
+            available,
+        })
+    }
+
+    /// Makes image and VM; on an error neither is left.
+    fn create(&mut self, service: &mut Service, package: &Package<'_>) -> Result<(), Errno> {
+        service.image = self.kernel.image_create(&package.header)?;
+        let created = self
+            .kernel
+            .image_write(service.image, package.contents)
+            .and_then(|()| {
+                self.kernel
+                    .vm_create(service.vm_config(), &package.arguments)
+            });
+        match created {
+            Ok(vm) => {
+                service.vm = Some(vm);
+                Ok(())
+            }
+            Err(errno) => {
+                if let Err(error) = self.kernel.image_destroy(service.image) {
+                    log::warn!("cannot free a new image of {}: {error}", service.name);
+                }
+                Err(errno)
+            }
+        }
+    }
+
+    /// Returns what comes back when the VM of `old` goes, if it has one.
+    fn predecessor(&mut self, old: &Service, network: &NetworkConfig) -> Option<Predecessor> {
+        let status = self.kernel.vm_status(old.vm?).ok()?;
+        let memory_pages = if has_ended(&status) {
+            0
+        } else {
+            u64::from(status.memory_pages)
+        };
+        let shares_address = network.address != [0; 4] && network.address == old.network.address;
+        Some(Predecessor {
+            memory_pages,
+            shares_address,
+        })
+    }
+
+    /// Frees the VM of `old`, whose image stays. Returns whether it lived.
+    fn make_way(&mut self, old: &Service) -> Result<bool, Refused> {
+        let Some(vm) = old.vm else { return Ok(false) };
+        let refused = |error: Errno| {
+            Refused::admission(format!(
+                "cannot stop the last release: {error}; stop it first"
+            ))
+        };
+        let status = self.kernel.vm_status(vm).map_err(refused)?;
+        self.kernel.vm_stop(vm).map_err(refused)?;
+        self.kernel.vm_destroy(vm).map_err(refused)?;
+        if let Some(entry) = self.table.get_mut(&old.name) {
+            entry.vm = None;
+        }
+        Ok(!has_ended(&status))
+    }
+
+    /// Runs `old` again, which made way in vain.
+    fn take_back(&mut self, old: Service, lived: bool, refused: Refused) -> Refused {
+        if !lived {
+            return refused;
+        }
+        let arguments = old
+            .origin
+            .as_ref()
+            .map_or(&[][..], |origin| &origin.arguments);
+        let created: Result<VmId, Errno> = self.kernel.vm_create(old.vm_config(), arguments);
+        let vm = created.ok();
+        let outcome = match created {
+            Ok(_) => "the last release was started again".into(),
+            Err(error) => format!("the last release could not be started again: {error}"),
+        };
+        self.table.insert(Service { vm, ..old });
+        Refused {
+            message: format!("{}; {outcome}", refused.message),
+            ..refused
+        }
+    }
+
+    /// Chooses the hardware and the IPv4 address of a new VM.
+    fn network_for(
+        &mut self,
+        package: &Package<'_>,
+        old: Option<&Service>,
+    ) -> Result<NetworkConfig, Refused> {
+        let mac = self.mac_for(&package.manifest.name)?;
+        let dhcp = NetworkConfig {
+            mac,
+            addressing: addressing::DHCP,
+            ..NetworkConfig::default()
+        };
+        let address = match package.manifest.address {
+            Some(Address::Dhcp) => return Ok(dhcp),
+            Some(Address::Static(address)) => Ipv4Addr::from(address),
+            None => match self.take_address()? {
+                Some(address) => address,
+                None => return Ok(dhcp),
+            },
+        };
+        let Some(subnet) = self.settings.subnet else {
+            return Err(Refused::conflict(
+                "this host has its own address from DHCP and knows no subnet: \
+                 use `address = \"dhcp\"`",
+            ));
+        };
+        let kept = old.and_then(Service::address) == Some(address);
+        if !subnet.has_room_for(address) && !kept {
+            let (network, len) = (subnet.network(), subnet.prefix_len);
+            return Err(Refused::conflict(format!(
+                "address {address} is outside {network}/{len} or the host's own: \
+                 choose another one"
+            )));
+        }
+        let octets = |address: Option<Ipv4Addr>| address.map_or([0; 4], |it| it.octets());
+        Ok(NetworkConfig {
+            mac,
+            addressing: addressing::STATIC,
+            address: address.octets(),
+            prefix_len: u32::from(subnet.prefix_len),
+            gateway: octets(subnet.gateway),
+            dns: octets(subnet.dns),
+            ..NetworkConfig::default()
+        })
+    }
+
+    /// Takes an address from the pool; `None` if there is no pool.
+    fn take_address(&mut self) -> Result<Option<Ipv4Addr>, Refused> {
+        let Self { pool, table, .. } = self;
+        let Some(pool) = pool else { return Ok(None) };
+        let address = pool
+            .take(|address| table.has_address(address))
+            .ok_or_else(|| {
+                Refused::admission("the address pool is exhausted: remove a service with `rm`")
+            })?;
+        Ok(Some(address))
+    }
+
+    /// Returns a locally administered unicast address (IEEE 802 §8.2) that no service here has.
+    ///
+    /// It follows from host and name, so that a DHCP server sees the same client after a reboot.
+    fn mac_for(&mut self, name: &str) -> Result<[u8; 6], Refused> {
+        let nic = self.kernel.host_status().nic_mac;
+        for attempt in 0..MAC_TRIES_MAX {
+            let digest = Sha256::new()
+                .chain_update(nic)
+                .chain_update(attempt.to_le_bytes())
+                .chain_update(name)
+                .finalize();
+            let mac = [0x02, digest[0], digest[1], digest[2], digest[3], digest[4]];
+            if mac != nic && !self.table.has_mac(mac) {
+                return Ok(mac);
+            }
+        }
+        Err(Refused::admission(
+            "no free hardware address: remove a service with `rm`",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;
