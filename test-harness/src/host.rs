@@ -123,7 +123,6 @@ impl Host {
     /// # Panics
     ///
     /// If it goes on.
-    #[must_use]
     pub fn wait_for_end(&self, name: &str) -> Service {
         wait::until(&format!("the end of `{name}`"), || {
             let service = self.service(name);
@@ -148,7 +147,6 @@ impl Host {
     /// # Panics
     ///
     /// If it never does.
-    #[must_use]
     pub fn wait_for_log(&self, name: &str, text: &str) -> String {
         wait::until(&format!("{text:?} in the log of `{name}`"), || {
             let log = self.logs(name);

@@ -54,7 +54,7 @@ impl Workshop {
     /// Boots a board with the kernel and boot module of the local host.
     fn check_pvh(&self, machine: &str, cpu: &str) {
         let [kernel, module] = boot_files(self.host.status().pid);
-        let _ = self.check(&Board::new(machine, cpu).kernel(&kernel, &module));
+        drop(self.check(&Board::new(machine, cpu).kernel(&kernel, &module)));
     }
 
     /// Boots a board and has it run a service.
@@ -143,10 +143,12 @@ fn a_disk_boots_by_uefi(workshop: &Workshop) {
         Path::new(OVMF).exists(),
         "install it: sudo apt-get install -y ovmf"
     );
-    let _ = workshop.check(
-        &Board::new("q35", "max")
-            .firmware(Path::new(OVMF))
-            .disk(workshop.iso()),
+    drop(
+        workshop.check(
+            &Board::new("q35", "max")
+                .firmware(Path::new(OVMF))
+                .disk(workshop.iso()),
+        ),
     );
 }
 

@@ -1,6 +1,8 @@
 //! What a newcomer does, sentence by sentence, with the program installed elsewhere and the clone
 //! out of sight.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use denali_protocol::{LogLine, Service, ServiceState};
 use serde_json::Value;
 use std::fs;

@@ -1,6 +1,8 @@
 //! Ctrl-C in the middle of every step: the documented exit status, and nothing half made on disk, on
 //! the host, or running.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 use test_harness::cli::Running;

@@ -116,7 +116,7 @@ fn a_panic_is_reported_with_message_file_and_line(beside: &Beside) {
 fn a_vm_that_never_yields_leaves_the_cpu_to_others(beside: &Beside) {
     let spinner = Guest::new("spinner").project();
     beside.host.deploy(&spinner);
-    let _ = beside.host.wait_for_log("spinner", "spinning");
+    beside.host.wait_for_log("spinner", "spinning");
     for _ in 0..20 {
         beside.assert_victim_answers();
     }
@@ -187,7 +187,7 @@ fn a_memory_limit_that_the_host_cannot_promise_is_refused(beside: &Beside) {
 }
 
 fn a_crashed_service_starts_again(beside: &Beside) {
-    let _ = beside.run(&Guest::new("divider"), "divider");
+    beside.run(&Guest::new("divider"), "divider");
     beside.host.denali(["start", "divider"]).succeeds();
     let service = beside.host.wait_for_end("divider");
     assert!(

@@ -158,10 +158,10 @@ fn dhcp_gives_an_address_that_works(network: &Network) {
 fn a_forged_source_is_not_delivered(network: &Network) {
     let host = &network.host;
     host.deploy(&Guest::new("listener").project());
-    let _ = host.wait_for_log("listener", "listening");
+    host.wait_for_log("listener", "listening");
     let target = host.service("listener").address.expect("an address");
     host.deploy_to_its_end(&Guest::new("forger").arguments(&[&target]).project());
-    let _ = host.wait_for_end("forger");
+    host.wait_for_end("forger");
     // The honest datagram was sent last, so the others have come before it, or never.
     let log = host.wait_for_log("listener", "honest");
     assert!(!log.contains("forged"), "{log}");

@@ -143,7 +143,7 @@ fn an_upload_that_ends_early_changes_nothing(site: &Site) {
     let Some(ssh) = site.ssh(&command) else {
         return;
     };
-    let outcome = ssh.stdin(site.file(&[7; 50_000])).run();
+    let outcome = ssh.stdin(site.file(&vec![7; 50_000])).run();
     assert!(!matches!(outcome.code, Some(0)), "{outcome}");
     assert!(outcome.stdout.contains("\"refused\""), "{outcome}");
     site.assert_unchanged();

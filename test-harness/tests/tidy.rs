@@ -1,14 +1,14 @@
 //! The source tree itself under test: sizes, layering, unsafe inventory, links.
 
 use std::path::Path;
-use test_harness::tidy::{self, documents, layering, sources, unsafe_inventory};
+use test_harness::tidy::{documents, layering, sources, unsafe_inventory};
 
 #[test]
 fn the_tree_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace");
-    let files = tidy::sources(root);
+    let files = sources(root);
     let mut findings = sources::check(&files);
     findings.extend(unsafe_inventory::check(&files));
     findings.extend(documents::check(root, &files));
