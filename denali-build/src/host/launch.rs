@@ -50,7 +50,7 @@ pub fn up(options: &Options) -> Result<Running> {
     let artifacts = artifacts::build()?;
     let keys = Keys::load()?;
     directories::create_private(folder.parent().unwrap_or(Path::new("/")))?;
-    let _lock = directories::lock(&folder.with_extension("lock"))?;
+    let _lock = directories::lock(&state::lock_of(&folder))?;
     if let Some(running) = state::find(&options.name)? {
         return Err(Failure::new(
             Status::Failed,

@@ -62,6 +62,8 @@ impl Running {
 
     /// Removes its folder.
     pub(super) fn forget(&self) -> Result<()> {
+        // Nobody minds a file that stays behind.
+        fs::remove_file(lock_of(&self.folder)).ok();
         remove(&self.folder)
     }
 }
@@ -77,6 +79,11 @@ pub(super) fn folder(name: &str) -> Result<PathBuf> {
         .into());
     }
     Ok(directories::state()?.join("hosts").join(name))
+}
+
+/// Returns the file that is locked while the host of a folder starts.
+pub(super) fn lock_of(folder: &Path) -> PathBuf {
+    folder.with_extension("lock")
 }
 
 pub(super) fn monitor_in(folder: &Path) -> PathBuf {
