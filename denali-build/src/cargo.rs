@@ -1,14 +1,18 @@
 //! Drives cargo: finds the package, builds it as a guest, returns the ELF.
 
 use crate::failure::{Failure, Status};
+use crate::interrupt;
 use crate::link::{self, TARGET};
-use anyhow::{Context, Result};
-use cargo_metadata::{Message, Metadata, MetadataCommand, Package, TargetKind};
+use anyhow::{Context, Result, anyhow};
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Message, Metadata, MetadataCommand, Package, PackageId, TargetKind};
 use std::env;
 use std::ffi::OsString;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// What to build.
 #[derive(Clone, Debug, Default)]
@@ -150,19 +154,13 @@ fn run(mut command: Command, package: &Package, bin: &str) -> Result<PathBuf> {
         .stdout(Stdio::piped())
         .spawn()
         .context("starting cargo, which must be on the PATH")?;
-    let stdout = child.stdout.take().expect("it is piped");
-    let mut executable = None;
-    for message in Message::parse_stream(BufReader::new(stdout)) {
-        if let Message::CompilerArtifact(artifact) = message.context("reading cargo's messages")?
-            && artifact.package_id == package.id
-            && artifact.target.name == bin
-            && artifact.target.is_bin()
-        {
-            executable = artifact.executable;
-        }
-    }
-    let status = child.wait().context("waiting for cargo")?;
-    crate::interrupt::check()?;
+    let stdout = child.stdout.take().context("reading cargo's messages")?;
+    let (id, name) = (package.id.clone(), bin.to_owned());
+    let reader = thread::spawn(move || find_executable(BufReader::new(stdout), &id, &name));
+    let status = wait(&mut child)?;
+    let executable = reader
+        .join()
+        .map_err(|_| anyhow!("reading cargo's messages"))??;
     if !status.success() {
         return Err(
             Failure::new(Status::Build, format!("`{}` does not build", package.name))
@@ -170,8 +168,39 @@ fn run(mut command: Command, package: &Package, bin: &str) -> Result<PathBuf> {
                 .into(),
         );
     }
-    let path = executable.context("cargo reported no executable")?;
-    Ok(path.into_std_path_buf())
+    executable.context("cargo reported no executable")
+}
+
+/// Waits for cargo's end, or ends it after Ctrl-C.
+fn wait(child: &mut Child) -> Result<ExitStatus> {
+    let ended = interrupt::wait_for(Duration::MAX, || {
+        child.try_wait().context("waiting for cargo")
+    });
+    if interrupt::is_interrupted() {
+        // From a terminal cargo has got Ctrl-C as well; either call fails only if it has ended.
+        child.kill().ok();
+        child.wait().ok();
+    }
+    ended?.context("waiting for cargo")
+}
+
+/// Reads cargo's messages to their end, and returns the executable they report for a binary.
+fn find_executable(
+    messages: impl BufRead,
+    package: &PackageId,
+    bin: &str,
+) -> Result<Option<PathBuf>> {
+    let mut executable = None;
+    for message in Message::parse_stream(messages) {
+        if let Message::CompilerArtifact(artifact) = message.context("reading cargo's messages")?
+            && artifact.package_id == *package
+            && artifact.target.name == bin
+            && artifact.target.is_bin()
+        {
+            executable = artifact.executable.map(Utf8PathBuf::into_std_path_buf);
+        }
+    }
+    Ok(executable)
 }
 
 fn find_package(request: &BuildRequest) -> Result<(Metadata, Package)> {

@@ -66,7 +66,7 @@ impl Steps {
         };
         let time = seconds(started.elapsed());
         note(&format!(
-            "  {:2} {name:<8} {words:<48} {mark:<4} {time:>8}",
+            "  {:2} {name:<8} {words:<57} {mark:<4} {time:>8}",
             self.taken
         ));
         result

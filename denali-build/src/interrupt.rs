@@ -54,13 +54,13 @@ pub fn wait_for<T>(
     timeout: Duration,
     mut attempt: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let deadline = Instant::now() + timeout;
+    let started = Instant::now();
     loop {
         check()?;
         if let Some(answer) = attempt()? {
             return Ok(Some(answer));
         }
-        if Instant::now() >= deadline {
+        if started.elapsed() >= timeout {
             return Ok(None);
         }
         thread::sleep(POLL);

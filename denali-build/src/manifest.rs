@@ -112,6 +112,9 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
+/// A string of the manifest and where it stands.
+type Spanned<'t> = (&'t str, Option<Range<usize>>);
+
 /// The text at hand and the name to cite it by.
 struct Reader<'a> {
     text: &'a str,
@@ -280,7 +283,7 @@ impl Reader<'_> {
         &self,
         table: &'t dyn TableLike,
         key: &str,
-    ) -> Result<Vec<(&'t str, Option<Range<usize>>)>, Failure> {
+    ) -> Result<Vec<Spanned<'t>>, Failure> {
         let Some(item) = table.get(key) else {
             return Ok(Vec::new());
         };

@@ -79,7 +79,7 @@ pub fn up(options: &Options) -> Result<Running> {
         &boot::module(&supervisor, &config)?,
         directories::PRIVATE,
     )?;
-    let port = options.port.map_or_else(free_port, Ok)?;
+    let port = options.port.map_or_else(free_port, check_port)?;
     let machine = Machine {
         kernel: artifacts.kernel,
         module,
@@ -142,6 +142,18 @@ impl Drop for Starting {
             state::remove(&folder).ok();
         }
     }
+}
+
+/// Checks that nobody has a port of 127.0.0.1.
+fn check_port(port: u16) -> Result<u16> {
+    TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+        Failure::new(
+            Status::Refused,
+            format!("port {port} of this machine: {error}"),
+        )
+        .help("choose another with --port, or leave the choice: cargo denali host up")
+    })?;
+    Ok(port)
 }
 
 /// Returns a TCP port of 127.0.0.1 that nobody has at this moment.

@@ -19,6 +19,7 @@ pub(crate) const GLOBAL_TLS: u8 = (1 << 4) | 6;
 const HEADER_LEN: usize = 64;
 const PROGRAM_HEADER_LEN: usize = 56;
 const SECTION_HEADER_LEN: usize = 64;
+const SYMBOL_LEN: usize = 24;
 
 /// A program header and its contents.
 #[derive(Clone)]
@@ -107,35 +108,59 @@ impl ElfFile {
 
     /// Returns the file.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut body = Vec::new();
-        let body_start = HEADER_LEN + PROGRAM_HEADER_LEN * self.segments.len();
-        let mut add = |contents: &[u8]| {
-            body.resize(body.len().next_multiple_of(8), 0);
-            let offset = (body_start.next_multiple_of(8) + body.len()) as u64;
-            body.extend_from_slice(contents);
-            offset
+        let start = HEADER_LEN + PROGRAM_HEADER_LEN * self.segments.len();
+        let mut body = Body {
+            start: start.next_multiple_of(8),
+            bytes: Vec::new(),
         };
+        let program_headers = self.program_headers(&mut body);
+        let table = self.section_headers(&mut body);
+        let table_offset = body.add(&table.headers);
 
-        let mut program_headers = Vec::new();
+        let mut file = b"\x7fELF".to_vec();
+        file.extend([self.class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        file.extend(self.kind.to_le_bytes());
+        file.extend(self.machine.to_le_bytes());
+        file.extend(1_u32.to_le_bytes());
+        for word in [self.entry, HEADER_LEN as u64, table_offset] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(0_u32.to_le_bytes());
+        let sections = table.headers.len() / SECTION_HEADER_LEN;
+        for half in [
+            HEADER_LEN,
+            PROGRAM_HEADER_LEN,
+            self.segments.len(),
+            SECTION_HEADER_LEN,
+            sections,
+            sections - 1,
+        ] {
+            file.extend(u16::try_from(half).unwrap().to_le_bytes());
+        }
+        file.extend(program_headers);
+        file.resize(body.start, 0);
+        file.extend(body.bytes);
+        file
+    }
+
+    fn program_headers(&self, body: &mut Body) -> Vec<u8> {
+        let mut headers = Vec::new();
         for segment in &self.segments {
-            let offset = add(&segment.contents);
+            let offset = body.add(&segment.contents);
             let file_len = segment.file_len.unwrap_or(segment.contents.len() as u64);
-            program_headers.extend(segment.kind.to_le_bytes());
-            program_headers.extend(segment.flags.to_le_bytes());
-            for word in [
-                offset,
-                segment.address,
-                segment.address,
-                file_len,
-                segment.memory_len,
-                1,
-            ] {
-                program_headers.extend(word.to_le_bytes());
+            headers.extend(segment.kind.to_le_bytes());
+            headers.extend(segment.flags.to_le_bytes());
+            let (address, memory_len) = (segment.address, segment.memory_len);
+            for word in [offset, address, address, file_len, memory_len, 1] {
+                headers.extend(word.to_le_bytes());
             }
         }
+        headers
+    }
 
+    fn section_headers(&self, body: &mut Body) -> SectionTable {
         let mut strings = vec![0];
-        let mut symbols = vec![0; 24];
+        let mut symbols = vec![0; SYMBOL_LEN];
         for Symbol(name, info, section) in &self.symbols {
             symbols.extend(u32::try_from(strings.len()).unwrap().to_le_bytes());
             symbols.extend([*info, 0]);
@@ -143,79 +168,79 @@ impl ElfFile {
             symbols.extend([0; 16]);
             strings.extend(name.bytes().chain([0]));
         }
-        let symbol_index = u32::try_from(self.sections.len() + 1).unwrap();
-        let mut headers = vec![0; SECTION_HEADER_LEN];
-        let mut names = vec![0];
-        let mut header = |name: &str,
-                          kind: u32,
-                          flags: u64,
-                          address: u64,
-                          place: (u64, usize),
-                          link: u32,
-                          entry_len: u64| {
-            headers.extend(u32::try_from(names.len()).unwrap().to_le_bytes());
-            names.extend(name.bytes().chain([0]));
-            headers.extend(kind.to_le_bytes());
-            for word in [flags, address, place.0, place.1 as u64] {
-                headers.extend(word.to_le_bytes());
-            }
-            headers.extend(link.to_le_bytes());
-            headers.extend(0_u32.to_le_bytes());
-            headers.extend(8_u64.to_le_bytes());
-            headers.extend(entry_len.to_le_bytes());
+        let symbol_table = u32::try_from(self.sections.len() + 1).unwrap();
+        let mut table = SectionTable {
+            headers: vec![0; SECTION_HEADER_LEN],
+            names: vec![0],
         };
         for section in &self.sections {
-            let place = (add(&section.contents), section.contents.len());
-            header(
-                section.name,
-                section.kind,
-                section.flags,
-                section.address,
-                place,
-                symbol_index,
-                section.entry_len,
-            );
+            table.add(body, section, symbol_table);
         }
-        header(
-            ".symtab",
-            2,
-            0,
-            0,
-            (add(&symbols), symbols.len()),
-            symbol_index + 1,
-            24,
+        let section = |name, kind, contents, entry_len| Section {
+            name,
+            kind,
+            flags: 0,
+            address: 0,
+            contents,
+            entry_len,
+        };
+        table.add(
+            body,
+            &section(".symtab", 2, symbols, SYMBOL_LEN as u64),
+            symbol_table + 1,
         );
-        header(".strtab", 3, 0, 0, (add(&strings), strings.len()), 0, 0);
-        header(".shstrtab", 3, 0, 0, (0, 0), 0, 0);
-        let names_offset = add(&names);
-        let last = headers.len() - SECTION_HEADER_LEN;
-        headers[last + 24..last + 32].copy_from_slice(&names_offset.to_le_bytes());
-        headers[last + 32..last + 40].copy_from_slice(&(names.len() as u64).to_le_bytes());
-        let headers_offset = add(&headers);
-        let section_count = headers.len() / SECTION_HEADER_LEN;
+        table.add(body, &section(".strtab", 3, strings, 0), 0);
+        // The last names itself, so its contents are complete before it is added.
+        let mut names = table.names.clone();
+        names.extend(b".shstrtab\0");
+        table.add(body, &section(".shstrtab", 3, names, 0), 0);
+        table
+    }
+}
 
-        let mut file = b"\x7fELF".to_vec();
-        file.extend([self.class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        file.extend(self.kind.to_le_bytes());
-        file.extend(self.machine.to_le_bytes());
-        file.extend(1_u32.to_le_bytes());
-        for word in [self.entry, HEADER_LEN as u64, headers_offset] {
-            file.extend(word.to_le_bytes());
+/// What follows the program headers.
+struct Body {
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+impl Body {
+    /// Adds contents, and returns their offset in the file.
+    fn add(&mut self, contents: &[u8]) -> u64 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
+        let offset = (self.start + self.bytes.len()) as u64;
+        self.bytes.extend_from_slice(contents);
+        offset
+    }
+}
+
+/// Section headers and the names in them.
+struct SectionTable {
+    headers: Vec<u8>,
+    names: Vec<u8>,
+}
+
+impl SectionTable {
+    fn add(&mut self, body: &mut Body, section: &Section, link: u32) {
+        let offset = body.add(&section.contents);
+        let name = u32::try_from(self.names.len()).unwrap();
+        self.names.extend(section.name.bytes().chain([0]));
+        for word in [name, section.kind] {
+            self.headers.extend(word.to_le_bytes());
         }
-        file.extend(0_u32.to_le_bytes());
-        for half in [
-            HEADER_LEN,
-            PROGRAM_HEADER_LEN,
-            self.segments.len(),
-            SECTION_HEADER_LEN,
-            section_count,
-            section_count - 1,
+        for word in [
+            section.flags,
+            section.address,
+            offset,
+            section.contents.len() as u64,
         ] {
-            file.extend(u16::try_from(half).unwrap().to_le_bytes());
+            self.headers.extend(word.to_le_bytes());
         }
-        file.extend(program_headers);
-        file.resize(body_start.next_multiple_of(8), 0);
-        file.extend(body);
-        file
+        for word in [link, 0] {
+            self.headers.extend(word.to_le_bytes());
+        }
+        for word in [8, section.entry_len] {
+            self.headers.extend(word.to_le_bytes());
+        }
     }
 }
