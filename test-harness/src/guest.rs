@@ -112,7 +112,9 @@ impl Guest {
              path = \"{source}\"\n\n\
              [package.metadata.denali]\n{memory}\n{settings}\n\
              [dependencies]\ndenali-abi = {{ path = \"{root}/host-kernel/abi\" }}\n\
-             denali-rt = {{ path = \"{root}/denali-rt\" }}\n"
+             denali-rt = {{ path = \"{root}/denali-rt\" }}\n\n\
+             [lints.rust]\n\
+             unexpected_cfgs = {{ level = \"warn\", check-cfg = [\"cfg(denali)\"] }}\n"
         )
     }
 }

@@ -3,7 +3,7 @@
 #![no_std]
 #![cfg_attr(denali, no_main)]
 
-use denali_rt::io::{Read, Result, Write};
+use denali_rt::io::{Result, Write};
 use denali_rt::net::{TcpListener, TcpStream, UdpSocket};
 use denali_rt::thread;
 

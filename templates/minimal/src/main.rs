@@ -3,7 +3,7 @@
 #![no_std]
 #![cfg_attr(denali, no_main)]
 
-use denali_rt::io::{Read, Result, Write};
+use denali_rt::io::{Result, Write};
 use denali_rt::net::TcpListener;
 
 denali_rt::entry!(main);

@@ -6,13 +6,13 @@
 
 extern crate alloc;
 
-use alloc::vec;
+use alloc::boxed::Box;
 use core::arch::asm;
 
 denali_rt::entry!(main);
 
 fn main() {
-    let code = vec![0xc3_u8; 16];
+    let code = Box::new([0xc3_u8; 16]);
     // SAFETY: none; the heap is not executable, and the kernel must end this VM.
     unsafe { asm!("call {}", in(reg) code.as_ptr(), clobber_abi("C")) };
     denali_rt::println!("survived");

@@ -7,7 +7,7 @@
 denali_rt::entry!(main);
 
 fn main() {
-    let heap_start = denali_rt::registers::get().heap_start();
+    let heap_start = denali_rt::registers::get().heap_start;
     for page in 0..1 << 16 {
         let address = (heap_start + page * 4096) as *mut u8;
         // SAFETY: nobody else lives that far up in the heap; the kernel must end this VM when its

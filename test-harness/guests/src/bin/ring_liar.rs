@@ -15,7 +15,9 @@ fn main() {
     // SAFETY: the shared page is this VM's.
     let produced = unsafe { &raw mut (*shared).tx_produced };
     // SAFETY: as above.
-    let consumed = unsafe { (&raw const (*shared).tx_consumed).read_volatile() };
+    let consumed = unsafe { &raw const (*shared).tx_consumed };
+    // SAFETY: as above.
+    let consumed = unsafe { consumed.read_volatile() };
     // SAFETY: as above; the kernel must notice the impossible distance and end this VM.
     unsafe { produced.write_volatile(consumed.wrapping_add(RING_LEN + 1)) };
     denali_rt::hypercall::network_notify();
