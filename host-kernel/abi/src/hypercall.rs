@@ -150,13 +150,25 @@ mod tests {
         for call in Hypercall::ALL {
             assert_eq!(Hypercall::from_number(call.number()), Some(call));
         }
-        for number in [0, 231, HYPERCALL_BASE - 1, HYPERCALL_BASE + 7, CONTROL_BASE + 10] {
+        for number in [
+            0,
+            231,
+            HYPERCALL_BASE - 1,
+            HYPERCALL_BASE + 7,
+            CONTROL_BASE + 10,
+        ] {
             assert_eq!(Hypercall::from_number(number), None);
         }
     }
 
     #[test]
     fn a_guest_has_at_most_sixteen() {
-        assert!(Hypercall::ALL.iter().filter(|call| !call.is_control()).count() <= 16);
+        assert!(
+            Hypercall::ALL
+                .iter()
+                .filter(|call| !call.is_control())
+                .count()
+                <= 16
+        );
     }
 }
