@@ -98,7 +98,7 @@ fn split(text: &str) -> Result<(String, u16), Failure> {
             Status::Usage,
             format!("`{text}` is neither a local host nor HOST:PORT"),
         )
-        .help("for example 192.0.2.7:22; local hosts: cargo denali host status")
+        .help("write HOST:PORT, or the name of a local host: cargo denali host status")
     };
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
