@@ -119,8 +119,8 @@ impl Client {
         Ok(succeed(&process.finish()?, name)?)
     }
 
-    /// Runs a package as the service `name`, in place of the service of that name if there is one; `report` learns of each
-    /// step before the last.
+    /// Runs a package as the service `name`, in place of the service of that name if there is one;
+    /// `report` learns of each step before the last.
     ///
     /// # Errors
     ///

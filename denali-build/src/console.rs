@@ -18,7 +18,7 @@ pub fn line(text: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// As [`line`].
+/// As [`line()`].
 pub fn json(value: &impl Serialize) -> Result<()> {
     line(&serde_json::to_string_pretty(value).context("writing JSON")?)
 }

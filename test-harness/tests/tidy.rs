@@ -1,7 +1,7 @@
 //! The source tree itself under test: sizes, layering, unsafe inventory, links.
 
 use std::path::Path;
-use test_harness::tidy::{documents, layering, sources, unsafe_inventory};
+use test_harness::tidy::{budget, documents, layering, sources, unsafe_inventory};
 
 #[test]
 fn the_tree_is_tidy() {
@@ -11,6 +11,7 @@ fn the_tree_is_tidy() {
     let files = sources(root);
     let mut findings = sources::check(&files);
     findings.extend(unsafe_inventory::check(&files));
+    findings.extend(budget::check(&files));
     findings.extend(documents::check(root, &files));
     findings.extend(layering::check(root).expect("cargo metadata"));
     findings.sort();

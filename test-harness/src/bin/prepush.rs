@@ -1,76 +1,67 @@
 //! `cargo prepush`: everything to check before a push that is not a test.
 
 use anyhow::{Context as _, Result, bail};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
+use test_harness::tidy::{self, budget};
 
-/// Name, arguments of cargo, environment.
-type Check = (
-    &'static str,
-    &'static [&'static str],
-    &'static [(&'static str, &'static str)],
-);
+/// One run of cargo.
+struct Check {
+    name: &'static str,
+    arguments: &'static str,
+    environment: Option<(&'static str, &'static str)>,
+}
 
-/// Guest code compiled as it is for a VM, which the plain clippy run never sees.
-const GUEST_CLIPPY: &[&str] = &[
-    "clippy",
-    "-q",
-    "-p",
-    "denali-rt",
-    "-p",
-    "denali-supervisor",
-    "-p",
-    "denali-guests",
-    "--target",
-    "x86_64-unknown-linux-gnu",
-    "--target-dir",
-    "target/denali-clippy",
-    "--",
-    "-D",
-    "warnings",
-];
-
-const CHECKS: [Check; 5] = [
-    ("format", &["fmt", "--all", "--check"], &[]),
-    (
-        "clippy",
-        &[
-            "clippy",
-            "-q",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        &[],
-    ),
-    (
-        "clippy, guests",
-        GUEST_CLIPPY,
-        &[("RUSTFLAGS", "--cfg denali")],
-    ),
-    (
-        "documentation",
-        &[
-            "doc",
-            "-q",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ],
-        &[("RUSTDOCFLAGS", "-D warnings")],
-    ),
-    ("tidy", &["tidy"], &[]),
+/// The kernel comes by itself, as it shares no features with tools that need `std`. Guests come
+/// once as host programs and once as they are compiled for a VM.
+const CHECKS: [Check; 6] = [
+    Check {
+        name: "format",
+        arguments: "fmt --all --check",
+        environment: None,
+    },
+    Check {
+        name: "clippy",
+        arguments: "clippy -q --all-targets -- -D warnings",
+        environment: None,
+    },
+    Check {
+        name: "clippy, kernel",
+        arguments: "clippy -q -p host-kernel --all-targets -- -D warnings",
+        environment: None,
+    },
+    Check {
+        name: "clippy, guests",
+        arguments: "clippy -q -p denali-rt -p denali-supervisor -p denali-guests -p echo \
+                    --target x86_64-unknown-linux-gnu --target-dir target/denali-clippy \
+                    -- -D warnings",
+        environment: Some(("RUSTFLAGS", "--cfg denali")),
+    },
+    Check {
+        name: "documentation",
+        arguments: "doc -q --workspace --no-deps --document-private-items",
+        environment: Some(("RUSTDOCFLAGS", "-D warnings")),
+    },
+    Check {
+        name: "tidy",
+        arguments: "tidy",
+        environment: None,
+    },
 ];
 
 fn main() -> Result<()> {
     let mut failed = Vec::new();
-    for (name, arguments, environment) in CHECKS {
+    for Check {
+        name,
+        arguments,
+        environment,
+    } in CHECKS
+    {
         let start = Instant::now();
         let status = Command::new(env!("CARGO"))
-            .args(arguments)
-            .envs(environment.iter().copied())
+            .args(arguments.split_whitespace())
+            .envs(environment)
             .status()
             .context("cannot run cargo")?;
         let verdict = if status.success() { "ok" } else { "FAILED" };
@@ -82,6 +73,8 @@ fn main() -> Result<()> {
             failed.push(name);
         }
     }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    report(&budget::count(&tidy::sources(&root)).to_string());
     if !failed.is_empty() {
         bail!("not ready to push: {}", failed.join(", "));
     }

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub mod budget;
 pub mod documents;
 pub mod layering;
 pub mod sources;

@@ -1,7 +1,7 @@
 //! What the supervisor needs of the kernel: the control hypercalls, typed.
 //!
 //! Everything above this trait is free of hypercalls and runs under test against
-//! [`fake::FakeKernel`].
+//! `FakeKernel`.
 
 #[cfg(test)]
 pub mod fake;

@@ -33,7 +33,7 @@ pub struct Package<'a> {
     pub header: ImageHeader,
     /// The image's contents: text, rodata and data.
     pub contents: &'a [u8],
-    /// The arguments as the runtime reads them: see [`encode_arguments`].
+    /// The arguments as the runtime reads them: see `encode_arguments`.
     pub arguments: Vec<u8>,
     /// Memory limit in pages.
     pub memory_pages: u32,
