@@ -95,7 +95,7 @@ pub struct VmStatus {
     pub tx_refused: u64,
     /// Bytes ever written to its console.
     pub console_written: u64,
-    /// Its network configuration.
+    /// Its network configuration; with DHCP the address is the one it was given last.
     pub network: NetworkConfig,
     /// Its name, padded with zeros.
     pub name: [u8; NAME_MAX],

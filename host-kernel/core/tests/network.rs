@@ -8,7 +8,7 @@ use denali_abi::convert::usize_to_u64;
 use denali_abi::end::EndReason;
 use denali_abi::hypercall::Hypercall;
 use denali_abi::layout::{PAGE_SIZE, SHARED_ADDRESS};
-use denali_abi::net::{Descriptor, RING_LEN};
+use denali_abi::net::{Descriptor, RING_LEN, addressing};
 use denali_abi::shared::{SharedPage, interrupt};
 use denali_kernel_core::VmId;
 use denali_kernel_core::machine::{Event, Machine};
@@ -191,6 +191,58 @@ fn a_forged_source_is_not_sent() {
     assert_eq!(host.call(vm, Hypercall::NetworkNotify, &[]), Some(0));
     assert_eq!(host.machine.take_sent(), None);
     assert_eq!(host.status(vm).expect("it exists").tx_refused, 3);
+}
+
+/// A DHCP message between a client and the server behind the wire (RFC 2131 §2).
+fn dhcp(to: [u8; 6], from: [u8; 6], ports: [u8; 2], op: u8, kind: u8, yours: [u8; 4]) -> Vec<u8> {
+    let client = if op == 1 { from } else { to };
+    let mut message = vec![0; 240];
+    message[..3].copy_from_slice(&[op, 1, 6]);
+    message[16..20].copy_from_slice(&yours);
+    message[28..34].copy_from_slice(&client);
+    message[236..240].copy_from_slice(&[99, 130, 83, 99]);
+    message.extend([53, 1, kind, 255]);
+    let length = |more: usize| u16::try_from(message.len() + more).expect("short").to_be_bytes();
+    let (addresses, destination) = match op {
+        1 => ([[0; 4], [255; 4]], BROADCAST),
+        _ => ([[10, 90, 0, 2], yours], to),
+    };
+    let mut frame = [destination, from].concat();
+    frame.extend_from_slice(&[8, 0, 0x45, 0]);
+    frame.extend_from_slice(&length(28));
+    frame.extend_from_slice(&[0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend_from_slice(addresses.as_flattened());
+    frame.extend_from_slice(&[0, ports[0], 0, ports[1]]);
+    frame.extend_from_slice(&length(8));
+    frame.extend_from_slice(&[0, 0]);
+    frame.extend_from_slice(&message);
+    frame
+}
+
+#[test]
+fn the_status_shows_the_address_a_dhcp_server_gave() {
+    const REQUEST: u8 = 3;
+    const ACKNOWLEDGE: u8 = 5;
+    let (mut host, image) = host();
+    let mut config = Host::config(image, 1);
+    config.network.addressing = addressing::DHCP;
+    config.network.address = [0; 4];
+    let vm = host.create(&config).expect("there is room");
+    let mac = config.network.mac;
+    let request = dhcp(ROUTER, mac, [68, 67], 1, REQUEST, [0; 4]);
+    let descriptor = Descriptor {
+        address: SCRATCH,
+        length: u32::try_from(request.len()).expect("short"),
+        ..Descriptor::default()
+    };
+    host.write(vm, SCRATCH, &request);
+    host.write(vm, shared(offset_of!(SharedPage, tx)), descriptor.as_bytes());
+    host.write(vm, shared(offset_of!(SharedPage, tx_produced)), &1_u32.to_le_bytes());
+    assert_eq!(host.call(vm, Hypercall::NetworkNotify, &[]), Some(0));
+    assert_eq!(host.status(vm).map(|status| status.network.address), Ok([0; 4]));
+    let address = [10, 90, 0, 100];
+    arrive(&mut host, &dhcp(mac, ROUTER, [67, 68], 2, ACKNOWLEDGE, address));
+    assert_eq!(host.status(vm).map(|status| status.network.address), Ok(address));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use core::net::Ipv4Addr;
 use denali_abi::control::{VmConfig, VmState, VmStatus};
 use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::layout::PAGE_SIZE;
-use denali_abi::net::NetworkConfig;
+use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::NAME_MAX;
 use denali_protocol::{self as protocol, Manifest, PublishedPort, ServiceState};
 
@@ -45,11 +45,16 @@ impl Service {
     /// Returns the service of a VM that was there before the supervisor was.
     #[must_use]
     pub fn from_status(status: &VmStatus) -> Self {
+        let mut network = status.network;
+        if network.addressing == addressing::DHCP {
+            // What the server gave belongs to this VM, not to the next one.
+            network.address = [0; 4];
+        }
         Self {
             name: name_of(status),
             image: ImageId(status.image),
             vm: Some(VmId(status.vm)),
-            network: status.network,
+            network,
             memory_pages: status.memory_pages,
             origin: None,
         }

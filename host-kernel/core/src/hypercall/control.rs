@@ -16,6 +16,7 @@ use denali_abi::errno::Errno;
 use denali_abi::hypercall::IMAGE_WRITE_MAX;
 use denali_abi::image::ImageHeader;
 use denali_abi::layout::PAGE_SIZE;
+use denali_abi::net::NetworkConfig;
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -177,6 +178,11 @@ impl Kernel {
     ) -> Result<u64, Errno> {
         let id = self.find(vm)?;
         let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
+        let leased = self.switch.address_of(id.index());
+        let network = NetworkConfig {
+            address: leased.unwrap_or(vm.network.address),
+            ..vm.network
+        };
         let status = VmStatus {
             vm: id.raw(),
             image: vm.image.raw(),
@@ -194,7 +200,7 @@ impl Kernel {
             tx_frames: vm.counters.tx_frames,
             tx_refused: vm.counters.tx_refused,
             console_written: vm.counters.console_written,
-            network: vm.network,
+            network,
             name: vm.name,
         };
         self.copy_out(caller, address, status.as_bytes(), machine)?;
