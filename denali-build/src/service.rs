@@ -6,7 +6,7 @@ use crate::image::Image;
 use crate::manifest;
 use crate::package;
 use anyhow::{Context, Result};
-use denali_protocol::Manifest;
+use denali_protocol::{Manifest, PublishedPort};
 use std::path::PathBuf;
 
 /// A built service.
@@ -24,6 +24,25 @@ pub struct Service {
     pub image_path: PathBuf,
     /// Where the package lies.
     pub package_path: PathBuf,
+}
+
+impl Service {
+    /// Returns the same service under another name, with other published ports.
+    ///
+    /// # Errors
+    ///
+    /// The name is longer than a host can keep.
+    pub fn instance(mut self, name: Option<&str>, publish: &[PublishedPort]) -> Result<Self> {
+        if let Some(name) = name {
+            manifest::check_name(name)?;
+            name.clone_into(&mut self.manifest.name);
+        }
+        if !publish.is_empty() {
+            self.manifest.publish = publish.to_vec();
+        }
+        self.package = package::pack(&self.manifest, &self.image)?;
+        Ok(self)
+    }
 }
 
 /// Builds a project, and writes image and package into its target folder.

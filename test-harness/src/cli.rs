@@ -277,8 +277,8 @@ impl Running {
     }
 
     fn signal(&self, signal: &str) {
-        // The shell's own `kill` needs no package and takes process groups.
-        let order = format!("kill -{signal} -- -{}", self.child.id());
+        // The shell's own `kill` needs no package and takes process groups (dash: only after `-s`).
+        let order = format!("kill -s {signal} -- -{}", self.child.id());
         Command::new("sh")
             .args(["-c", &order])
             .stderr(Stdio::null())

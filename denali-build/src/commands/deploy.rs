@@ -4,9 +4,11 @@ use super::build::BuildOptions;
 use crate::console::{self, Steps};
 use crate::deployment::{self, Deployed};
 use crate::host::Target;
+use crate::manifest;
 use crate::service::{self, Service};
 use anyhow::Result;
 use denali_abi::convert::usize_to_u64;
+use denali_protocol::PublishedPort;
 
 /// Arguments of `deploy`.
 #[derive(Debug, clap::Args)]
@@ -16,6 +18,12 @@ pub struct Args {
     host: Option<String>,
     #[command(flatten)]
     options: BuildOptions,
+    /// Run it under this name, beside other services of the same program
+    #[arg(long)]
+    name: Option<String>,
+    /// Publish these ports instead of those in the manifest
+    #[arg(long, value_name = "HOST:GUEST", value_parser = published_port)]
+    publish: Vec<PublishedPort>,
     /// Print the service as JSON
     #[arg(long)]
     json: bool,
@@ -30,12 +38,17 @@ pub fn exec(args: &Args) -> Result<()> {
     let target = Target::resolve(args.host.as_deref())?;
     let mut steps = Steps::new();
     let built = build(&mut steps, &args.options)?;
-    let deployed = deployment::deploy(&target, &built, &mut steps)?;
+    let instance = built.instance(args.name.as_deref(), &args.publish)?;
+    let deployed = deployment::deploy(&target, &instance, &mut steps)?;
     if args.json {
         console::json(&deployed.service)
     } else {
         print(&deployed)
     }
+}
+
+fn published_port(text: &str) -> Result<PublishedPort, String> {
+    manifest::parse_port(text).ok_or_else(|| "write for example 8080:80 or 53:53/udp".to_owned())
 }
 
 /// Builds the project as a step.

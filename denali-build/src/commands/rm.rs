@@ -5,12 +5,16 @@ use crate::client::Client;
 use crate::console;
 use crate::ports::Ports;
 use anyhow::Result;
+use denali_protocol::Removed;
 
 /// Arguments of `rm`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of the service
     name: String,
+    /// Print the name of what is gone as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     host: HostOption,
 }
@@ -29,5 +33,10 @@ pub fn exec(args: &Args) -> Result<()> {
         Ports::of(running)?.withdraw(&service.publish)?;
     }
     console::status("Removed", &args.name);
+    if args.json {
+        console::json(&Removed {
+            name: args.name.clone(),
+        })?;
+    }
     Ok(())
 }

@@ -12,6 +12,9 @@ use anyhow::Result;
 pub struct Args {
     /// Name of the service
     name: String,
+    /// Print the service as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     host: HostOption,
 }
@@ -37,5 +40,8 @@ pub fn exec(args: &Args) -> Result<()> {
         )?)?;
     }
     console::status("Started", &args.name);
+    if args.json {
+        console::json(&client.service(&args.name)?)?;
+    }
     Ok(())
 }

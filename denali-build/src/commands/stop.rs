@@ -11,6 +11,9 @@ use anyhow::Result;
 pub struct Args {
     /// Name of the service
     name: String,
+    /// Print the service as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     host: HostOption,
 }
@@ -29,5 +32,8 @@ pub fn exec(args: &Args) -> Result<()> {
         Ports::of(running)?.withdraw(&service.publish)?;
     }
     console::status("Stopped", &args.name);
+    if args.json {
+        console::json(&client.service(&args.name)?)?;
+    }
     Ok(())
 }
