@@ -43,6 +43,21 @@ pub fn repository() -> &'static Path {
         .expect("this crate lies in a folder")
 }
 
+/// Returns the environment variables that cargo sets for tests, and no user's shell has. Build
+/// scripts look at some, so a build that inherits them builds again what was built already.
+pub(crate) fn cargo_variables() -> impl Iterator<Item = String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| {
+        let about_the_test = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_CRATE_",
+            "CARGO_BIN_",
+        ];
+        name == "CARGO" || about_the_test.iter().any(|prefix| name.starts_with(prefix))
+    })
+}
+
 /// Returns the path of `cargo-denali`, built on the first call.
 ///
 /// # Panics
@@ -52,7 +67,11 @@ pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         // The whole workspace, so that features unify as in the build of this test.
-        let output = Command::new(env!("CARGO"))
+        let mut command = Command::new(env!("CARGO"));
+        for variable in cargo_variables() {
+            command.env_remove(variable);
+        }
+        let output = command
             .args([
                 "build",
                 "--workspace",

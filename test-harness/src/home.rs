@@ -75,9 +75,9 @@ impl Home {
             .env("XDG_CACHE_HOME", &self.cache)
             .env("XDG_CONFIG_HOME", folder("config"))
             .env("XDG_STATE_HOME", folder("state"));
-        // Cargo sets these for tests; a user's shell does not have them.
-        for variable in ["DENALI_HOME", "CARGO", "CARGO_MANIFEST_DIR", "RUSTFLAGS"] {
-            invocation = invocation.env_remove(variable);
+        let others = ["DENALI_HOME", "RUSTFLAGS"].map(str::to_owned);
+        for variable in cli::cargo_variables().chain(others) {
+            invocation = invocation.env_remove(&variable);
         }
         invocation
     }
