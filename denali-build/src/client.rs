@@ -62,6 +62,7 @@ impl Client {
     ///
     /// There is none, or the host does not answer as it should.
     pub fn service(&self, name: &str) -> Result<Service> {
+        check_service_name(name)?;
         let found = self
             .services()?
             .into_iter()
