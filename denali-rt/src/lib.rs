@@ -25,5 +25,6 @@ pub mod process;
 pub mod random;
 pub mod registers;
 pub mod sync;
+pub mod task;
 pub mod thread;
 pub mod time;

@@ -8,6 +8,7 @@
 use alloc::vec::Vec;
 #[cfg(any(denali, test))]
 use core::ops::Range;
+use denali_abi::convert::u32_to_usize;
 #[cfg(any(denali, test))]
 use denali_abi::layout::{
     GUEST_END, LARGE_STACK_SLOT, LARGE_STACKS_BASE, PAGE_SIZE, SMALL_STACK_SLOT, SMALL_STACKS_BASE,
@@ -76,6 +77,16 @@ impl StackPool {
     /// Takes back the stack of a thread that will not run again.
     pub(crate) fn give_back(&mut self, stack: Stack) {
         self.slots(stack.size).give_back(stack.slot);
+    }
+
+    /// Makes room to take back the stacks of `threads` threads. Returns whether there is memory for
+    /// it.
+    pub(crate) fn reserve(&mut self, threads: usize) -> bool {
+        [&mut self.small, &mut self.large].into_iter().all(|slots| {
+            let used = u32_to_usize(slots.fresh).min(threads) + 1;
+            let missing = used.saturating_sub(slots.cold.len());
+            slots.cold.try_reserve(missing).is_ok() && slots.warm.try_reserve(1).is_ok()
+        })
     }
 
     fn slots(&mut self, size: StackSize) -> &mut Slots {
