@@ -2,8 +2,8 @@
 
 use super::wait;
 use crate::io::{ErrorKind, Result};
-use crate::{registers, task};
 use crate::time::{Duration, Instant};
+use crate::{registers, task};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::task::Poll;
@@ -65,11 +65,9 @@ pub fn configure(
 /// `TimedOut` at the end of `timeout`, and `NetworkUnreachable` if no address will ever come.
 pub fn wait_until_configured(timeout: Duration) -> Result<Configuration> {
     let changed = wait::with(|network, _| network.address().changed())?;
-    wait::block_on(
-        &changed,
-        Some(Instant::now() + timeout),
-        |network, _| attempt(network),
-    )
+    wait::block_on(&changed, Some(Instant::now() + timeout), |network, _| {
+        attempt(network)
+    })
 }
 
 /// Like [`wait_until_configured`], for a task.

@@ -243,9 +243,8 @@ fn readers_and_writers_go_in_in_the_order_they_came() {
 fn a_barrier_lets_all_go_when_the_last_has_come_and_starts_anew() {
     let barrier = Barrier::new(3);
     let leaders: usize = thread::scope(|scope| {
-        let meeting = [(); 3].map(|()| {
-            scope.spawn(|| (0..4).filter(|_| barrier.wait().is_leader()).count())
-        });
+        let meeting =
+            [(); 3].map(|()| scope.spawn(|| (0..4).filter(|_| barrier.wait().is_leader()).count()));
         yield_now();
         meeting.map(thread::ScopedJoinHandle::join).iter().sum()
     });
@@ -268,7 +267,9 @@ fn work_is_done_once_and_a_lazy_value_made_once() {
     (0..3).for_each(|_| ONCE.call_once(|| COUNT.with(|count| *count += 10)));
     assert!(ONCE.is_completed());
     thread::scope(|scope| {
-        let values = [(); 3].map(|()| scope.spawn(|| *LAZY)).map(thread::ScopedJoinHandle::join);
+        let values = [(); 3]
+            .map(|()| scope.spawn(|| *LAZY))
+            .map(thread::ScopedJoinHandle::join);
         assert_eq!(values, [11; 3]);
     });
 }

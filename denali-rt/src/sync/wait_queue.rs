@@ -1,8 +1,8 @@
 //! Where threads and tasks wait for one another: what every waiting primitive here is made of.
 
 use crate::sync::GuestCell;
-use crate::thread::scheduler::{self, Wake};
 use crate::thread::ThreadId;
+use crate::thread::scheduler::{self, Wake};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -143,7 +143,9 @@ impl WaitQueue {
     fn renew(&self, ticket: u64, waker: &Waker) -> bool {
         // The old waker is dropped outside, where it may do as it likes.
         let (waits, _old) = self.waiting.with(|waiting| {
-            let mut found = waiting.iter_mut().filter(|waiter| waiter.has_ticket(ticket));
+            let mut found = waiting
+                .iter_mut()
+                .filter(|waiter| waiter.has_ticket(ticket));
             match found.next() {
                 Some(Waiter::Task { waker: present, .. }) if !present.will_wake(waker) => {
                     (true, Some(core::mem::replace(present, waker.clone())))

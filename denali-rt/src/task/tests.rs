@@ -84,6 +84,7 @@ fn a_task_awaits_a_thread_and_a_thread_a_task() {
     let (to_thread, in_thread) = channel::unbounded();
     let thread = thread::spawn(move || {
         (0..10).for_each(|n| to_task.send(n).unwrap());
+        drop(to_task);
         in_thread.iter().sum::<i32>()
     });
     let sum = block_on(async move {

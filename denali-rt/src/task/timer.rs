@@ -91,7 +91,9 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(result) = self.future.as_mut().poll(context) {
             return Poll::Ready(Ok(result));
         }
-        Pin::new(&mut self.sleep).poll(context).map(|()| Err(Elapsed))
+        Pin::new(&mut self.sleep)
+            .poll(context)
+            .map(|()| Err(Elapsed))
     }
 }
 
