@@ -32,6 +32,7 @@ use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
+use core::ops::Range;
 use scheduler::Body;
 
 /// Starts a thread.
@@ -174,6 +175,13 @@ impl Builder {
             outcome: Arc::clone(&outcome),
         };
         let id = scheduler::spawn(name.clone(), self.stack, make_body(wrapped))?;
+        // With this, the address of a stack overflow names the thread.
+        if log::log_enabled!(log::Level::Debug)
+            && let Some(stack) = scheduler::stack_of(id)
+        {
+            let (name, Range { start, end }) = (name.as_deref().unwrap_or("unnamed"), stack);
+            log::debug!("thread '{name}' has the stack {start:#x}..{end:#x}");
+        }
         Ok(JoinHandle {
             thread: Thread { id, name },
             outcome,

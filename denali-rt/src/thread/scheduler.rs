@@ -16,6 +16,7 @@ use crate::time::{Instant, TimerKey, Wheel};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::task::Waker;
 use denali_abi::convert::u32_to_usize;
 
@@ -142,6 +143,15 @@ pub(crate) fn spawn(
         return Err(ErrorKind::OutOfMemory);
     }
     with(|scheduler| scheduler.spawn(name, size, body)).ok_or(ErrorKind::OutOfMemory)
+}
+
+/// Returns the addresses of a thread's stack, unless it is the first thread or has ended.
+pub(crate) fn stack_of(thread: ThreadId) -> Option<Range<u64>> {
+    with(|scheduler| {
+        let control = scheduler.threads.get(thread.slot())?;
+        let stack = control.stack.as_ref()?;
+        (control.generation == thread.generation).then(|| stack.addresses())
+    })
 }
 
 /// Waits until [`wake`]d, or until `deadline`.
