@@ -35,7 +35,10 @@ pub const ALLOWED: [(&str, &str); 19] = [
     ("denali-rt/src/hypercall/", "the only `syscall` instruction"),
     ("denali-rt/src/registers.rs", "the page the kernel writes"),
     ("denali-rt/src/heap/", "the allocator"),
-    ("denali-rt/src/panic/handler.rs", "the stack of a thread that panicked"),
+    (
+        "denali-rt/src/panic/handler.rs",
+        "the stack of a thread that panicked",
+    ),
     ("denali-rt/src/thread/", "stacks and context switch"),
     ("denali-rt/src/sync/", "cells of a VM with one virtual CPU"),
     ("denali-rt/src/net/", "the shared page and its buffers"),

@@ -52,14 +52,13 @@ fn threads() {
     let sum: u32 = handles.into_iter().map(thread::JoinHandle::join).sum();
     let after = registers::resident_pages() - before;
     println!("threads {started} pages {pages} after {after} sum {sum}");
-    println!("{:?}", heap::stats());
 }
 
 /// The same with tasks.
 fn tasks() {
-    let before = registers::resident_pages();
+    let before = heap::stats().allocated_bytes;
     let gate = Arc::new(WaitQueue::new());
-    let (pages, sum) = task::block_on(async {
+    let (bytes, sum) = task::block_on(async {
         let wait = |number| {
             let gate = Arc::clone(&gate);
             task::spawn(async move {
@@ -69,16 +68,15 @@ fn tasks() {
         };
         let handles: Vec<_> = (0..THREADS).map(wait).collect();
         task::sleep(Duration::from_millis(100)).await;
-        let pages = registers::resident_pages().saturating_sub(before);
+        let bytes = heap::stats().allocated_bytes - before;
         gate.wake_all();
         let mut sum = 0;
         for handle in handles {
             sum += handle.await;
         }
-        (pages, sum)
+        (bytes, sum)
     });
-    let after = registers::resident_pages().saturating_sub(before);
-    println!("tasks {THREADS} pages {pages} after {after} sum {sum}");
+    println!("tasks {THREADS} bytes {bytes} sum {sum}");
 }
 
 /// Times switches between two threads.
