@@ -134,7 +134,10 @@ fn a_sleep_that_is_dropped_leaves_no_timer() {
 }
 
 #[test]
-#[expect(clippy::async_yields_async, reason = "the handle outlives its executor")]
+#[expect(
+    clippy::async_yields_async,
+    reason = "the handle outlives its executor"
+)]
 fn tasks_that_are_left_over_are_dropped_with_their_executor() {
     let held = Rc::new(());
     let theirs = Rc::clone(&held);
