@@ -40,6 +40,8 @@ pub(crate) fn encoded_rustflags(script: &Path, remaps: &[Remap<'_>]) -> String {
         "-Clinker=rust-lld",
         "-Clinker-flavor=ld.lld",
         "-Crelocation-model=static",
+        // A panic's backtrace follows frame pointers.
+        "-Cforce-frame-pointers=yes",
         "-Clink-arg=-static",
         "-Clink-arg=--no-dynamic-linker",
         "-Clink-arg=--build-id=sha1",

@@ -12,18 +12,18 @@ extern crate std;
 pub mod console;
 pub mod entry;
 pub mod env;
-#[cfg(any(denali, test))]
-mod heap;
+pub mod heap;
 pub mod hypercall;
 pub mod io;
 #[cfg(any(denali, test))]
 mod log;
 pub mod net;
-#[cfg(denali)]
+#[cfg(any(denali, test))]
 mod panic;
 pub mod process;
 pub mod random;
 pub mod registers;
 pub mod sync;
+pub mod task;
 pub mod thread;
 pub mod time;

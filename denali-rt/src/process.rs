@@ -3,6 +3,7 @@
 use crate::hypercall;
 #[cfg(denali)]
 use crate::{net, time::Instant};
+use core::sync::atomic::{AtomicI32, Ordering};
 
 /// Ends the VM with an exit code, without running destructors. Zero means success.
 ///
@@ -18,8 +19,15 @@ pub fn exit(code: i32) -> ! {
 
 /// Ends the VM with the exit code of a panic.
 pub fn abort() -> ! {
-    hypercall::terminate(PANIC_EXIT_CODE)
+    hypercall::terminate(PANIC_CODE.load(Ordering::Relaxed))
 }
 
-/// The exit code of a VM that panicked, as in Rust programs elsewhere.
+/// Sets the exit code of a VM that panics or aborts.
+pub fn set_panic_exit_code(code: i32) {
+    PANIC_CODE.store(code, Ordering::Relaxed);
+}
+
+/// The exit code of a VM that panicked, as in Rust programs elsewhere, unless set otherwise.
 pub const PANIC_EXIT_CODE: i32 = 101;
+
+static PANIC_CODE: AtomicI32 = AtomicI32::new(PANIC_EXIT_CODE);

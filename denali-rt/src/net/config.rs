@@ -2,8 +2,8 @@
 
 use super::wait;
 use crate::io::{ErrorKind, Result};
-use crate::registers;
 use crate::time::{Duration, Instant};
+use crate::{registers, task};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::task::Poll;
@@ -65,15 +65,25 @@ pub fn configure(
 /// `TimedOut` at the end of `timeout`, and `NetworkUnreachable` if no address will ever come.
 pub fn wait_until_configured(timeout: Duration) -> Result<Configuration> {
     let changed = wait::with(|network, _| network.address().changed())?;
-    wait::block_on(
-        &changed,
-        Some(Instant::now() + timeout),
-        |network, _| match read(network) {
-            Some(configuration) => Poll::Ready(Ok(configuration)),
-            None if network.address().is_leased() => Poll::Pending,
-            None => Poll::Ready(Err(ErrorKind::NetworkUnreachable)),
-        },
-    )
+    wait::block_on(&changed, Some(Instant::now() + timeout), |network, _| {
+        attempt(network)
+    })
+}
+
+/// Like [`wait_until_configured`], for a task.
+pub(crate) async fn wait_until_configured_async(timeout: Duration) -> Result<Configuration> {
+    let changed = wait::with(|network, _| network.address().changed())?;
+    let configured = wait::until_ready(&changed, |network, _| attempt(network));
+    task::timeout(timeout, configured).await?
+}
+
+/// Returns the address, if there is one or none will ever come.
+fn attempt(network: &wait::Network) -> Poll<Result<Configuration, ErrorKind>> {
+    match read(network) {
+        Some(configuration) => Poll::Ready(Ok(configuration)),
+        None if network.address().is_leased() => Poll::Pending,
+        None => Poll::Ready(Err(ErrorKind::NetworkUnreachable)),
+    }
 }
 
 fn read(network: &wait::Network) -> Option<Configuration> {

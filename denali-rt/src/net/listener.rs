@@ -126,6 +126,14 @@ impl TcpListener {
         Ok((TcpStream::new(accepted), peer))
     }
 
+    /// Like [`accept`](Self::accept), for a task.
+    pub(crate) async fn accept_async(&self) -> Result<(TcpStream, SocketAddr)> {
+        let attempt = |network: &mut wait::Network, _| network.accept(self.port);
+        let accepted = wait::until_ready(&self.arrival, attempt).await?;
+        let peer = SocketAddr::V4(accepted.peer);
+        Ok((TcpStream::new(accepted), peer))
+    }
+
     /// Returns an iterator that accepts connections for ever.
     #[must_use]
     pub fn incoming(&self) -> Incoming<'_> {

@@ -47,6 +47,7 @@ mod wait;
 pub use config::{Configuration, config, configure, wait_until_configured};
 pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 pub use dns::lookup;
+pub(crate) use dns::lookup_async;
 pub use listener::{BindAddress, Incoming, TcpListener};
 pub use stack::Shutdown;
 pub use stack::connection::Buffers;

@@ -1,12 +1,13 @@
 //! One TCP connection.
 
-use super::config::{CONFIGURE_MAX, wait_until_configured};
+use super::config::{CONFIGURE_MAX, wait_until_configured, wait_until_configured_async};
 use super::stack::connection::{Buffers, Signals};
 use super::stack::table::ConnectionId;
 use super::stack::{Accepted, Shutdown};
 use super::{ipv4, wait};
 use crate::io::{self, Error, ErrorKind, Result};
 use crate::sync::WaitQueue;
+use crate::task;
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
 use core::net::{SocketAddr, SocketAddrV4};
@@ -77,6 +78,31 @@ impl TcpStream {
             network.connected(stream.id)
         })?;
         Ok(stream)
+    }
+
+    /// Like [`connect`](Self::connect), for a task.
+    pub(crate) async fn connect_async(address: SocketAddr) -> Result<Self> {
+        let peer = ipv4(address)?;
+        wait_until_configured_async(CONFIGURE_MAX).await?;
+        let accepted = wait::with(|network, _| network.connect(peer, Buffers::DEFAULT))??;
+        let stream = Self::new(accepted);
+        let connected = wait::until_ready(&stream.signals.writable, |network, _| {
+            network.connected(stream.id)
+        });
+        task::timeout(CONNECT_MAX, connected).await??;
+        Ok(stream)
+    }
+
+    /// Like [`read`](Self::read), for a task and without a timeout.
+    pub(crate) async fn read_async(&self, buffer: &mut [u8]) -> Result<usize> {
+        let attempt = |network: &mut wait::Network, _| network.read(self.id, buffer);
+        wait::until_ready(&self.signals.readable, attempt).await
+    }
+
+    /// Like [`write`](Self::write), for a task and without a timeout.
+    pub(crate) async fn write_async(&self, bytes: &[u8]) -> Result<usize> {
+        let attempt = |network: &mut wait::Network, _| network.write(self.id, bytes);
+        wait::until_ready(&self.signals.writable, attempt).await
     }
 
     /// Returns the peer's address.

@@ -65,6 +65,23 @@ impl UdpSocket {
         Ok((count, SocketAddr::V4(from)))
     }
 
+    /// Like [`send_to`](Self::send_to), for a task.
+    pub(crate) async fn send_to_async(&self, payload: &[u8], to: SocketAddr) -> Result<usize> {
+        let to = ipv4(to)?;
+        wait::until_ready(&self.signals.writable, |network, _| {
+            network.send_datagram(self.port, payload, to)
+        })
+        .await?;
+        Ok(payload.len())
+    }
+
+    /// Like [`recv_from`](Self::recv_from), for a task and without a timeout.
+    pub(crate) async fn recv_from_async(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
+        let attempt = |network: &mut wait::Network, _| network.receive_from(self.port, buffer);
+        let (count, from) = wait::until_ready(&self.signals.readable, attempt).await?;
+        Ok((count, SocketAddr::V4(from)))
+    }
+
     /// Sets how long [`recv_from`](Self::recv_from) waits; `None`, as at first, means for ever.
     ///
     /// # Errors

@@ -64,6 +64,19 @@ pub(super) fn block_on<R>(
     }
 }
 
+/// Repeats `attempt` until it is ready, waiting on `queue` as a task in between.
+pub(super) async fn until_ready<R>(
+    queue: &WaitQueue,
+    mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
+) -> Result<R> {
+    loop {
+        match with(&mut attempt)? {
+            Poll::Ready(result) => return result.map_err(Error::from),
+            Poll::Pending => queue.wait_async().await,
+        }
+    }
+}
+
 /// Starts the stack with a network of the VM's own choice instead of the kernel's.
 pub(super) fn start_with(network: NetworkConfig) -> Result<()> {
     NETWORK.with(|state| {

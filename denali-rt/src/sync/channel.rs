@@ -1,9 +1,9 @@
-//! Channels: many senders, one receiver.
+//! Channels: many senders, one receiver, each a thread or a task.
 //!
 //! A bounded channel makes senders wait while it is full, an unbounded one only ends with memory.
 
 use crate::sync::{Arc, GuestCell, WaitQueue};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use core::fmt;
 
@@ -106,6 +106,50 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Sends a message, waiting while the channel is full until `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back if the channel stayed full or the receiver is gone.
+    pub fn send_until(&self, message: T, deadline: Instant) -> Result<(), TrySendError<T>> {
+        let mut message = message;
+        loop {
+            match self.try_send(message) {
+                Err(TrySendError::Full(unsent)) => message = unsent,
+                decided => return decided,
+            }
+            if self.shared.not_full.wait_until(deadline) {
+                return self.try_send(message);
+            }
+        }
+    }
+
+    /// Like [`send_until`](Self::send_until) with a duration from now.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_until`](Self::send_until).
+    pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), TrySendError<T>> {
+        self.send_until(message, Instant::now() + timeout)
+    }
+
+    /// Sends a message, waiting as a task while the channel is full.
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back if the receiver is gone.
+    pub async fn send_async(&self, message: T) -> Result<(), SendError<T>> {
+        let mut message = message;
+        loop {
+            match self.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Disconnected(unsent)) => return Err(SendError(unsent)),
+                Err(TrySendError::Full(unsent)) => message = unsent,
+            }
+            self.shared.not_full.wait_async().await;
+        }
+    }
+
     /// Sends a message if there is room.
     ///
     /// # Errors
@@ -146,6 +190,30 @@ impl<T> Receiver<T> {
         self.recv_maybe_until(Some(deadline))
     }
 
+    /// Like [`recv_until`](Self::recv_until) with a duration from now.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_until`](Self::recv_until).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, TryRecvError> {
+        self.recv_until(Instant::now() + timeout)
+    }
+
+    /// Waits for a message, as a task.
+    ///
+    /// # Errors
+    ///
+    /// If the channel is empty and all senders are gone.
+    pub async fn recv_async(&self) -> Result<T, RecvError> {
+        loop {
+            match self.try_recv() {
+                Ok(message) => return Ok(message),
+                Err(TryRecvError::Disconnected) => return Err(RecvError),
+                Err(TryRecvError::Empty) => self.shared.not_empty.wait_async().await,
+            }
+        }
+    }
+
     /// Takes a message if there is one.
     ///
     /// # Errors
@@ -169,6 +237,11 @@ impl<T> Receiver<T> {
         core::iter::from_fn(|| self.recv().ok())
     }
 
+    /// Returns an iterator over the messages that are there, which does not wait.
+    pub fn try_iter(&self) -> impl Iterator<Item = T> + '_ {
+        core::iter::from_fn(|| self.try_recv().ok())
+    }
+
     fn recv_maybe_until(&self, deadline: Option<Instant>) -> Result<T, TryRecvError> {
         loop {
             match self.try_recv() {
@@ -179,6 +252,29 @@ impl<T> Receiver<T> {
                 return self.try_recv();
             }
         }
+    }
+}
+
+/// Waits for messages until all senders are gone; made by `Receiver::into_iter`.
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    receiver: Receiver<T>,
+}
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self }
     }
 }
 
@@ -232,6 +328,24 @@ impl<T> fmt::Display for SendError<T> {
     }
 }
 
+impl<T> fmt::Display for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the channel is full",
+            Self::Disconnected(_) => "the receiver is gone",
+        })
+    }
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the channel is empty",
+            Self::Disconnected => "all senders are gone",
+        })
+    }
+}
+
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("all senders are gone")
@@ -240,4 +354,8 @@ impl fmt::Display for RecvError {
 
 impl<T: fmt::Debug> core::error::Error for SendError<T> {}
 
+impl<T: fmt::Debug> core::error::Error for TrySendError<T> {}
+
 impl core::error::Error for RecvError {}
+
+impl core::error::Error for TryRecvError {}

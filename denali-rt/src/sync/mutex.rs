@@ -65,6 +65,15 @@ impl<T: ?Sized> Mutex<T> {
         Some(MutexGuard::of(self))
     }
 
+    /// Waits for the lock, as a task. The guard must not leave its thread, and a task that holds it
+    /// while it awaits holds up threads that wait for it, too.
+    pub async fn lock_async(&self) -> MutexGuard<'_, T> {
+        if !self.acquire_now() {
+            self.waiting.wait_or(|| self.release()).await;
+        }
+        MutexGuard::of(self)
+    }
+
     /// Returns the value; the borrow proves that nobody holds the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()

@@ -1,7 +1,7 @@
 //! A number of permits: the way to bound how many threads do something at once.
 
 use crate::sync::{GuestCell, WaitQueue};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// A counting semaphore. Permits go to waiting threads in the order they came.
 #[derive(Debug)]
@@ -41,6 +41,18 @@ impl Semaphore {
     /// Waits for a permit until `deadline`. Returns whether it got one.
     pub fn acquire_until(&self, deadline: Instant) -> bool {
         self.try_acquire() || !self.waiting.wait_until(deadline)
+    }
+
+    /// Like [`acquire_until`](Self::acquire_until) with a duration from now.
+    pub fn acquire_timeout(&self, timeout: Duration) -> bool {
+        self.acquire_until(Instant::now() + timeout)
+    }
+
+    /// Waits for a permit and takes it, as a task.
+    pub async fn acquire_async(&self) {
+        if !self.try_acquire() {
+            self.waiting.wait_or(|| self.release()).await;
+        }
     }
 
     /// Gives a permit back, to the first in the queue if there is one.

@@ -189,3 +189,98 @@ fn a_once_lock_is_written_once_even_if_the_writer_waits() {
     assert_eq!(cell.set(9), Err(9));
     assert_eq!(cell.get(), Some(&0));
 }
+
+#[test]
+fn a_lock_has_many_readers_or_one_writer() {
+    let lock = RwLock::new(1);
+    let (first, second) = (lock.read(), lock.read());
+    assert!(lock.try_write().is_none() && lock.write_until(soon()).is_none());
+    assert_eq!((*first, *second), (1, 1));
+    drop((first, second));
+    let mut writer = lock.write();
+    *writer += 1;
+    assert!(lock.try_read().is_none() && lock.read_until(soon()).is_none());
+    assert!(lock.try_write().is_none());
+    drop(writer);
+    assert_eq!(*lock.try_read().unwrap(), 2);
+    assert_eq!(lock.into_inner(), 2);
+}
+
+#[test]
+fn readers_and_writers_go_in_in_the_order_they_came() {
+    let lock = Arc::new(RwLock::new(()));
+    let order = Arc::new(GuestCell::new(Vec::new()));
+    let first = lock.write();
+    let enter = |name: &'static str, is_writer: bool| {
+        let (lock, order) = (Arc::clone(&lock), Arc::clone(&order));
+        spawn(move || {
+            let (_writer, _reader) = if is_writer {
+                (Some(lock.write()), None)
+            } else {
+                (None, Some(lock.read()))
+            };
+            order.with(|order| order.push(name));
+            yield_now();
+            yield_now();
+            order.with(|order| order.push("out"));
+        })
+    };
+    let handles = [
+        enter("reader 1", false),
+        enter("reader 2", false),
+        enter("writer", true),
+        enter("reader 3", false),
+    ];
+    yield_now();
+    drop(first);
+    handles.into_iter().for_each(JoinHandle::join);
+    let readers = ["reader 1", "reader 2", "out", "out"];
+    let rest = ["writer", "out", "reader 3", "out"];
+    assert_eq!(order.with(core::mem::take), [readers, rest].concat());
+}
+
+#[test]
+fn a_barrier_lets_all_go_when_the_last_has_come_and_starts_anew() {
+    let barrier = Barrier::new(3);
+    let leaders: usize = thread::scope(|scope| {
+        let meeting =
+            [(); 3].map(|()| scope.spawn(|| (0..4).filter(|_| barrier.wait().is_leader()).count()));
+        yield_now();
+        meeting.map(thread::ScopedJoinHandle::join).iter().sum()
+    });
+    assert_eq!(leaders, 4);
+    assert!(Barrier::new(1).wait().is_leader());
+}
+
+#[test]
+fn work_is_done_once_and_a_lazy_value_made_once() {
+    static ONCE: Once = Once::new();
+    static COUNT: GuestCell<u32> = GuestCell::new(0);
+    static LAZY: LazyLock<u32> = LazyLock::new(|| {
+        yield_now();
+        COUNT.with(|count| {
+            *count += 1;
+            *count
+        })
+    });
+    assert!(!ONCE.is_completed());
+    (0..3).for_each(|_| ONCE.call_once(|| COUNT.with(|count| *count += 10)));
+    assert!(ONCE.is_completed());
+    thread::scope(|scope| {
+        let values = [(); 3]
+            .map(|()| scope.spawn(|| *LAZY))
+            .map(thread::ScopedJoinHandle::join);
+        assert_eq!(values, [11; 3]);
+    });
+}
+
+#[test]
+fn a_send_gives_up_when_the_time_is_up() {
+    let (sender, receiver) = channel::bounded(1);
+    assert_eq!(sender.send_until(1, soon()), Ok(()));
+    assert_eq!(sender.send_until(2, soon()), Err(TrySendError::Full(2)));
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1]);
+    let sending = spawn(move || sender.send_timeout(3, Duration::from_secs(60)));
+    assert_eq!(receiver.into_iter().collect::<Vec<_>>(), [3]);
+    assert_eq!(sending.join(), Ok(()));
+}

@@ -1,18 +1,38 @@
-//! Where threads wait for one another: what every blocking primitive here is made of.
+//! Where threads and tasks wait for one another: what every waiting primitive here is made of.
 
 use crate::sync::GuestCell;
-use crate::thread::scheduler::{self, ThreadId, Wake};
+use crate::thread::ThreadId;
+use crate::thread::scheduler::{self, Wake};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
+use core::fmt;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll, Waker};
 
-/// Threads that wait for something, woken in the order they came.
+/// Threads and asynchronous tasks that wait for something, woken in the order they came.
 ///
 /// Deciding to wait and waiting is one step: no other thread runs in between, so a caller tests its
-/// condition and calls [`wait`](Self::wait) without a lock around both.
+/// condition and calls [`wait`](Self::wait) without a lock around both. The same holds for a task
+/// that awaits [`wait_async`](Self::wait_async) right after the test.
 #[derive(Debug, Default)]
 pub struct WaitQueue {
-    waiting: GuestCell<VecDeque<ThreadId>>,
+    waiting: GuestCell<VecDeque<Waiter>>,
 }
+
+/// Who waits.
+#[derive(Debug)]
+enum Waiter {
+    Thread(ThreadId),
+    /// A task, by a number of its own: one waker may wait in many places.
+    Task {
+        ticket: u64,
+        waker: Waker,
+    },
+}
+
+/// The next number of a waiting task.
+static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
 impl WaitQueue {
     /// Makes an empty queue.
@@ -47,19 +67,38 @@ impl WaitQueue {
         }
     }
 
-    /// Wakes the thread that waits longest. Returns whether there was one.
-    pub fn wake_one(&self) -> bool {
-        let first = self.waiting.with(VecDeque::pop_front);
-        first.inspect(|id| scheduler::wake(*id)).is_some()
+    /// Waits until woken, as a task. The place in the queue is taken at the first poll.
+    ///
+    /// If the future is dropped after it was woken and before it knew, the next in the queue is
+    /// woken in its place.
+    pub fn wait_async(&self) -> impl Future<Output = ()> + '_ {
+        self.wait_or(|| {
+            self.wake_one();
+        })
     }
 
-    /// Wakes every thread that waits now. Returns how many there were.
+    /// Waits until woken, as a task; calls `abandoned` if the future is dropped after it was woken
+    /// and before it knew, so that what it was woken for is not lost.
+    pub(crate) fn wait_or<F: Fn()>(&self, abandoned: F) -> Wait<'_, F> {
+        Wait {
+            queue: self,
+            ticket: None,
+            abandoned,
+        }
+    }
+
+    /// Wakes who waits longest. Returns whether there was somebody.
+    pub fn wake_one(&self) -> bool {
+        let first = self.waiting.with(VecDeque::pop_front);
+        first.map(Waiter::wake).is_some()
+    }
+
+    /// Wakes everybody who waits now. Returns how many there were.
     pub fn wake_all(&self) -> usize {
         let all = self.waiting.with(core::mem::take);
-        for id in &all {
-            scheduler::wake(*id);
-        }
-        all.len()
+        let count = all.len();
+        all.into_iter().for_each(Waiter::wake);
+        count
     }
 
     /// Returns whether nobody waits.
@@ -70,15 +109,108 @@ impl WaitQueue {
     /// Takes a thread out. Returns whether it was there: one whose time was up may have been woken
     /// before it ran again, and what it was woken for is then its own.
     fn withdraw(&self, thread: ThreadId) -> bool {
-        self.waiting.with(|waiting| {
-            let place = waiting.iter().position(|id| *id == thread);
-            place.and_then(|place| waiting.remove(place)).is_some()
-        })
+        self.remove(|waiter| matches!(waiter, Waiter::Thread(id) if *id == thread))
+    }
+
+    /// Takes a task out. Returns whether it was there.
+    fn withdraw_task(&self, ticket: u64) -> bool {
+        self.remove(|waiter| waiter.has_ticket(ticket))
+    }
+
+    fn remove(&self, is_wanted: impl Fn(&Waiter) -> bool) -> bool {
+        let removed = self.waiting.with(|waiting| {
+            let place = waiting.iter().position(is_wanted);
+            place.and_then(|place| waiting.remove(place))
+        });
+        removed.is_some()
     }
 
     fn enqueue_current(&self) -> ThreadId {
         let current = scheduler::current();
-        self.waiting.with(|waiting| waiting.push_back(current));
+        self.waiting
+            .with(|waiting| waiting.push_back(Waiter::Thread(current)));
         current
+    }
+
+    fn enqueue_task(&self, waker: Waker) -> u64 {
+        let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
+        self.waiting
+            .with(|waiting| waiting.push_back(Waiter::Task { ticket, waker }));
+        ticket
+    }
+
+    /// Makes `waker` the one to call for a waiting task. Returns whether it still waits.
+    fn renew(&self, ticket: u64, waker: &Waker) -> bool {
+        // The old waker is dropped outside, where it may do as it likes.
+        let (waits, _old) = self.waiting.with(|waiting| {
+            let mut found = waiting
+                .iter_mut()
+                .filter(|waiter| waiter.has_ticket(ticket));
+            match found.next() {
+                Some(Waiter::Task { waker: present, .. }) if !present.will_wake(waker) => {
+                    (true, Some(core::mem::replace(present, waker.clone())))
+                }
+                found => (found.is_some(), None),
+            }
+        });
+        waits
+    }
+}
+
+impl Waiter {
+    fn wake(self) {
+        match self {
+            Self::Thread(id) => scheduler::wake(id),
+            Self::Task { waker, .. } => waker.wake(),
+        }
+    }
+
+    fn has_ticket(&self, wanted: u64) -> bool {
+        matches!(self, Self::Task { ticket, .. } if *ticket == wanted)
+    }
+}
+
+/// The wait of a task; see [`WaitQueue::wait_or`].
+pub(crate) struct Wait<'a, F: Fn()> {
+    queue: &'a WaitQueue,
+    /// The place in the queue, from the first poll until woken.
+    ticket: Option<u64>,
+    abandoned: F,
+}
+
+// Nothing in a wait refers to itself.
+impl<F: Fn()> Unpin for Wait<'_, F> {}
+
+impl<F: Fn()> Future for Wait<'_, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.ticket {
+            None => {
+                self.ticket = Some(self.queue.enqueue_task(context.waker().clone()));
+                Poll::Pending
+            }
+            Some(ticket) if self.queue.renew(ticket, context.waker()) => Poll::Pending,
+            Some(_) => {
+                self.ticket = None;
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<F: Fn()> Drop for Wait<'_, F> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket
+            && !self.queue.withdraw_task(ticket)
+        {
+            (self.abandoned)();
+        }
+    }
+}
+
+impl<F: Fn()> fmt::Debug for Wait<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").finish_non_exhaustive()
     }
 }

@@ -7,16 +7,23 @@
 //! | `run_queue.rs`  | who is next                                              |
 //! | `scheduler.rs`  | the table of threads: spawn, block, wake, end            |
 //! | `idle.rs`       | network, timers and idle-with-timeout between threads    |
+//! | `scope.rs`      | threads that borrow from the one that started them       |
+//! | `local.rs`      | values of which each thread has its own                  |
 //!
 //! A thread keeps the CPU until it waits for something, sleeps, yields or ends. One that computes
 //! for long calls [`yield_now`] now and then, so that others and the network go on.
 
 mod context;
 mod idle;
+mod local;
 mod run_queue;
 pub(crate) mod scheduler;
+mod scope;
 mod stack;
 
+pub use local::{AccessError, LocalKey};
+pub use scheduler::ThreadId;
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::StackSize;
 
 use crate::io;
@@ -25,7 +32,8 @@ use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
-use scheduler::ThreadId;
+use core::ops::Range;
+use scheduler::Body;
 
 /// Starts a thread.
 ///
@@ -88,6 +96,12 @@ pub struct Thread {
 }
 
 impl Thread {
+    /// Returns what tells the thread from all others, also from later ones.
+    #[must_use]
+    pub fn id(&self) -> ThreadId {
+        self.id
+    }
+
     /// Returns the thread's name; the first thread's is `main`.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -137,22 +151,55 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        self.spawn_with(body, |wrapped| Box::new(move || wrapped.run()))
+    }
+
+    /// Starts a thread that runs what `make_body` makes of a function that calls `body` and keeps
+    /// its result for the handle.
+    fn spawn_with<F, T>(
+        self,
+        body: F,
+        make_body: impl FnOnce(Wrapped<F, T>) -> Body,
+    ) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
         let name: Option<Arc<str>> = self.name.map(Arc::from);
         let outcome = Arc::new(Outcome {
             value: GuestCell::new(None),
             ended: WaitQueue::new(),
         });
-        let theirs = Arc::clone(&outcome);
-        let wrapped = move || {
-            let value = body();
-            theirs.value.with(|slot| *slot = Some(value));
-            theirs.ended.wake_all();
+        let wrapped = Wrapped {
+            body,
+            outcome: Arc::clone(&outcome),
         };
-        let id = scheduler::spawn(name.clone(), self.stack, Box::new(wrapped))?;
+        let id = scheduler::spawn(name.clone(), self.stack, make_body(wrapped))?;
+        // With this, the address of a stack overflow names the thread.
+        if log::log_enabled!(log::Level::Debug)
+            && let Some(stack) = scheduler::stack_of(id)
+        {
+            let (name, Range { start, end }) = (name.as_deref().unwrap_or("unnamed"), stack);
+            log::debug!("thread '{name}' has the stack {start:#x}..{end:#x}");
+        }
         Ok(JoinHandle {
             thread: Thread { id, name },
             outcome,
         })
+    }
+}
+
+/// What a thread runs, and where its result goes.
+struct Wrapped<F, T> {
+    body: F,
+    outcome: Arc<Outcome<T>>,
+}
+
+impl<F: FnOnce() -> T, T> Wrapped<F, T> {
+    fn run(self) {
+        let value = (self.body)();
+        self.outcome.value.with(|slot| *slot = Some(value));
+        self.outcome.ended.wake_all();
     }
 }
 
@@ -176,6 +223,16 @@ impl<T> JoinHandle<T> {
                 return value;
             }
             self.outcome.ended.wait();
+        }
+    }
+
+    /// Like [`join`](Self::join), for a task: other tasks go on meanwhile.
+    pub async fn join_async(self) -> T {
+        loop {
+            if let Some(value) = self.outcome.value.with(Option::take) {
+                return value;
+            }
+            self.outcome.ended.wait_async().await;
         }
     }
 

@@ -9,17 +9,20 @@ use crate::io::ErrorKind;
 use crate::registers;
 use crate::thread::context::{self, Context};
 use crate::thread::idle;
+use crate::thread::local::{self, Locals};
 use crate::thread::run_queue::RunQueue;
 use crate::thread::stack::{Stack, StackPool, StackSize};
 use crate::time::{Instant, TimerKey, Wheel};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
+use core::task::Waker;
 use denali_abi::convert::u32_to_usize;
 
 /// Names a thread, also after it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ThreadId {
+pub struct ThreadId {
     index: u32,
     generation: u32,
 }
@@ -51,13 +54,19 @@ pub(crate) struct Scheduler {
     /// Entries of `threads` that are free.
     free: Vec<u32>,
     ready: RunQueue,
-    timers: Wheel<ThreadId>,
+    timers: Wheel<Sleeper>,
     stacks: StackPool,
     current: ThreadId,
     /// The thread that ran before the current one, while the switch is being completed.
     previous: ThreadId,
     /// When the network and timers are looked at next, though threads are runnable.
     next_poll: Instant,
+}
+
+/// Who waits for a point in time.
+enum Sleeper {
+    Thread(ThreadId),
+    Task(Waker),
 }
 
 /// One thread.
@@ -76,6 +85,7 @@ struct Control {
     wake: Wake,
     /// Whether it was unparked since it last parked.
     unparked: bool,
+    locals: Locals,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +145,15 @@ pub(crate) fn spawn(
     with(|scheduler| scheduler.spawn(name, size, body)).ok_or(ErrorKind::OutOfMemory)
 }
 
+/// Returns the addresses of a thread's stack, unless it is the first thread or has ended.
+pub(crate) fn stack_of(thread: ThreadId) -> Option<Range<u64>> {
+    with(|scheduler| {
+        let control = scheduler.threads.get(thread.slot())?;
+        let stack = control.stack.as_ref()?;
+        (control.generation == thread.generation).then(|| stack.addresses())
+    })
+}
+
 /// Waits until [`wake`]d, or until `deadline`.
 pub(crate) fn block(deadline: Option<Instant>) -> Wake {
     with(|scheduler| scheduler.suspend(State::Blocked, deadline));
@@ -183,12 +202,26 @@ pub(crate) fn unpark(thread: ThreadId) {
 
 /// Ends the waits whose deadlines are at or before `now`.
 pub(crate) fn wake_expired(now: Instant) {
-    with(|scheduler| {
-        while let Some(thread) = scheduler.timers.expire(now) {
-            scheduler.threads[thread.slot()].timer = None;
-            scheduler.resume(thread, Wake::Deadline);
-        }
-    });
+    // Wakers are called outside, since they wake threads.
+    while let Some(task) = with(|scheduler| scheduler.expire(now)) {
+        task.wake();
+    }
+}
+
+/// Calls `waker` once `deadline` has come.
+pub(crate) fn set_timer(deadline: Instant, waker: Waker) -> TimerKey {
+    with(|scheduler| scheduler.timers.insert(deadline, Sleeper::Task(waker)))
+}
+
+/// Forgets about a timer that was set, unless it has expired.
+pub(crate) fn cancel_timer(timer: TimerKey) {
+    // The waker is dropped outside, where it may do as it likes.
+    drop(with(|scheduler| scheduler.timers.cancel(timer)));
+}
+
+/// Calls `f` with the running thread's own values.
+pub(super) fn with_locals<R>(f: impl FnOnce(&mut Locals) -> R) -> R {
+    with(|scheduler| f(&mut scheduler.control().locals))
 }
 
 /// Returns the earliest deadline of a waiting thread.
@@ -230,6 +263,7 @@ extern "C" fn run_thread(from: Context) -> ! {
     if let Some(body) = body {
         body();
     }
+    local::drop_all();
     with(|scheduler| scheduler.control().state = State::Ending);
     switch_away();
     unreachable!("an ended thread was resumed")
@@ -278,8 +312,14 @@ impl Scheduler {
     }
 
     fn spawn(&mut self, name: Option<Arc<str>>, size: StackSize, body: Body) -> Option<ThreadId> {
-        if !self.ready.reserve(self.threads.len() + 1) {
+        let threads = self.threads.len() + 1;
+        if !self.ready.reserve(threads) || !self.stacks.reserve(threads) {
             return None;
+        }
+        if self.free.is_empty() {
+            self.threads.try_reserve(1).ok()?;
+            // Each entry may become free, and ending a thread must not fail.
+            self.free.try_reserve(threads).ok()?;
         }
         let stack = self.stacks.take(size)?;
         // SAFETY: the stack was just taken from the pool, nobody else uses it, and it is larger
@@ -314,7 +354,7 @@ impl Scheduler {
     /// Marks the running thread as waiting; the switch comes next.
     fn suspend(&mut self, state: State, deadline: Option<Instant>) {
         let current = self.current;
-        let timer = deadline.map(|deadline| self.timers.insert(deadline, current));
+        let timer = deadline.map(|deadline| self.timers.insert(deadline, Sleeper::Thread(current)));
         let control = self.control();
         control.state = state;
         control.timer = timer;
@@ -329,6 +369,20 @@ impl Scheduler {
             self.timers.cancel(timer);
         }
         self.ready.push(thread);
+    }
+
+    /// Ends the waits of threads whose deadlines are at or before `now`, up to the first task whose
+    /// deadline is: its waker is returned.
+    fn expire(&mut self, now: Instant) -> Option<Waker> {
+        loop {
+            match self.timers.expire(now)? {
+                Sleeper::Task(waker) => return Some(waker),
+                Sleeper::Thread(thread) => {
+                    self.threads[thread.slot()].timer = None;
+                    self.resume(thread, Wake::Deadline);
+                }
+            }
+        }
     }
 
     /// Returns whether runnable threads have kept the network and timers waiting for long.
@@ -395,6 +449,7 @@ impl Control {
             timer: None,
             wake: Wake::Woken,
             unparked: false,
+            locals: Locals::new(),
         }
     }
 }

@@ -6,8 +6,8 @@
 #![expect(unsafe_code, reason = "hands out and takes back raw stack memory")]
 
 use alloc::vec::Vec;
-#[cfg(any(denali, test))]
 use core::ops::Range;
+use denali_abi::convert::u32_to_usize;
 #[cfg(any(denali, test))]
 use denali_abi::layout::{
     GUEST_END, LARGE_STACK_SLOT, LARGE_STACKS_BASE, PAGE_SIZE, SMALL_STACK_SLOT, SMALL_STACKS_BASE,
@@ -37,6 +37,11 @@ impl Stack {
     /// Returns the end of the stack, a multiple of 16.
     pub(crate) fn top(&self) -> *mut u8 {
         memory::top(&self.slot)
+    }
+
+    /// Returns the addresses of the stack's slot.
+    pub(crate) fn addresses(&self) -> Range<u64> {
+        memory::addresses(&self.slot)
     }
 }
 
@@ -76,6 +81,16 @@ impl StackPool {
     /// Takes back the stack of a thread that will not run again.
     pub(crate) fn give_back(&mut self, stack: Stack) {
         self.slots(stack.size).give_back(stack.slot);
+    }
+
+    /// Makes room to take back the stacks of `threads` threads. Returns whether there is memory for
+    /// it.
+    pub(crate) fn reserve(&mut self, threads: usize) -> bool {
+        [&mut self.small, &mut self.large].into_iter().all(|slots| {
+            let used = u32_to_usize(slots.fresh).min(threads) + 1;
+            let missing = used.saturating_sub(slots.cold.len());
+            slots.cold.try_reserve(missing).is_ok() && slots.warm.try_reserve(1).is_ok()
+        })
     }
 
     fn slots(&mut self, size: StackSize) -> &mut Slots {
@@ -132,6 +147,7 @@ mod memory {
     use crate::hypercall;
     use core::ops::Range;
     use denali_abi::convert::u64_to_usize;
+    use denali_abi::layout::PAGE_SIZE;
 
     /// The addresses of a slot without its guard page.
     pub(super) type Slot = Range<u64>;
@@ -140,6 +156,11 @@ mod memory {
 
     pub(super) fn top(slot: &Slot) -> *mut u8 {
         core::ptr::with_exposed_provenance_mut(u64_to_usize(slot.end))
+    }
+
+    /// Includes the guard page.
+    pub(super) fn addresses(slot: &Slot) -> Range<u64> {
+        slot.start - PAGE_SIZE..slot.end
     }
 
     pub(super) fn release(slot: &Slot) {
@@ -155,6 +176,8 @@ mod memory {
     use super::StackSize;
     use alloc::boxed::Box;
     use core::cell::UnsafeCell;
+    use core::ops::Range;
+    use denali_abi::convert::usize_to_u64;
 
     /// Bytes of a stack of either size: a debug build's formatting needs more than a guest's.
     const LEN: usize = 256 * 1024;
@@ -172,6 +195,11 @@ mod memory {
 
     pub(super) fn top(slot: &Slot) -> *mut u8 {
         slot.0.get().wrapping_add(1).cast()
+    }
+
+    pub(super) fn addresses(slot: &Slot) -> Range<u64> {
+        let end = usize_to_u64(top(slot).addr());
+        end - usize_to_u64(LEN)..end
     }
 
     pub(super) fn release(_slot: &Slot) {}

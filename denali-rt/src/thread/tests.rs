@@ -147,3 +147,140 @@ fn ten_thousand_threads_come_and_go() {
         handles.into_iter().for_each(JoinHandle::join);
     }
 }
+
+#[test]
+fn scoped_threads_borrow_and_have_ended_when_the_scope_ends() {
+    let numbers: Vec<u32> = (0..100).collect();
+    let total = GuestCell::new(0);
+    let longest = scope(|scope| {
+        for part in numbers.chunks(7) {
+            scope.spawn(|| {
+                yield_now();
+                total.with(|total| *total += part.iter().sum::<u32>());
+            });
+        }
+        let named = Builder::new().name("counter");
+        let counting = named.spawn_scoped(scope, || numbers.iter().max()).unwrap();
+        assert_eq!(counting.thread().name(), Some("counter"));
+        counting.join().copied()
+    });
+    assert_eq!((longest, total.into_inner()), (Some(99), 4_950));
+}
+
+mod locals {
+    use super::*;
+    use core::cell::{Cell, RefCell};
+
+    crate::thread_local! {
+        static COUNT: Cell<u32> = const { Cell::new(7) };
+        static NAMES: RefCell<Vec<u32>> = RefCell::new(Vec::new());
+    }
+
+    #[test]
+    fn each_thread_has_its_own_value() {
+        COUNT.set(1);
+        let handles: Vec<_> = (10..20)
+            .map(|n| {
+                spawn(move || {
+                    assert_eq!(COUNT.replace(n), 7);
+                    yield_now();
+                    NAMES.with_borrow_mut(|names| names.push(n));
+                    (COUNT.get(), NAMES.with_borrow(Vec::len))
+                })
+            })
+            .collect();
+        for (handle, n) in handles.into_iter().zip(10..) {
+            assert_eq!(handle.join(), (n, 1));
+        }
+        assert_eq!(COUNT.get(), 1);
+    }
+
+    static DROPPED: GuestCell<Vec<&str>> = GuestCell::new(Vec::new());
+
+    struct Witness(&'static str);
+
+    impl Drop for Witness {
+        fn drop(&mut self) {
+            DROPPED.with(|dropped| dropped.push(self.0));
+            // One that is gone is not made again; one that never was is made and dropped, too.
+            assert!(SECOND.try_with(|_| ()).is_err());
+            LATE.try_with(|_| ()).unwrap_or_default();
+            yield_now();
+        }
+    }
+
+    crate::thread_local! {
+        static FIRST: Witness = Witness("first");
+        static SECOND: Witness = Witness("second");
+        static LATE: Cell<u32> = Cell::new(0);
+    }
+
+    #[test]
+    fn values_are_dropped_at_the_end_of_the_thread_the_last_made_first() {
+        spawn(|| {
+            FIRST.with(|_| ());
+            SECOND.try_with(|_| ()).unwrap_or_default();
+        })
+        .join();
+        for _ in 0..10 {
+            yield_now();
+        }
+        assert_eq!(DROPPED.with(core::mem::take), ["second", "first"]);
+    }
+}
+
+/// Lets threads yield, sleep, wake and wait at random, and checks that between becoming runnable
+/// and running a thread is overtaken by none.
+#[test]
+fn nobody_runs_twice_while_another_is_runnable() {
+    let seed = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| Instant::now().as_ns() | 1);
+    std::println!("SEED={seed}");
+    let fair = Arc::new(Fair::default());
+    let queue = Arc::new(WaitQueue::new());
+    let handles: Vec<_> = (0..20_u64)
+        .map(|n| {
+            let (fair, queue) = (Arc::clone(&fair), Arc::clone(&queue));
+            spawn(move || {
+                let mut random = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                for _ in 0..200 {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    match random >> 61 {
+                        0 => sleep(Duration::from_micros(random >> 56 & 63)),
+                        1 => park_timeout(Duration::from_micros(random >> 56 & 63)),
+                        2 => drop(queue.wait_until(Instant::now() + Duration::from_micros(50))),
+                        3 => drop(queue.wake_one()),
+                        _ => fair.yield_now(n),
+                    }
+                }
+            })
+        })
+        .collect();
+    handles.into_iter().for_each(JoinHandle::join);
+}
+
+/// Who yielded when, and who has run since.
+#[derive(Default)]
+struct Fair {
+    /// For each thread that yields: which others have yielded since.
+    waiting: GuestCell<Vec<(u64, Vec<u64>)>>,
+}
+
+impl Fair {
+    fn yield_now(&self, thread: u64) {
+        self.waiting.with(|waiting| {
+            for (_, since) in waiting.iter_mut() {
+                assert!(!since.contains(&thread), "{thread} overtook another");
+                since.push(thread);
+            }
+            waiting.push((thread, Vec::new()));
+        });
+        yield_now();
+        self.waiting
+            .with(|waiting| waiting.retain(|(other, _)| *other != thread));
+    }
+}

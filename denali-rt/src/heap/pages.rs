@@ -1,10 +1,8 @@
-//! The heap: talc on memory that the kernel provides on first touch.
+//! Where the heap's memory comes from and goes to.
 //!
 //! Growing is only moving an address, so the heap grows by exactly the pages it needs, and never
 //! into the VM's memory limit: an allocation fails before the kernel would end the VM. A large free
 //! area at the end goes back to the kernel.
-
-#![expect(unsafe_code, reason = "implements the global allocator")]
 
 use core::alloc::Layout;
 use core::ops::Range;
@@ -55,6 +53,8 @@ pub(crate) struct Pages<M> {
     resident_before: u64,
     /// End of the heap, or 0 before it is established.
     end: usize,
+    /// Pages that went back to the kernel.
+    released: u64,
 }
 
 impl<M: Memory> Pages<M> {
@@ -63,7 +63,21 @@ impl<M: Memory> Pages<M> {
             memory,
             resident_before: 0,
             end: 0,
+            released: 0,
         }
+    }
+
+    /// Returns how many pages the heap spans.
+    pub(crate) fn extent(&self) -> u64 {
+        match self.end {
+            0 => 0,
+            end => (usize_to_u64(end) - self.memory.addresses().start) / PAGE_SIZE,
+        }
+    }
+
+    /// Returns how many pages have gone back to the kernel.
+    pub(crate) fn released(&self) -> u64 {
+        self.released
     }
 
     /// Returns whether the heap may reach up to `end`, `growth` pages further than now.
@@ -133,6 +147,7 @@ unsafe impl<M: Memory> Source for Pages<M> {
         // SAFETY: talc calls this when everything from `free` to the end of the heap is free, and
         // the heap ends at `new_end` from now on.
         unsafe { self.memory.release(new_end, old_end) };
+        self.released += (old_end - new_end) / PAGE_SIZE;
         self.end = u64_to_usize(new_end);
         pointer(new_end)
     }
@@ -146,91 +161,10 @@ fn pointer(address: u64) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(u64_to_usize(address))
 }
 
-/// The allocator of a guest.
-#[cfg(denali)]
-mod global {
-    use super::{Memory, Pages};
-    use crate::sync::GuestCell;
-    use crate::{hypercall, registers};
-    use core::alloc::{GlobalAlloc, Layout};
-    use core::ops::Range;
-    use core::ptr::NonNull;
-    use denali_abi::layout::HEAP_END;
-    use talc::base::Talc;
-    use talc::base::binning::DefaultBinning;
-
-    #[global_allocator]
-    static HEAP: Heap = Heap(GuestCell::new(Talc::new(Pages::new(Vm))));
-
-    struct Heap(GuestCell<Talc<Pages<Vm>, DefaultBinning>>);
-
-    // SAFETY: talc is an allocator, and the cell lets one caller at a time use it.
-    unsafe impl GlobalAlloc for Heap {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            // SAFETY: the caller warrants that the size is not zero.
-            let allocated = self.0.with(|talc| unsafe { talc.allocate(layout) });
-            allocated.map_or(core::ptr::null_mut(), NonNull::as_ptr)
-        }
-
-        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-            // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`.
-            self.0
-                .with(|talc| unsafe { talc.deallocate(pointer, layout) });
-        }
-
-        unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-            let resized = self.0.with(|talc| {
-                // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`
-                // and that `size` is not zero.
-                unsafe { talc.try_realloc_in_place(pointer, layout, size) }
-            });
-            if resized {
-                return pointer;
-            }
-            // SAFETY: the caller warrants that `size` makes a valid layout.
-            let grown = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-            // SAFETY: the caller warrants that `size` is not zero.
-            let target = unsafe { self.alloc(grown) };
-            if !target.is_null() {
-                let len = layout.size().min(size);
-                // SAFETY: both areas are at least `len` bytes long and, both being allocated, do
-                // not overlap.
-                unsafe { target.copy_from_nonoverlapping(pointer, len) };
-                // SAFETY: as for `try_realloc_in_place`; nothing refers to the old area any more.
-                unsafe { self.dealloc(pointer, layout) };
-            }
-            target
-        }
-    }
-
-    /// The VM this runs in.
-    #[derive(Debug)]
-    struct Vm;
-
-    impl Memory for Vm {
-        fn addresses(&self) -> Range<u64> {
-            registers::get().heap_start..HEAP_END
-        }
-
-        fn resident_pages(&self) -> u64 {
-            u64::from(registers::resident_pages())
-        }
-
-        fn limit_pages(&self) -> u64 {
-            u64::from(registers::memory_pages())
-        }
-
-        unsafe fn release(&mut self, start: u64, end: u64) {
-            // SAFETY: the caller warrants that nothing lives there. The call cannot fail on a
-            // range of the heap.
-            let _ = unsafe { hypercall::release_memory(start..end) };
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heap::{Counts, Stats};
     use alloc::vec::Vec;
     use core::cell::Cell;
     use std::boxed::Box;
@@ -328,6 +262,36 @@ mod tests {
                 "{released_pages:?}"
             );
         }
+    }
+
+    #[test]
+    fn statistics_follow_what_is_allocated_and_freed() {
+        let (mut talc, _) = heap();
+        let stats = |talc: &Talc<Pages<FakeVm>, DefaultBinning>| {
+            Stats::of(&Counts {
+                counters: *talc.counters(),
+                peak: 0,
+                extent: talc.source.extent(),
+                released: talc.source.released(),
+            })
+        };
+        assert_eq!(stats(&talc), Stats::default());
+        // SAFETY: the size is not zero.
+        let small = unsafe { talc.allocate(bytes(1000)) }.unwrap();
+        // SAFETY: the size is not zero.
+        let large = unsafe { talc.allocate(bytes(100 * 4096)) }.unwrap();
+        let full = stats(&talc);
+        assert_eq!((full.allocations, full.allocated_bytes), (2, 410_600));
+        assert!((101..=102).contains(&full.pages) && full.free_bytes < 2 * 4096);
+        // SAFETY: talc gave out the area for this layout.
+        unsafe { talc.deallocate(large.as_ptr(), bytes(100 * 4096)) };
+        let freed = stats(&talc);
+        assert_eq!((freed.allocations, freed.allocated_bytes), (1, 1000));
+        assert_eq!(freed.pages + freed.released_pages, full.pages);
+        assert!(freed.released_pages > 80);
+        // SAFETY: talc gave out the area for this layout.
+        unsafe { talc.deallocate(small.as_ptr(), bytes(1000)) };
+        assert_eq!(stats(&talc).allocated_bytes, 0);
     }
 
     #[test]

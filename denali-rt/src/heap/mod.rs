@@ -1,0 +1,73 @@
+//! The heap: talc on memory that the kernel provides on first touch.
+//!
+//! | file        | what                                                  |
+//! |-------------|-------------------------------------------------------|
+//! | `pages.rs`  | where the memory comes from and goes to               |
+//! | `global.rs` | the allocator of a guest                              |
+
+#![cfg_attr(
+    any(denali, test),
+    expect(unsafe_code, reason = "implements the global allocator")
+)]
+
+#[cfg(denali)]
+mod global;
+#[cfg(any(denali, test))]
+mod pages;
+
+/// What the heap holds, at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Allocations alive.
+    pub allocations: usize,
+    /// Their bytes, as they were asked for.
+    pub allocated_bytes: usize,
+    /// The most bytes that were ever allocated at once.
+    pub peak_bytes: usize,
+    /// Bytes free for the next allocations without growing the heap.
+    pub free_bytes: usize,
+    /// The pieces these lie in.
+    pub free_pieces: usize,
+    /// Pages the heap spans; those never touched do not count as the VM's.
+    pub pages: u64,
+    /// Pages that have gone back to the kernel since the start.
+    pub released_pages: u64,
+}
+
+/// Returns what the heap holds; all zero outside of a VM, where the heap is not ours.
+#[must_use]
+pub fn stats() -> Stats {
+    #[cfg(denali)]
+    {
+        global::stats()
+    }
+    #[cfg(not(denali))]
+    {
+        Stats::default()
+    }
+}
+
+/// What [`Stats`] are made of.
+#[cfg(any(denali, test))]
+struct Counts {
+    counters: talc::base::Counters,
+    peak: usize,
+    extent: u64,
+    released: u64,
+}
+
+#[cfg(any(denali, test))]
+impl Stats {
+    fn of(counts: &Counts) -> Self {
+        Self {
+            allocations: counts.counters.allocation_count,
+            allocated_bytes: counts.counters.allocated_bytes,
+            peak_bytes: counts.peak,
+            free_bytes: counts.counters.available_bytes,
+            free_pieces: counts.counters.fragment_count,
+            pages: counts.extent,
+            released_pages: counts.released,
+        }
+    }
+}
