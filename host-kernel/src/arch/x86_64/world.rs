@@ -11,12 +11,13 @@
     reason = "switches worlds; context frames through the direct map"
 )]
 
-use super::gdt::{self, USER_CODE, USER_DATA};
+use super::gdt::{self, KERNEL_DATA, USER_CODE, USER_DATA};
 use super::registers::Registers;
 use super::{cpu, fpu, paging};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use denali_kernel_core::machine::{Exit, FaultAccess, Position, Space};
+use host_kernel::measures::{Measure, Measures, msr};
 
 /// Where vector state lies in a context frame.
 pub(crate) const STATE_OFFSET: usize = 256;
@@ -62,10 +63,13 @@ const _: () = assert!(offset_of!(Context, state) == STATE_OFFSET);
 global_asm!(
     r#"
 .text
-/* extern "C" fn world_enter(context: *mut Context, called: u32): returns when the guest exits. */
+/* extern "C" fn world_enter(context: *mut Context, called: u32, root: u64): returns when the guest
+ * exits. One copy for each set of measures, so that what is off costs nothing. */
+.macro define_world_enter name, isolated, clearing
+.text
 .balign 16
-.global world_enter
-world_enter:
+.global \name
+\name:
     push rbx
     push rbp
     push r12
@@ -74,7 +78,12 @@ world_enter:
     push r15
     mov [rip + kernel_rsp], rsp
     lea rax, [rdi + {frame_end}]
+    .if \isolated
+    mov [rip + context_end], rax
+    mov [rip + guest_root], rdx
+    .else
     mov [rip + {task_state} + {rsp0}], rax
+    .endif
     test esi, esi
     mov eax, [rip + {xsave_mask}]
     mov edx, [rip + {xsave_mask} + 4]
@@ -86,7 +95,17 @@ world_enter:
     xrstor64 [rdi + {state}]
     jmp 2f
 1:  fxrstor64 [rdi + {state}]
-2:  mov rsp, rdi
+2:
+    .if \isolated
+    lea rsp, [rip + trampoline_stack_top]
+    push [rdi + {ss}]
+    push [rdi + {rsp}]
+    push [rdi + {rflags}]
+    push [rdi + {cs}]
+    push [rdi + {rip}]
+    push [rdi + {rax}]
+    .endif
+    mov rsp, rdi
     pop r15
     pop r14
     pop r13
@@ -101,9 +120,24 @@ world_enter:
     pop rbx
     pop rdx
     pop rcx
+    .if \isolated
+    mov rax, [rip + guest_root]
+    lea rsp, [rip + trampoline_stack_top - 6 * 8]
+    jmp 6f
+    .pushsection .trampoline.text, "ax", @progbits
+6:  mov cr3, rax
+    pop rax
+    .else
     pop rax
     add rsp, 16
+    .endif
+    .if \clearing
+    verw [rip + buffers_selector]
+    .endif
     iretq
+    .if \isolated
+    .popsection
+    .endif
 
     /* Returns from a hypercall; the caller checked that rip is canonical. */
 3:  test eax, eax
@@ -113,6 +147,14 @@ world_enter:
 4:  fxrstor64 [rip + {clean_state}]
 5:  fldcw [rdi + {control_word}]
     ldmxcsr [rdi + {mxcsr}]
+    .if \isolated
+    /* What `iretq` needed of whoever used it last. */
+    lea rax, [rip + trampoline_stack_top]
+    mov qword ptr [rax - 16], 0
+    mov qword ptr [rax - 24], 0
+    mov qword ptr [rax - 40], 0
+    mov qword ptr [rax - 48], 0
+    .endif
     mov rsp, rdi
     pop r15
     pop r14
@@ -133,13 +175,34 @@ world_enter:
     mov r11, [rdi + {rflags}]
     mov rsp, [rdi + {rsp}]
     mov rdi, [rdi + {rdi}]
+    .if \isolated
+    mov [rip + trampoline_rsp], rsp
+    mov rsp, [rip + guest_root]
+    jmp 7f
+    .pushsection .trampoline.text, "ax", @progbits
+7:  mov cr3, rsp
+    mov rsp, [rip + trampoline_rsp]
+    .endif
+    .if \clearing
+    verw [rip + buffers_selector]
+    .endif
     sysretq
+    .if \isolated
+    .popsection
+    .endif
+.endm
+
+define_world_enter world_enter, 0, 0
+define_world_enter world_enter_clearing, 0, 1
+define_world_enter world_enter_isolated, 1, 0
+define_world_enter world_enter_isolated_clearing, 1, 1
 
 /* From a stub, on the context as stack: vector, error code and the CPU's frame are there. */
 .balign 16
-.global world_leave_by_trap
+.global world_leave_by_trap, world_leave_isolated
 world_leave_by_trap:
     push rax
+world_leave_isolated:
     push rcx
     push rdx
     push rbx
@@ -170,12 +233,13 @@ world_leave_by_trap:
 
 /* `syscall`: rcx is rip, r11 is rflags, rsp is the guest's. */
 .balign 16
-.global hypercall_entry
+.global hypercall_entry, hypercall_isolated
 hypercall_entry:
     mov [rip + guest_rsp], rsp
     mov rsp, [rip + {task_state} + {rsp0}]
     push {user_data}
     push [rip + guest_rsp]
+hypercall_isolated:
     push r11
     push {user_code}
     push rcx
@@ -202,7 +266,10 @@ hypercall_entry:
     fnstcw [rdi + {control_word}]
     ldmxcsr [rip + {clean_state} + {state_mxcsr}]
 
+.global world_left, world_left_guarded
 world_left:
+    .byte 0x0f, 0x1f, 0x44, 0, 0    /* a NOP of 5 bytes, patched by entry_guard.rs */
+world_left_guarded:
     pop r15
     pop r14
     pop r13
@@ -215,6 +282,12 @@ world_left:
 .balign 8
 kernel_rsp: .skip 8
 guest_rsp: .skip 8
+.global context_end
+context_end: .skip 8
+guest_root: .skip 8
+
+.section .trampoline.data, "aw", @progbits
+buffers_selector: .short {kernel_data}
 .text
 "#,
     frame_end = const size_of::<Registers>(),
@@ -225,6 +298,10 @@ guest_rsp: .skip 8
     rflags = const offset_of!(Registers, rflags),
     rsp = const offset_of!(Registers, rsp),
     rdi = const offset_of!(Registers, rdi),
+    rax = const offset_of!(Registers, rax),
+    cs = const offset_of!(Registers, cs),
+    ss = const offset_of!(Registers, ss),
+    kernel_data = const KERNEL_DATA,
     user_code = const USER_CODE,
     user_data = const USER_DATA,
     hypercall = const HYPERCALL_VECTOR,
@@ -236,7 +313,10 @@ guest_rsp: .skip 8
 );
 
 unsafe extern "C" {
-    fn world_enter(context: *mut Context, called: u32);
+    fn world_enter(context: *mut Context, called: u32, root: u64);
+    fn world_enter_clearing(context: *mut Context, called: u32, root: u64);
+    fn world_enter_isolated(context: *mut Context, called: u32, root: u64);
+    fn world_enter_isolated_clearing(context: *mut Context, called: u32, root: u64);
 }
 
 /// Why the guest left, as far as the CPU is concerned.
@@ -254,15 +334,17 @@ pub(crate) struct World {
     loaded: Option<Space>,
     kernel_root: u64,
     fsgsbase: bool,
+    measures: Measures,
 }
 
 impl World {
     /// Makes the switch, with the kernel's own tables loaded.
-    pub(crate) fn new(kernel_root: u64, features: &cpu::Features) -> Self {
+    pub(crate) fn new(kernel_root: u64, features: &cpu::Features, measures: Measures) -> Self {
         Self {
             loaded: None,
             kernel_root,
             fsgsbase: features.fsgsbase,
+            measures,
         }
     }
 
@@ -307,11 +389,30 @@ impl World {
                 code: 0,
             });
         };
-        // SAFETY: the context is a frame of its own, laid out by `create`, with sanitised segments,
-        // flags and instruction pointer; the guest's tables are loaded and hold the kernel's half;
-        // what the guest can reach is what the core mapped.
-        unsafe { world_enter(context_pointer(space), u32::from(called)) };
+        self.enter(space, u32::from(called));
         with_context(space, |context| left(&context.registers))
+    }
+
+    /// Calls the copy of the switch for the measures in force: directly, since a pointer would be
+    /// one more branch to guard.
+    fn enter(&self, space: Space, called: u32) {
+        let context = context_pointer(space);
+        let root = paging::frame_address(space.root);
+        let isolated = self.measures.has(Measure::PageTableIsolation);
+        // SAFETY, of each: the context is a frame of its own, laid out by `create`, with sanitised
+        // segments, flags and instruction pointer; what the guest can reach is what the core
+        // mapped. Without isolation the guest's tables are loaded and hold the kernel's half, with
+        // it they hold the trampoline that loads them.
+        match (isolated, self.measures.has(Measure::ClearBuffers)) {
+            // SAFETY: see above.
+            (false, false) => unsafe { world_enter(context, called, root) },
+            // SAFETY: see above.
+            (false, true) => unsafe { world_enter_clearing(context, called, root) },
+            // SAFETY: see above.
+            (true, false) => unsafe { world_enter_isolated(context, called, root) },
+            // SAFETY: see above.
+            (true, true) => unsafe { world_enter_isolated_clearing(context, called, root) },
+        }
     }
 
     /// Sets `rax` of a guest that made a hypercall.
@@ -344,7 +445,15 @@ impl World {
         gdt::load_data_segments();
         let bases = with_context(space, |context| (context.fs_base, context.gs_base));
         self.set_bases(bases);
-        paging::load_root(paging::frame_address(space.root));
+        if self.measures.has(Measure::BranchBarrier) {
+            cpu::write_msr(msr::PRED_CMD, msr::PRED_CMD_IBPB);
+        }
+        if self.measures.has(Measure::FlushL1d) {
+            cpu::write_msr(msr::FLUSH_CMD, msr::FLUSH_CMD_L1D);
+        }
+        if !self.measures.has(Measure::PageTableIsolation) {
+            paging::load_root(paging::frame_address(space.root));
+        }
         self.loaded = Some(space);
     }
 
