@@ -110,7 +110,8 @@ impl Measures {
             }
             V::SpectreV2 => self.spectre_v2(),
             V::StoreBypass if self.has(M::Ssbd) => Status::Covered("SSBD"),
-            V::StoreBypass => Status::Open(
+            V::StoreBypass => self.open(
+                M::Ssbd,
                 "matters inside one VM that runs code it does not trust: measures=ssbd=on",
             ),
             V::L1tf => Status::Covered("page tables: absent entries hold no address"),
@@ -132,6 +133,15 @@ impl Measures {
         }
     }
 
+    /// Advises to switch a measure on, or to get it.
+    fn open(&self, measure: Measure, advice: &'static str) -> Status {
+        Status::Open(if measure.is_available(&self.cpu) {
+            advice
+        } else {
+            "this CPU does not offer what helps: update the microcode (of the host, if this is a VM)"
+        })
+    }
+
     fn spectre_v2(&self) -> Status {
         let kernel = self.has(M::Ibrs) || self.has(M::EntryBarrier);
         match (self.has(M::BranchBarrier), kernel) {
@@ -139,9 +149,10 @@ impl Measures {
                 Status::Covered("IBPB between VMs and on entry into the kernel")
             }
             (true, true) => Status::Covered("IBPB between VMs, enhanced IBRS for the kernel"),
-            (true, false) => {
-                Status::Open("IBPB parts VMs, but nothing guards the kernel's own branches")
-            }
+            (true, false) => Status::Open(
+                "IBPB parts VMs, but nothing guards the kernel's own branches: \
+                 measures=ibpb_entry=on",
+            ),
             (false, true) => Status::Open("the kernel is guarded, but no IBPB parts VMs"),
             (false, false) if !self.cpu.has_ibpb() => {
                 Status::Open("this CPU has no IBPB: update the microcode (of the host)")
@@ -187,7 +198,10 @@ impl Measures {
         } else if self.cpu.vendor == Vendor::Intel && self.has(M::Ibrs) {
             Status::Covered("enhanced IBRS")
         } else {
-            Status::Open("the kernel's returns are not guarded: measures=ibpb_entry=on")
+            self.open(
+                M::EntryBarrier,
+                "the kernel's returns are not guarded: measures=ibpb_entry=on",
+            )
         }
     }
 
@@ -199,9 +213,10 @@ impl Measures {
             (true, false) => Status::Open(
                 "IBPB on entry is not known to forget returns: update the microcode (of the host)",
             ),
-            (false, _) => {
-                Status::Open("the kernel's returns are not guarded: measures=ibpb_entry=on")
-            }
+            (false, _) => self.open(
+                M::EntryBarrier,
+                "the kernel's returns are not guarded: measures=ibpb_entry=on",
+            ),
         }
     }
 
