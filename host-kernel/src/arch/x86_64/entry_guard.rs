@@ -59,7 +59,7 @@ entry_guard_history:
 );
 
 unsafe extern "C" {
-    static mut world_left: [u8; 5];
+    fn world_left();
     static entry_guard_barrier: u8;
     static entry_guard_history: u8;
     static entry_guard_both: u8;
@@ -76,10 +76,11 @@ pub(crate) fn install(measures: &Measures) {
         (false, true) => (&raw const entry_guard_history).addr(),
         (true, true) => (&raw const entry_guard_both).addr(),
     };
-    let site = &raw mut world_left;
-    let distance = i32::try_from(target.wrapping_sub(site.addr() + 5).cast_signed())
+    let site = (world_left as *const ()).addr();
+    let distance = i32::try_from(target.wrapping_sub(site + 5).cast_signed())
         .expect("the kernel's text is less than 2 GiB");
     let [a, b, c, d] = distance.to_le_bytes();
+    let site = core::ptr::with_exposed_provenance_mut::<[u8; 5]>(site);
     // SAFETY: five bytes of NOP that nothing has executed yet: no guest has run. The boot tables
     // map them writable.
     unsafe { site.write_volatile([0xe9, a, b, c, d]) };

@@ -1,6 +1,6 @@
 //! Interrupt vectors: one table of stubs, four exceptions on stacks of their own.
 //!
-//! From ring 3 every stub ends in the world switch (`world.rs`). In ring 0 interrupts arrive only
+//! From ring 3 every stub ends in the world switch (`switch.rs`). In ring 0 interrupts arrive only
 //! at the idle `sti; hlt`: they are noted in [`PENDING`] and the idle loop serves them, so that no
 //! handler ever runs Rust. An exception in ring 0 is a kernel bug and ends in [`kernel_exception`].
 

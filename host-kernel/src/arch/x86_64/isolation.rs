@@ -4,7 +4,7 @@
 //! say. With isolation on, they map the entries below, the descriptor tables, a few words of
 //! scratch and the highest page of each exception stack; the kernel runs on its own tables, which
 //! hold no guest. What the entries leave in those pages is erased before another guest runs.
-//! The way back is in `world.rs`.
+//! The way back is in `switch.rs`.
 
 #![expect(unsafe_code, reason = "entry points from assembly")]
 
@@ -83,7 +83,7 @@ isolated_leave:
     mov qword ptr [rip + trampoline_rsp], 0
     jmp world_leave_isolated
 
-/* `syscall`: as in world.rs. Exceptions that may strike here have stacks of their own, so that rsp
+/* `syscall`: as in switch.rs. Exceptions that may strike here have stacks of their own, so that rsp
  * is free to carry the tables. */
 .balign 16
 .global isolated_hypercall

@@ -16,6 +16,7 @@
 //! | `idt`       | vectors and stubs                                 |
 //! | `syscall`   | the hypercall entry                               |
 //! | `world`     | the world switch                                  |
+//! | `switch`    | its instructions                                  |
 //! | `registers` | general registers as they are saved               |
 //! | `entry_guard` | barriers on entry from a guest                  |
 //! | `isolation` | the trampoline of page-table isolation            |
@@ -37,6 +38,7 @@ mod isolation;
 pub(crate) mod paging;
 pub(crate) mod port;
 mod registers;
+mod switch;
 mod syscall;
 pub(crate) mod world;
 

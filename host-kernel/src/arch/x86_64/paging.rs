@@ -14,6 +14,7 @@
 
 use super::cpu::Features;
 use core::arch::asm;
+use core::ops::Range;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::layout::GUEST_END;
 use denali_kernel_core::machine::{Access, FrameId, Page, Space, TableMissing};
@@ -249,7 +250,7 @@ impl Paging {
     /// Maps the trampoline into the root that guests share.
     fn map_trampoline(&mut self) {
         for (range, flags) in trampoline() {
-            for address in (range.start..range.end).step_by(4096) {
+            for address in range.step_by(4096) {
                 self.map_into(
                     self.shared_root,
                     address,
@@ -362,11 +363,8 @@ impl Paging {
 }
 
 /// Lists what guests' tables map of the kernel with isolation on, with rights.
-fn trampoline() -> [(PhysicalRange, u64); 2 + IST_STACKS as usize] {
-    let range = |start: *const u8, end: *const u8| PhysicalRange {
-        start: start.addr() as u64,
-        end: end.addr() as u64,
-    };
+fn trampoline() -> [(Range<u64>, u64); 6] {
+    let range = |start: *const u8, end: *const u8| start.addr() as u64..end.addr() as u64;
     core::array::from_fn(|index| match index {
         0 => (
             range(
@@ -386,11 +384,7 @@ fn trampoline() -> [(PhysicalRange, u64); 2 + IST_STACKS as usize] {
         _ => {
             let stack = usize_to_u64(index - 2);
             let end = (&raw const stacks_end).addr() as u64 - stack * (IST_STACK_BYTES + PAGE);
-            let top = PhysicalRange {
-                start: end - PAGE,
-                end,
-            };
-            (top, WRITABLE | NO_EXECUTE)
+            (end - PAGE..end, WRITABLE | NO_EXECUTE)
         }
     })
 }
