@@ -19,12 +19,14 @@ mod serial;
 
 use ::log::{error, info, warn};
 use alloc::vec::Vec;
+use arch::paging::Isolation;
 use arch::{Apic, Clock, Loader, Paging, World, cpu};
 use denali_kernel_core::kernel::{Boot, Kernel, Next};
 use denali_kernel_core::machine::{FrameId, Machine};
 use denali_kernel_core::memory::FrameRange;
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
 use host_kernel::drivers::nic::Nic;
+use host_kernel::measures::{self, CpuProfile, Measure, Measures, Request, Status};
 use machine::{NIC_VECTORS, Pc};
 use platform::BootPlatform;
 
@@ -52,20 +54,26 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
 
     let mut boot = read_boot_info(loader, tables);
     let module = boot.module;
-    let mut paging = Paging::enable(&mut boot, &features);
+    let measures = take_measures(&boot.command_line);
+    let isolation = if measures.has(Measure::PageTableIsolation) {
+        Isolation::On
+    } else {
+        Isolation::Off
+    };
+    let mut paging = Paging::enable(&mut boot, &features, isolation);
     heap::start(take_heap(&mut boot));
     let clock = Clock::start(&features);
     log::use_clock(clock);
     let apic = Apic::enable(&features, &mut paging, &clock);
     report_time(&clock, &apic);
-    info!("vector state: {}", arch::enable_guests(&features));
+    info!("vector state: {}", arch::enable_guests(&features, &paging));
     let nic = probe_nic(&mut BootPlatform {
         paging: &mut paging,
         boot: &mut boot,
         apic: &apic,
     });
 
-    let world = World::new(paging.root(), &features);
+    let world = World::new(paging.root(), &features, measures);
     let mut pc = Pc {
         features,
         clock,
@@ -130,6 +138,30 @@ fn report_protections(features: &cpu::Features) {
     if !features.invariant_tsc && !features.hypervisor {
         warn!("the time-stamp counter may change its rate: clocks may be wrong");
     }
+}
+
+/// Decides what to do about leaks of this CPU, does what is done once, and says what covers what.
+fn take_measures(command_line: &str) -> Measures {
+    let request = Request::parse(command_line, |unknown| error!("{unknown}"));
+    let cpu = &mut cpu::ThisCpu;
+    let measures = measures::decide(&CpuProfile::read(cpu), request);
+    measures::apply(&measures, cpu);
+    arch::entry_guard::install(&measures);
+    info!("measures {measures}");
+    for measure in measures.refused() {
+        error!("measures={measure}=on is ignored: this CPU, or the host's, does not offer it");
+    }
+    for finding in measures.findings() {
+        match finding.status {
+            Status::NotAffected => {}
+            Status::Covered(_) => info!("{finding}"),
+            Status::Open(_) => warn!("{finding}"),
+        }
+    }
+    if let Some(note) = measures.threads_note() {
+        warn!("{note}");
+    }
+    measures
 }
 
 /// Reads the loader's tables and applies what of the command line is the machine half's.

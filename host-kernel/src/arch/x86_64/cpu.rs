@@ -8,6 +8,7 @@
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 use core::fmt;
+use host_kernel::measures;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
 
@@ -209,6 +210,25 @@ pub(crate) fn write_msr(register: u32, value: u64) {
     // SAFETY: callers live in `arch` and name registers that this CPU has, with values the manual
     // allows; none of them gives memory away.
     unsafe { Msr::new(register).write(value) }
+}
+
+/// This processor, for the decision about measures.
+#[derive(Debug)]
+pub(crate) struct ThisCpu;
+
+impl measures::Cpu for ThisCpu {
+    fn cpuid(&self, leaf: u32, subleaf: u32) -> [u32; 4] {
+        let CpuidResult { eax, ebx, ecx, edx } = cpuid(leaf, subleaf);
+        [eax, ebx, ecx, edx]
+    }
+
+    fn read_msr(&self, register: u32) -> u64 {
+        read_msr(register)
+    }
+
+    fn write_msr(&mut self, register: u32, value: u64) {
+        write_msr(register, value);
+    }
 }
 
 /// Reads the time-stamp counter, not before earlier loads are done.

@@ -1,6 +1,6 @@
 //! Vector state: which of it there is, and what a clean one looks like.
 //!
-//! The world switch (`world.rs`) saves and restores all of it: XSAVE with every component the CPU
+//! The world switch (`switch.rs`) saves and restores all of it: XSAVE with every component the CPU
 //! offers among x87, SSE, AVX and AVX-512, or FXSAVE where there is no XSAVE. Nothing is lazy, so
 //! no VM ever sees another's registers (CVE-2018-3665).
 
@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
 /// Bytes a context frame has for vector state.
-pub(crate) const STATE_BYTES_MAX: usize = 4096 - super::world::STATE_OFFSET;
+pub(crate) const STATE_BYTES_MAX: usize = 4096 - super::switch::STATE_OFFSET;
 
 /// Components XSAVE handles, read by the world switch; 0 means FXSAVE.
 pub(crate) static XSAVE_MASK: AtomicU64 = AtomicU64::new(0);

@@ -49,6 +49,7 @@ pub(crate) struct TaskState(UnsafeCell<TaskStateSegment>);
 unsafe impl Sync for TaskState {}
 
 /// The only task state.
+#[unsafe(link_section = ".trampoline.data")]
 pub(crate) static TASK_STATE_SEGMENT: TaskState =
     TaskState(UnsafeCell::new(TaskStateSegment::new()));
 
@@ -60,6 +61,7 @@ struct Table(UnsafeCell<[u64; 8]>);
 // SAFETY: one CPU; written once, at boot.
 unsafe impl Sync for Table {}
 
+#[unsafe(link_section = ".trampoline.data")]
 static TABLE: Table = Table(UnsafeCell::new([0; 8]));
 
 unsafe extern "C" {
@@ -70,6 +72,13 @@ const IST_STACKS: usize = 4;
 
 /// Distance of one IST stack from the next, guard page included; kernel.ld lays them out.
 const IST_STACK_STRIDE: usize = 0x4000 + 0x1000;
+
+/// Sets the stack on which the CPU stores what it interrupts in ring 3.
+pub(crate) fn set_trap_stack(top: u64) {
+    // SAFETY: the CPU reads the field only on the way from ring 3 to ring 0, and nothing else in
+    // Rust refers to the task state.
+    unsafe { (*TASK_STATE_SEGMENT.0.get()).privilege_stack_table[0] = VirtAddr::new(top) };
+}
 
 /// Loads segments and task state.
 pub(crate) fn load() {

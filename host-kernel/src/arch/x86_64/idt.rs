@@ -1,6 +1,6 @@
 //! Interrupt vectors: one table of stubs, four exceptions on stacks of their own.
 //!
-//! From ring 3 every stub ends in the world switch (`world.rs`). In ring 0 interrupts arrive only
+//! From ring 3 every stub ends in the world switch (`switch.rs`). In ring 0 interrupts arrive only
 //! at the idle `sti; hlt`: they are noted in [`PENDING`] and the idle loop serves them, so that no
 //! handler ever runs Rust. An exception in ring 0 is a kernel bug and ends in [`kernel_exception`].
 
@@ -22,11 +22,13 @@ pub(crate) const FIRST_INTERRUPT: u8 = 32;
 static PENDING: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
 
 /// Non-maskable interrupts since boot.
+#[unsafe(link_section = ".trampoline.data")]
 static NMI_COUNT: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
     r#"
 .global vector_stubs, double_fault_entry, machine_check_entry, nmi_entry, debug_entry
+.global trap_entry, kernel_trap
 .text
 /* Vectors 8, 10-14, 17, 21, 29, 30 push an error code (SDM vol. 3A table 6-1, AMD APM vol. 2
  * §8.2): the bits of the mask. */
@@ -96,9 +98,11 @@ kernel_trap:
     call {kernel_exception}
     ud2
 
+.section .trampoline.text, "ax", @progbits
 nmi_entry:
     lock inc qword ptr [rip + {nmi_count}]
     iretq
+.text
 
 /* From ring 3 the frame moves to the context. In ring 0 a debug trap can only be one that `mov ss`
  * held back for an instruction (CVE-2018-8897); DR7 is clear, so it means nothing. */
@@ -170,12 +174,38 @@ struct Table(UnsafeCell<[Gate; 256]>);
 // SAFETY: one CPU; written once, at boot.
 unsafe impl Sync for Table {}
 
+#[unsafe(link_section = ".trampoline.data")]
 static TABLE: Table = Table(UnsafeCell::new([Gate([0; 2]); 256]));
 
-/// Fills and loads the table.
+/// Where the vectors lead: an entry for each that has a stack of its own, stubs for the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entries {
+    pub(crate) stubs: *const u8,
+    pub(crate) debug: unsafe extern "C" fn(),
+    pub(crate) double_fault: unsafe extern "C" fn(),
+    pub(crate) machine_check: unsafe extern "C" fn(),
+}
+
+/// Fills and loads the table with the entries that need the kernel's tables loaded.
 pub(crate) fn load() {
+    fill(Entries {
+        stubs: &raw const vector_stubs,
+        debug: debug_entry,
+        double_fault: double_fault_entry,
+        machine_check: machine_check_entry,
+    });
+    let pointer = DescriptorTablePointer {
+        limit: 256 * 16 - 1,
+        base: VirtAddr::from_ptr(TABLE.0.get()),
+    };
+    // SAFETY: the table is static, and each gate leads to an entry for its vector.
+    unsafe { lidt(&pointer) };
+}
+
+/// Fills the table. Interrupts are off, so that nothing meets a half-written gate.
+pub(crate) fn fill(entries: Entries) {
     const STUB_BYTES: u64 = 16;
-    let stubs = (&raw const vector_stubs).addr() as u64;
+    let stubs = entries.stubs.addr() as u64;
     let gates = core::array::from_fn(|vector| {
         let ist = |entry: unsafe extern "C" fn(), stack| {
             Gate::new(
@@ -185,23 +215,18 @@ pub(crate) fn load() {
             )
         };
         match vector {
-            1 => ist(debug_entry, IstStack::Debug),
+            1 => ist(entries.debug, IstStack::Debug),
             2 => ist(nmi_entry, IstStack::NonMaskable),
-            8 => ist(double_fault_entry, IstStack::DoubleFault),
-            18 => ist(machine_check_entry, IstStack::MachineCheck),
+            8 => ist(entries.double_fault, IstStack::DoubleFault),
+            18 => ist(entries.machine_check, IstStack::MachineCheck),
             // `int3` is a breakpoint, not an attack.
             3 => Gate::new(stubs + 3 * STUB_BYTES, None, Raise::Anyone),
             _ => Gate::new(stubs + vector as u64 * STUB_BYTES, None, Raise::Kernel),
         }
     });
-    // SAFETY: the CPU does not read the table before `lidt` below.
+    // SAFETY: the table is this module's alone, and the CPU reads it only when an exception or
+    // interrupt strikes: not here, interrupts being off.
     unsafe { *TABLE.0.get() = gates };
-    let pointer = DescriptorTablePointer {
-        limit: 256 * 16 - 1,
-        base: VirtAddr::from_ptr(TABLE.0.get()),
-    };
-    // SAFETY: the table is static, and each gate leads to an entry for its vector.
-    unsafe { lidt(&pointer) };
 }
 
 /// Takes the next interrupt that arrived in ring 0.

@@ -16,7 +16,10 @@
 //! | `idt`       | vectors and stubs                                 |
 //! | `syscall`   | the hypercall entry                               |
 //! | `world`     | the world switch                                  |
+//! | `switch`    | its instructions                                  |
 //! | `registers` | general registers as they are saved               |
+//! | `entry_guard` | barriers on entry from a guest                  |
+//! | `isolation` | the trampoline of page-table isolation            |
 //! | `fpu`       | which vector state there is                       |
 //! | `paging`    | page tables                                       |
 //! | `apic`      | timer and end of interrupt                        |
@@ -27,12 +30,15 @@ pub(crate) mod apic;
 pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod cpu;
+pub(crate) mod entry_guard;
 mod fpu;
 mod gdt;
 pub(crate) mod idt;
+mod isolation;
 pub(crate) mod paging;
 pub(crate) mod port;
 mod registers;
+mod switch;
 mod syscall;
 pub(crate) mod world;
 
@@ -43,7 +49,10 @@ pub(crate) fn load_tables() {
 }
 
 /// Makes the CPU ready to run guests and returns the vector state they have, for the boot log.
-pub(crate) fn enable_guests(features: &cpu::Features) -> &'static str {
-    syscall::enable();
+pub(crate) fn enable_guests(features: &cpu::Features, paging: &paging::Paging) -> &'static str {
+    if paging.isolation() == paging::Isolation::On {
+        isolation::enable(paging.root());
+    }
+    syscall::enable(paging.isolation());
     fpu::enable(features)
 }

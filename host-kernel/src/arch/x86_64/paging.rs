@@ -7,12 +7,14 @@
 //! | `0xffff_c000_0000_0000` | device registers at their physical address, `rw-`, uncached |
 //! | `0xffff_ffff_8000_0000` | the kernel image: text `r-x`, rodata `r--`, data `rw-`    |
 //!
-//! The upper half is built at boot and shared by every guest's root.
+//! The upper half is built at boot and shared by every guest's root. With page-table isolation
+//! guests' roots hold the trampoline (`isolation.rs`) there instead, at the same addresses.
 
 #![expect(unsafe_code, reason = "page tables and the direct map")]
 
 use super::cpu::Features;
 use core::arch::asm;
+use core::ops::Range;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::layout::GUEST_END;
 use denali_kernel_core::machine::{Access, FrameId, Page, Space, TableMissing};
@@ -53,6 +55,10 @@ unsafe extern "C" {
     static rodata_end: u8;
     static data_start: u8;
     static data_end: u8;
+    static trampoline_text_start: u8;
+    static trampoline_text_end: u8;
+    static trampoline_data_start: u8;
+    static trampoline_data_end: u8;
     static kernel_stack_top: u8;
     static stacks_end: u8;
     static kernel_end: u8;
@@ -97,15 +103,26 @@ pub(crate) fn load_root(root: u64) {
     unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
 }
 
+/// Whether guests' tables hold the whole kernel or only the trampoline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// The whole kernel, out of ring 3's reach by its rights alone.
+    Off,
+    /// Only the trampoline.
+    On,
+}
+
 /// The kernel's tables, and what guests' tables take from them.
 #[derive(Debug)]
 pub(crate) struct Paging {
     root: u64,
+    /// The root whose upper half guests' roots take: `root`, or with isolation the trampoline's.
+    shared_root: u64,
     /// Zeroed pages for the kernel's tables.
     pool: PhysicalRange,
     /// [`NO_EXECUTE`] where the CPU has it.
     no_execute: u64,
-    /// [`GLOBAL`] where the CPU has it.
+    /// [`GLOBAL`] where the CPU has it and guests may keep the kernel's translations.
     global: u64,
 }
 
@@ -115,7 +132,7 @@ impl Paging {
     /// # Panics
     ///
     /// If there is not enough memory, which is less than the kernel image itself.
-    pub(crate) fn enable(boot: &mut BootInfo, features: &Features) -> Self {
+    pub(crate) fn enable(boot: &mut BootInfo, features: &Features, isolation: Isolation) -> Self {
         let ram: u64 = boot.memory.iter().map(|range| range.length()).sum();
         let ranges = usize_to_u64(boot.memory.len());
         // Per range two partial tables of pages and one of each level above; per GiB one of large
@@ -125,14 +142,16 @@ impl Paging {
         let pool = boot
             .take((tables + 1) * PAGE, PAGE, BOOT_MAP_END)
             .expect("RAM for the kernel's page tables");
+        let global = features.global_pages && isolation == Isolation::Off;
         let mut paging = Self {
             root: pool.start,
+            shared_root: pool.start,
             pool: PhysicalRange {
                 start: pool.start + PAGE,
                 end: pool.end,
             },
             no_execute: if features.nx { NO_EXECUTE } else { 0 },
-            global: if features.global_pages { GLOBAL } else { 0 },
+            global: if global { GLOBAL } else { 0 },
         };
         zero_page(paging.root);
         paging.map_image();
@@ -146,6 +165,11 @@ impl Paging {
             };
             paging.map_range(DIRECT_MAP + pages.start, pages, NO_EXECUTE);
         }
+        if isolation == Isolation::On {
+            paging.shared_root = paging.take_table();
+            paging.map_trampoline();
+            paging.check_trampoline();
+        }
         load_root(paging.root);
         paging
     }
@@ -153,6 +177,15 @@ impl Paging {
     /// Returns the kernel's root page table.
     pub(crate) fn root(&self) -> u64 {
         self.root
+    }
+
+    /// Returns whether guests' tables hold only the trampoline.
+    pub(crate) fn isolation(&self) -> Isolation {
+        if self.shared_root == self.root {
+            Isolation::Off
+        } else {
+            Isolation::On
+        }
     }
 
     /// Maps device registers uncached; only at boot, before the first guest takes its copy of the
@@ -214,6 +247,35 @@ impl Paging {
         }
     }
 
+    /// Maps the trampoline into the root that guests share.
+    fn map_trampoline(&mut self) {
+        for (range, flags) in trampoline() {
+            for address in range.step_by(4096) {
+                self.map_into(
+                    self.shared_root,
+                    address,
+                    address - KERNEL_BASE,
+                    flags,
+                    PAGE,
+                );
+            }
+        }
+    }
+
+    /// Walks the root that guests share.
+    ///
+    /// # Panics
+    ///
+    /// If it maps any page that is not the trampoline's.
+    fn check_trampoline(&self) {
+        for_each_page(self.shared_root, 3, 0, &mut |address, size| {
+            let allowed = trampoline()
+                .iter()
+                .any(|(range, _)| range.start <= address && address + size <= range.end);
+            assert!(allowed, "guests' tables would show them {address:#x}");
+        });
+    }
+
     /// Maps a range with large pages where they fit.
     fn map_range(&mut self, address: u64, range: PhysicalRange, flags: u64) {
         let mut offset = 0;
@@ -227,8 +289,12 @@ impl Paging {
     }
 
     fn map_kernel(&mut self, address: u64, physical: u64, flags: u64, size: u64) {
+        self.map_into(self.root, address, physical, flags, size);
+    }
+
+    fn map_into(&mut self, root: u64, address: u64, physical: u64, flags: u64, size: u64) {
         let last_level = if size == LARGE_PAGE { 1 } else { 0 };
-        let mut table = self.root;
+        let mut table = root;
         for level in (last_level + 1..=3).rev() {
             let index = index_of(address, level);
             let entry = read_entry(table, index);
@@ -258,13 +324,13 @@ impl Paging {
         table
     }
 
-    /// Gives a guest's zeroed root the kernel's half.
+    /// Gives a guest's zeroed root its upper half.
     pub(crate) fn create(&self, space: Space) {
         for index in ENTRIES / 2..ENTRIES {
             write_entry(
                 frame_address(space.root),
                 index,
-                read_entry(self.root, index),
+                read_entry(self.shared_root, index),
             );
         }
     }
@@ -293,6 +359,51 @@ impl Paging {
         let replaced = read_entry(table, index) & PRESENT != 0;
         write_entry(table, index, frame_address(frame) | rights | USER | PRESENT);
         Ok(replaced)
+    }
+}
+
+/// Lists what guests' tables map of the kernel with isolation on, with rights.
+fn trampoline() -> [(Range<u64>, u64); 6] {
+    let range = |start: *const u8, end: *const u8| start.addr() as u64..end.addr() as u64;
+    core::array::from_fn(|index| match index {
+        0 => (
+            range(
+                &raw const trampoline_text_start,
+                &raw const trampoline_text_end,
+            ),
+            0,
+        ),
+        1 => (
+            range(
+                &raw const trampoline_data_start,
+                &raw const trampoline_data_end,
+            ),
+            WRITABLE | NO_EXECUTE,
+        ),
+        // An exception's frame fits the highest page; what follows runs on the kernel's tables.
+        _ => {
+            let stack = usize_to_u64(index - 2);
+            let end = (&raw const stacks_end).addr() as u64 - stack * (IST_STACK_BYTES + PAGE);
+            (end - PAGE..end, WRITABLE | NO_EXECUTE)
+        }
+    })
+}
+
+/// Calls `action` with address and size of every page that a table maps.
+fn for_each_page(table: u64, level: u32, base: u64, action: &mut impl FnMut(u64, u64)) {
+    for index in 0..ENTRIES {
+        let entry = read_entry(table, index);
+        let size = PAGE << (9 * level);
+        // Addresses are canonical: bit 47 fills the bits above.
+        let address = base + usize_to_u64(index) * size;
+        if entry & PRESENT == 0 {
+            continue;
+        }
+        if level == 0 || entry & LARGE != 0 {
+            action(((address << 16).cast_signed() >> 16).cast_unsigned(), size);
+        } else {
+            for_each_page(entry & ADDRESS, level - 1, address, action);
+        }
     }
 }
 

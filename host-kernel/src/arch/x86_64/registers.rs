@@ -1,4 +1,4 @@
-//! General registers as the stubs of `idt.rs` and `world.rs` push them.
+//! General registers as the stubs of `idt.rs` and `switch.rs` push them.
 
 use core::fmt;
 

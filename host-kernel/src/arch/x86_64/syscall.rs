@@ -4,6 +4,8 @@
 
 use super::cpu::write_msr;
 use super::gdt::{KERNEL_CODE, USER_BASE};
+use super::isolation::isolated_hypercall;
+use super::paging::Isolation;
 
 const IA32_STAR: u32 = 0xc000_0081;
 const IA32_LSTAR: u32 = 0xc000_0082;
@@ -17,13 +19,17 @@ unsafe extern "C" {
     fn hypercall_entry();
 }
 
-/// Points `syscall` at the world switch.
-pub(crate) fn enable() {
+/// Points `syscall` at the world switch, or at the trampoline before it.
+pub(crate) fn enable(isolation: Isolation) {
+    let entry = match isolation {
+        Isolation::Off => hypercall_entry,
+        Isolation::On => isolated_hypercall,
+    };
     write_msr(
         IA32_STAR,
         u64::from(USER_BASE) << 48 | u64::from(KERNEL_CODE) << 32,
     );
-    write_msr(IA32_LSTAR, (hypercall_entry as *const ()).addr() as u64);
+    write_msr(IA32_LSTAR, (entry as *const ()).addr() as u64);
     // There is no 32-bit code segment from which CSTAR could be reached.
     write_msr(IA32_CSTAR, 0);
     write_msr(IA32_FMASK, FLAGS_CLEARED);

@@ -1,10 +1,7 @@
 //! The world switch: into a guest and out again.
 //!
-//! While a guest runs, `rsp0` points into its context frame, so that the CPU itself stores the
-//! interrupted state where it belongs; the stubs push the general registers behind it. All vector
-//! state is saved before the first line of Rust when the guest was interrupted. A hypercall is a
-//! function call to the guest: only MXCSR and the x87 control word survive it, and it returns with
-//! otherwise clean vector state. There is no `swapgs`: the kernel does not use GS.
+//! The instructions that do it are in `switch.rs`; here is what surrounds them: which space is
+//! loaded, what is checked before, and what the registers mean after.
 
 #![expect(
     unsafe_code,
@@ -13,16 +10,11 @@
 
 use super::gdt::{self, USER_CODE, USER_DATA};
 use super::registers::Registers;
+use super::switch::{self, Context, HYPERCALL_VECTOR};
 use super::{cpu, fpu, paging};
-use core::arch::{asm, global_asm};
-use core::mem::offset_of;
+use core::arch::asm;
 use denali_kernel_core::machine::{Exit, FaultAccess, Position, Space};
-
-/// Where vector state lies in a context frame.
-pub(crate) const STATE_OFFSET: usize = 256;
-
-/// Stands for `syscall` in [`Registers::vector`].
-const HYPERCALL_VECTOR: u64 = 256;
+use host_kernel::measures::{Measure, Measures, msr};
 
 /// Behind the lower canonical half.
 const CANONICAL_END: u64 = 1 << 47;
@@ -41,204 +33,6 @@ const FAULT_EXECUTE: u64 = 1 << 4;
 const IA32_FS_BASE: u32 = 0xc000_0100;
 const IA32_GS_BASE: u32 = 0xc000_0101;
 
-/// The contents of a context frame.
-#[derive(Debug)]
-#[repr(C, align(64))]
-struct Context {
-    registers: Registers,
-    fs_base: u64,
-    gs_base: u64,
-    /// Of a guest that left by hypercall.
-    mxcsr: u32,
-    /// Of a guest that left by hypercall.
-    control_word: u16,
-    reserved: [u8; STATE_OFFSET - size_of::<Registers>() - 22],
-    state: [u8; fpu::STATE_BYTES_MAX],
-}
-
-const _: () = assert!(size_of::<Context>() == 4096);
-const _: () = assert!(offset_of!(Context, state) == STATE_OFFSET);
-
-global_asm!(
-    r#"
-.text
-/* extern "C" fn world_enter(context: *mut Context, called: u32): returns when the guest exits. */
-.balign 16
-.global world_enter
-world_enter:
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
-    mov [rip + kernel_rsp], rsp
-    lea rax, [rdi + {frame_end}]
-    mov [rip + {task_state} + {rsp0}], rax
-    test esi, esi
-    mov eax, [rip + {xsave_mask}]
-    mov edx, [rip + {xsave_mask} + 4]
-    jnz 3f
-
-    /* Interrupted: everything back as it was. */
-    test eax, eax
-    jz 1f
-    xrstor64 [rdi + {state}]
-    jmp 2f
-1:  fxrstor64 [rdi + {state}]
-2:  mov rsp, rdi
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rdi
-    pop rsi
-    pop rbp
-    pop rbx
-    pop rdx
-    pop rcx
-    pop rax
-    add rsp, 16
-    iretq
-
-    /* Returns from a hypercall; the caller checked that rip is canonical. */
-3:  test eax, eax
-    jz 4f
-    xrstor64 [rip + {clean_state}]
-    jmp 5f
-4:  fxrstor64 [rip + {clean_state}]
-5:  fldcw [rdi + {control_word}]
-    ldmxcsr [rdi + {mxcsr}]
-    mov rsp, rdi
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    add rsp, 8
-    pop r10
-    pop r9
-    pop r8
-    add rsp, 8
-    pop rsi
-    pop rbp
-    pop rbx
-    pop rdx
-    add rsp, 8
-    pop rax
-    mov rcx, [rdi + {rip}]
-    mov r11, [rdi + {rflags}]
-    mov rsp, [rdi + {rsp}]
-    mov rdi, [rdi + {rdi}]
-    sysretq
-
-/* From a stub, on the context as stack: vector, error code and the CPU's frame are there. */
-.balign 16
-.global world_leave_by_trap
-world_leave_by_trap:
-    push rax
-    push rcx
-    push rdx
-    push rbx
-    push rbp
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
-    mov rdi, rsp
-    mov rsp, [rip + kernel_rsp]
-    push 2                          /* AC, DF, TF off: gates leave AC, and so SMAP, alone */
-    popfq
-    mov eax, [rip + {xsave_mask}]
-    mov edx, [rip + {xsave_mask} + 4]
-    test eax, eax
-    jz 6f
-    xsave64 [rdi + {state}]
-    jmp 7f
-6:  fxsave64 [rdi + {state}]
-7:  ldmxcsr [rip + {clean_state} + {state_mxcsr}]
-    jmp world_left
-
-/* `syscall`: rcx is rip, r11 is rflags, rsp is the guest's. */
-.balign 16
-.global hypercall_entry
-hypercall_entry:
-    mov [rip + guest_rsp], rsp
-    mov rsp, [rip + {task_state} + {rsp0}]
-    push {user_data}
-    push [rip + guest_rsp]
-    push r11
-    push {user_code}
-    push rcx
-    push 0
-    push {hypercall}
-    push rax
-    push rcx
-    push rdx
-    push rbx
-    push rbp
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
-    push r12
-    push r13
-    push r14
-    push r15
-    mov rdi, rsp
-    mov rsp, [rip + kernel_rsp]
-    stmxcsr [rdi + {mxcsr}]
-    fnstcw [rdi + {control_word}]
-    ldmxcsr [rip + {clean_state} + {state_mxcsr}]
-
-world_left:
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    ret
-
-.bss
-.balign 8
-kernel_rsp: .skip 8
-guest_rsp: .skip 8
-.text
-"#,
-    frame_end = const size_of::<Registers>(),
-    state = const STATE_OFFSET,
-    mxcsr = const offset_of!(Context, mxcsr),
-    control_word = const offset_of!(Context, control_word),
-    rip = const offset_of!(Registers, rip),
-    rflags = const offset_of!(Registers, rflags),
-    rsp = const offset_of!(Registers, rsp),
-    rdi = const offset_of!(Registers, rdi),
-    user_code = const USER_CODE,
-    user_data = const USER_DATA,
-    hypercall = const HYPERCALL_VECTOR,
-    state_mxcsr = const fpu::MXCSR_OFFSET,
-    rsp0 = const gdt::RSP0_OFFSET,
-    task_state = sym gdt::TASK_STATE_SEGMENT,
-    xsave_mask = sym fpu::XSAVE_MASK,
-    clean_state = sym fpu::CLEAN_STATE,
-);
-
-unsafe extern "C" {
-    fn world_enter(context: *mut Context, called: u32);
-}
-
 /// Why the guest left, as far as the CPU is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
@@ -254,15 +48,17 @@ pub(crate) struct World {
     loaded: Option<Space>,
     kernel_root: u64,
     fsgsbase: bool,
+    measures: Measures,
 }
 
 impl World {
     /// Makes the switch, with the kernel's own tables loaded.
-    pub(crate) fn new(kernel_root: u64, features: &cpu::Features) -> Self {
+    pub(crate) fn new(kernel_root: u64, features: &cpu::Features, measures: Measures) -> Self {
         Self {
             loaded: None,
             kernel_root,
             fsgsbase: features.fsgsbase,
+            measures,
         }
     }
 
@@ -307,10 +103,12 @@ impl World {
                 code: 0,
             });
         };
+        let context = context_pointer(space);
+        let root = paging::frame_address(space.root);
         // SAFETY: the context is a frame of its own, laid out by `create`, with sanitised segments,
-        // flags and instruction pointer; the guest's tables are loaded and hold the kernel's half;
-        // what the guest can reach is what the core mapped.
-        unsafe { world_enter(context_pointer(space), u32::from(called)) };
+        // flags and instruction pointer; what the guest can reach is what the core mapped. The
+        // guest's tables hold the kernel's half and are loaded, or with isolation the trampoline.
+        unsafe { switch::enter(context, u32::from(called), root, &self.measures) };
         with_context(space, |context| left(&context.registers))
     }
 
@@ -344,7 +142,15 @@ impl World {
         gdt::load_data_segments();
         let bases = with_context(space, |context| (context.fs_base, context.gs_base));
         self.set_bases(bases);
-        paging::load_root(paging::frame_address(space.root));
+        if self.measures.has(Measure::BranchBarrier) {
+            cpu::write_msr(msr::PRED_CMD, msr::PRED_CMD_IBPB);
+        }
+        if self.measures.has(Measure::FlushL1d) {
+            cpu::write_msr(msr::FLUSH_CMD, msr::FLUSH_CMD_L1D);
+        }
+        if !self.measures.has(Measure::PageTableIsolation) {
+            paging::load_root(paging::frame_address(space.root));
+        }
         self.loaded = Some(space);
     }
 
