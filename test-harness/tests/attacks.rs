@@ -25,13 +25,22 @@ fn main() -> ExitCode {
 #[track_caller]
 fn assert_nothing(wrong: Result<Vec<String>>) {
     let wrong = wrong.expect("the host does as it is told");
-    assert!(wrong.is_empty(), "{} findings:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} findings:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 fn each_attack_comes_to_its_declared_end(arena: &Arena) {
     let mut wrong = Vec::new();
     for (theme, _) in THEMES {
-        wrong.extend(arena.run(theme, |_| true).expect("the host does as it is told"));
+        wrong.extend(
+            arena
+                .run(theme, |_| true)
+                .expect("the host does as it is told"),
+        );
     }
     assert_nothing(Ok(wrong));
 }

@@ -34,26 +34,71 @@ pub const ATTACKS: &[Attack] = &[
     touch!("read-direct-map", NOWHERE, read, DIRECT_MAP + 0x40_0000),
     touch!("write-direct-map", NOWHERE, write, DIRECT_MAP + 0x40_0000),
     touch!("execute-direct-map", NOWHERE, run, DIRECT_MAP + 0x40_0000),
-    touch!("read-device-registers", NOWHERE, read, 0xffff_c000_fee0_0020),
-    touch!("write-device-registers", NOWHERE, write, 0xffff_c000_fee0_0300),
+    touch!(
+        "read-device-registers",
+        NOWHERE,
+        read,
+        0xffff_c000_fee0_0020
+    ),
+    touch!(
+        "write-device-registers",
+        NOWHERE,
+        write,
+        0xffff_c000_fee0_0300
+    ),
     touch!("read-interrupt-controller", NOWHERE, read, 0xfee0_0020),
     touch!("read-last-byte", NOWHERE, read, u64::MAX - 7),
     touch!("read-non-canonical", IMPOSSIBLE, read, 1 << 47),
-    touch!("write-non-canonical", IMPOSSIBLE, write, 0xffff_7fff_ffff_fff8),
+    touch!(
+        "write-non-canonical",
+        IMPOSSIBLE,
+        write,
+        0xffff_7fff_ffff_fff8
+    ),
     touch!("execute-non-canonical", IMPOSSIBLE, run, 1 << 62),
     touch!("read-last-canonical", NOWHERE, read, (1 << 47) - 8),
     touch!("read-behind-memory", NOWHERE, read, GUEST_END),
     touch!("write-behind-memory", NOWHERE, write, GUEST_END),
     touch!("read-across-the-end", NOWHERE, read, GUEST_END - 4),
-    touch!("read-behind-shared-page", NOWHERE, read, SHARED_ADDRESS + PAGE_SIZE),
-    touch!("write-across-shared-page", NOWHERE, write, SHARED_ADDRESS + PAGE_SIZE - 4),
+    touch!(
+        "read-behind-shared-page",
+        NOWHERE,
+        read,
+        SHARED_ADDRESS + PAGE_SIZE
+    ),
+    touch!(
+        "write-across-shared-page",
+        NOWHERE,
+        write,
+        SHARED_ADDRESS + PAGE_SIZE - 4
+    ),
     touch!("write-registers-page", FORBIDDEN, write, REGISTERS_ADDRESS),
     touch!("execute-registers-page", FORBIDDEN, run, REGISTERS_ADDRESS),
-    touch!("execute-shared-page", FORBIDDEN, run, SHARED_ADDRESS + 0x900),
-    touch!("write-into-shared-page-below", FORBIDDEN, write, SHARED_ADDRESS - 4),
+    touch!(
+        "execute-shared-page",
+        FORBIDDEN,
+        run,
+        SHARED_ADDRESS + 0x900
+    ),
+    touch!(
+        "write-into-shared-page-below",
+        FORBIDDEN,
+        write,
+        SHARED_ADDRESS - 4
+    ),
     touch!("read-small-stack-guard", GUARD, read, SMALL_STACKS_BASE + 8),
-    touch!("write-large-stack-guard", GUARD, write, LARGE_STACKS_BASE + 0x10_0ff8),
-    touch!("execute-stack-guard", GUARD, run, LARGE_STACKS_BASE + 0x20_0000),
+    touch!(
+        "write-large-stack-guard",
+        GUARD,
+        write,
+        LARGE_STACKS_BASE + 0x10_0ff8
+    ),
+    touch!(
+        "execute-stack-guard",
+        GUARD,
+        run,
+        LARGE_STACKS_BASE + 0x20_0000
+    ),
 ];
 
 fn read(address: u64) -> Outcome {

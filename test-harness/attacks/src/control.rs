@@ -8,7 +8,9 @@ use denali_abi::hypercall::{CONTROL_BASE, Hypercall};
 /// An attack that makes one control call in every way it can be meant.
 macro_rules! control {
     ($name:literal, $call:ident) => {
-        Attack::new($name, End::Refused(Errno::NotPermitted), || forbidden(Hypercall::$call))
+        Attack::new($name, End::Refused(Errno::NotPermitted), || {
+            forbidden(Hypercall::$call)
+        })
     };
 }
 
@@ -24,14 +26,18 @@ pub const ATTACKS: &[Attack] = &[
     control!("vm-next", VmNext),
     control!("console-read", ConsoleRead),
     control!("host-status", HostStatus),
-    Attack::new("every-control-call", End::Refused(Errno::NotPermitted), || {
-        for number in CONTROL_BASE..CONTROL_BASE + 10 {
-            for argument in FOREIGN {
-                refused(call(number, [argument; 4]), Errno::NotPermitted)?;
+    Attack::new(
+        "every-control-call",
+        End::Refused(Errno::NotPermitted),
+        || {
+            for number in CONTROL_BASE..CONTROL_BASE + 10 {
+                for argument in FOREIGN {
+                    refused(call(number, [argument; 4]), Errno::NotPermitted)?;
+                }
             }
-        }
-        Ok(())
-    }),
+            Ok(())
+        },
+    ),
 ];
 
 /// Names each of the first VMs and images, and its own memory.

@@ -42,7 +42,13 @@ pub const ATTACKS: &[Attack] = &[
         "syscall",
         "nop"
     ),
-    instruction!("breakpoint-behind-mov-ss", STEPPED, "mov ecx, ss", "mov ss, ecx", "int3"),
+    instruction!(
+        "breakpoint-behind-mov-ss",
+        STEPPED,
+        "mov ecx, ss",
+        "mov ss, ecx",
+        "int3"
+    ),
     instruction!(
         "step-with-direction-down",
         STEPPED,
@@ -85,25 +91,42 @@ fn around_hypercalls() -> Outcome {
             flags |= (choice >> index & 1) << bit;
         }
         let after = through_hypercall(flags);
-        ensure!(after & INTERRUPTS != 0, "interrupts are off with flags {flags:#x}");
-        ensure!(after & IO_PRIVILEGE == 0, "{after:#x} lets the guest use ports");
+        ensure!(
+            after & INTERRUPTS != 0,
+            "interrupts are off with flags {flags:#x}"
+        );
+        ensure!(
+            after & IO_PRIVILEGE == 0,
+            "{after:#x} lets the guest use ports"
+        );
     }
     Ok(())
 }
 
 fn interrupts_off() -> Outcome {
     let after = through_hypercall(2);
-    ensure!(after & INTERRUPTS != 0, "a hypercall left interrupts off: {after:#x}");
+    ensure!(
+        after & INTERRUPTS != 0,
+        "a hypercall left interrupts off: {after:#x}"
+    );
     let after: u64;
     // SAFETY: changes flags that compiled code does not rely on.
-    unsafe { asm!("sub rsp, 256", "push 2", "popfq", "pushfq", "pop {}", "add rsp, 256", out(reg) after) };
-    ensure!(after & INTERRUPTS != 0, "popfq turned interrupts off: {after:#x}");
+    unsafe {
+        asm!("sub rsp, 256", "push 2", "popfq", "pushfq", "pop {}", "add rsp, 256", out(reg) after)
+    };
+    ensure!(
+        after & INTERRUPTS != 0,
+        "popfq turned interrupts off: {after:#x}"
+    );
     Ok(())
 }
 
 fn io_privilege() -> Outcome {
     let after = through_hypercall(IO_PRIVILEGE | 0x001b_0000 | 2);
-    ensure!(after & IO_PRIVILEGE == 0, "{after:#x} lets the guest use ports");
+    ensure!(
+        after & IO_PRIVILEGE == 0,
+        "{after:#x} lets the guest use ports"
+    );
     Ok(())
 }
 
@@ -129,7 +152,10 @@ fn across_preemption() -> Outcome {
                 after = out(reg) after,
             );
         }
-        ensure!(after & 0x0024_0400 == 0x0024_0400, "flags changed to {after:#x}");
+        ensure!(
+            after & 0x0024_0400 == 0x0024_0400,
+            "flags changed to {after:#x}"
+        );
     }
     Ok(())
 }

@@ -24,11 +24,17 @@ macro_rules! forever {
 pub const ATTACKS: &[Attack] = &[
     forever!("hog-cpu", spin_loop()),
     forever!("hog-hypercalls", denali_rt::hypercall::yield_cpu()),
-    forever!("hog-console", denali_rt::hypercall::console_write_all(&[b'x'; 4096])),
+    forever!(
+        "hog-console",
+        denali_rt::hypercall::console_write_all(&[b'x'; 4096])
+    ),
     forever!("hog-page-faults", fault_and_release()?),
     forever!("hog-broadcasts", send(&[broadcast(1400)])),
     forever!("hog-questions", send(&[question()])),
-    forever!("hog-refused-frames", transmit(&[descriptor(IMAGE_BASE, 60); 32])),
+    forever!(
+        "hog-refused-frames",
+        transmit(&[descriptor(IMAGE_BASE, 60); 32])
+    ),
     forever!("hog-alarms", hypercall(Hypercall::IdleWithTimeout, [0; 4])),
     Attack::harmless("console-flood", || {
         for _ in 0..200 {
@@ -108,7 +114,12 @@ pub const ATTACKS: &[Attack] = &[
 
 fn broadcast(length: usize) -> vec::Vec<u8> {
     let datagram = udp(9, 9, &vec![0x55; length]);
-    ethernet(BROADCAST, own().mac, 0x0800, &ipv4(own().address, [255; 4], 17, &datagram))
+    ethernet(
+        BROADCAST,
+        own().mac,
+        0x0800,
+        &ipv4(own().address, [255; 4], 17, &datagram),
+    )
 }
 
 fn fault_and_release() -> Outcome {

@@ -67,8 +67,10 @@ pub fn ipv4(source: [u8; 4], target: [u8; 4], protocol: u8, payload: &[u8]) -> V
 #[must_use]
 pub fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len() + 8).unwrap_or(u16::MAX);
-    let mut datagram: Vec<u8> =
-        [source, target, length, 0].iter().flat_map(|word| word.to_be_bytes()).collect();
+    let mut datagram: Vec<u8> = [source, target, length, 0]
+        .iter()
+        .flat_map(|word| word.to_be_bytes())
+        .collect();
     datagram.extend_from_slice(payload);
     datagram
 }
@@ -76,7 +78,9 @@ pub fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
 /// Returns an IPv6 packet (RFC 8200) to all nodes.
 #[must_use]
 pub fn ipv6(source: [u8; 16], next: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let length = u16::try_from(payload.len())
+        .unwrap_or(u16::MAX)
+        .to_be_bytes();
     let mut all_nodes = [0; 16];
     all_nodes[..2].copy_from_slice(&[0xff, 2]);
     all_nodes[15] = 1;
@@ -88,7 +92,24 @@ pub fn ipv6(source: [u8; 16], next: u8, payload: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn link_local(mac: [u8; 6]) -> [u8; 16] {
     let [a, b, c, d, e, f] = mac;
-    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]
+    [
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 2,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ]
 }
 
 /// Returns a message of a DHCP server (RFC 2131) that offers `address` to `client`.
@@ -105,7 +126,9 @@ pub fn dhcp(operation: u8, kind: u8, client: [u8; 6], address: [u8; 4]) -> Vec<u
 
 /// Returns the internet checksum of an IPv4 header.
 fn checksum(header: &[u8]) -> u16 {
-    let words = header.chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let words = header
+        .chunks(2)
+        .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
     let sum: u32 = words.sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or(0)
@@ -114,7 +137,12 @@ fn checksum(header: &[u8]) -> u16 {
 /// Returns an honest question for the router, which answers this VM alone.
 #[must_use]
 pub fn question() -> Vec<u8> {
-    let NetworkConfig { mac, address, gateway, .. } = *own();
+    let NetworkConfig {
+        mac,
+        address,
+        gateway,
+        ..
+    } = *own();
     ethernet(BROADCAST, mac, 0x0806, &arp(1, mac, address, gateway))
 }
 

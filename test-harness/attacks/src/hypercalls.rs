@@ -76,7 +76,10 @@ pub const ATTACKS: &[Attack] = &[
         each_is_refused(Hypercall::Random, [IMAGE_BASE, own, REGISTERS_ADDRESS])
     }),
     argument!("random-to-guard", BadAddress, || {
-        each_is_refused(Hypercall::Random, [SMALL_STACKS_BASE, SMALL_STACKS_BASE + 0xfff])
+        each_is_refused(
+            Hypercall::Random,
+            [SMALL_STACKS_BASE, SMALL_STACKS_BASE + 0xfff],
+        )
     }),
     Attack::harmless("random-stays-in-its-bounds", random_to_read_only),
     Attack::harmless("console-takes-a-bounded-part", console_takes_a_part),
@@ -111,7 +114,8 @@ pub const ATTACKS: &[Attack] = &[
 fn each_is_refused(number: Hypercall, addresses: impl IntoIterator<Item = u64>) -> Outcome {
     for address in addresses {
         let result = hypercall(number, [address, 16, 0, 0]);
-        refused(result, Errno::BadAddress).map_err(|error| alloc::format!("{error} for {address:#x}"))?;
+        refused(result, Errno::BadAddress)
+            .map_err(|error| alloc::format!("{error} for {address:#x}"))?;
     }
     Ok(())
 }
@@ -119,17 +123,29 @@ fn each_is_refused(number: Hypercall, addresses: impl IntoIterator<Item = u64>) 
 /// A length beyond every bound fills no more than the documented 256 bytes.
 fn random_to_read_only() -> Outcome {
     let mut bytes = alloc::vec![0_u8; 1024];
-    let result = hypercall(Hypercall::Random, [address_of(bytes.as_mut_ptr()), u64::MAX, 0, 0]);
+    let result = hypercall(
+        Hypercall::Random,
+        [address_of(bytes.as_mut_ptr()), u64::MAX, 0, 0],
+    );
     ensure!(result == 256, "{result} bytes given");
     let bytes = core::hint::black_box(bytes);
-    ensure!(bytes[256..].iter().all(|&byte| byte == 0), "bytes behind the bound were written");
-    ensure!(bytes[..256].iter().any(|&byte| byte != 0), "no bytes were written");
+    ensure!(
+        bytes[256..].iter().all(|&byte| byte == 0),
+        "bytes behind the bound were written"
+    );
+    ensure!(
+        bytes[..256].iter().any(|&byte| byte != 0),
+        "no bytes were written"
+    );
     Ok(())
 }
 
 fn console_takes_a_part() -> Outcome {
     let bytes = alloc::vec![b'.'; 16_384];
-    let result = hypercall(Hypercall::ConsoleWrite, [address_of(bytes.as_ptr()), u64::MAX, 0, 0]);
+    let result = hypercall(
+        Hypercall::ConsoleWrite,
+        [address_of(bytes.as_ptr()), u64::MAX, 0, 0],
+    );
     ensure!(result == 4096, "{result} bytes taken");
     Ok(())
 }
@@ -159,7 +175,10 @@ fn registers_are_kept() -> Outcome {
             );
         }
         ensure!(kept == [round; 8], "round {round} came back as {kept:x?}");
-        ensure!(rcx < GUEST_END && r11 < 1 << 22, "rcx {rcx:#x}, r11 {r11:#x}");
+        ensure!(
+            rcx < GUEST_END && r11 < 1 << 22,
+            "rcx {rcx:#x}, r11 {r11:#x}"
+        );
     }
     Ok(())
 }

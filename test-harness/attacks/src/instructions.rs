@@ -46,7 +46,12 @@ pub const ATTACKS: &[Attack] = &[
     instruction!("invd", DENIED, "invd"),
     instruction!("wbinvd", DENIED, "wbinvd"),
     instruction!("invlpg", DENIED, "invlpg [rsp]"),
-    instruction!("invpcid", DENIED_OR_UNDEFINED, "xor eax, eax", "invpcid rax, [rsp - 64]"),
+    instruction!(
+        "invpcid",
+        DENIED_OR_UNDEFINED,
+        "xor eax, eax",
+        "invpcid rax, [rsp - 64]"
+    ),
     instruction!("read-cr0", DENIED, "mov rax, cr0"),
     instruction!("write-cr0", DENIED, "mov eax, 0x80000011", "mov cr0, rax"),
     instruction!("read-cr2", DENIED, "mov rax, cr2"),
@@ -59,8 +64,21 @@ pub const ATTACKS: &[Attack] = &[
     instruction!("write-dr0", DENIED, "mov eax, 0x110000", "mov dr0, rax"),
     instruction!("write-dr7", DENIED, "mov eax, 0x401", "mov dr7, rax"),
     instruction!("rdmsr", DENIED, "mov ecx, 0xc0000082", "rdmsr"),
-    instruction!("wrmsr", DENIED, "mov ecx, 0xc0000082", "xor eax, eax", "xor edx, edx", "wrmsr"),
-    instruction!("write-efer", DENIED, "mov ecx, 0xc0000080", "xor eax, eax", "wrmsr"),
+    instruction!(
+        "wrmsr",
+        DENIED,
+        "mov ecx, 0xc0000082",
+        "xor eax, eax",
+        "xor edx, edx",
+        "wrmsr"
+    ),
+    instruction!(
+        "write-efer",
+        DENIED,
+        "mov ecx, 0xc0000080",
+        "xor eax, eax",
+        "wrmsr"
+    ),
     instruction!("rdpmc", DENIED, "xor ecx, ecx", "rdpmc"),
     instruction!("sgdt", DENIED, "sgdt [rsp - 64]"),
     instruction!("sidt", DENIED, "sidt [rsp - 64]"),
@@ -68,9 +86,28 @@ pub const ATTACKS: &[Attack] = &[
     instruction!("str", DENIED, "str rax"),
     instruction!("smsw", DENIED, "smsw rax"),
     instruction!("swapgs", DENIED, "swapgs"),
-    instruction!("xsetbv", DENIED, "xor ecx, ecx", "mov eax, 1", "xor edx, edx", "xsetbv"),
-    instruction!("monitor", DENIED_OR_UNDEFINED, "mov rax, rsp", "xor ecx, ecx", "monitor"),
-    instruction!("mwait", DENIED_OR_UNDEFINED, "xor eax, eax", "xor ecx, ecx", "mwait"),
+    instruction!(
+        "xsetbv",
+        DENIED,
+        "xor ecx, ecx",
+        "mov eax, 1",
+        "xor edx, edx",
+        "xsetbv"
+    ),
+    instruction!(
+        "monitor",
+        DENIED_OR_UNDEFINED,
+        "mov rax, rsp",
+        "xor ecx, ecx",
+        "monitor"
+    ),
+    instruction!(
+        "mwait",
+        DENIED_OR_UNDEFINED,
+        "xor eax, eax",
+        "xor ecx, ecx",
+        "mwait"
+    ),
     instruction!("vmcall", DENIED_OR_UNDEFINED, "vmcall"),
     instruction!("vmmcall", DENIED_OR_UNDEFINED, "vmmcall"),
     instruction!("vmxon", DENIED_OR_UNDEFINED, "vmxon [rsp - 64]"),
@@ -80,7 +117,14 @@ pub const ATTACKS: &[Attack] = &[
     instruction!("rsm", DENIED_OR_UNDEFINED, ".byte 0x0f, 0xaa"),
     instruction!("clac", UNDEFINED, "clac"),
     instruction!("stac", UNDEFINED, "stac"),
-    instruction!("wrpkru", UNDEFINED, "xor eax, eax", "xor ecx, ecx", "xor edx, edx", "wrpkru"),
+    instruction!(
+        "wrpkru",
+        UNDEFINED,
+        "xor eax, eax",
+        "xor ecx, ecx",
+        "xor edx, edx",
+        "wrpkru"
+    ),
     instruction!("ud2", UNDEFINED, "ud2"),
     instruction!("into", UNDEFINED, ".byte 0xce"),
     instruction!("lock-nop", UNDEFINED, ".byte 0xf0, 0x90"),
@@ -139,5 +183,11 @@ pub const ATTACKS: &[Attack] = &[
         "mov edx, -1",
         "xrstor [rdi]"
     ),
-    instruction!("xsaves", DENIED_OR_UNDEFINED, "mov rdi, rsp", "and rdi, -64", "xsaves [rdi - 2048]"),
+    instruction!(
+        "xsaves",
+        DENIED_OR_UNDEFINED,
+        "mov rdi, rsp",
+        "and rdi, -64",
+        "xsaves [rdi - 2048]"
+    ),
 ];

@@ -5,9 +5,7 @@ use crate::{Attack, End, Outcome, ensure};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::hint::black_box;
-use denali_abi::end::EndReason::{
-    self, AccessViolation, BadAddress, OutOfMemory, StackOverflow,
-};
+use denali_abi::end::EndReason::{self, AccessViolation, BadAddress, OutOfMemory, StackOverflow};
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
 use denali_abi::layout::{
@@ -29,23 +27,45 @@ static RETURN_IN_RODATA: [u8; 16] = [0xc3; 16];
 /// The attacks.
 pub const ATTACKS: &[Attack] = &[
     Attack::killed("write-text", FORBIDDEN, || write(IMAGE_BASE)),
-    Attack::killed("write-own-function", FORBIDDEN, || write(write as *const () as u64)),
-    Attack::killed("write-rodata", FORBIDDEN, || write(address_of(RETURN_IN_RODATA.as_ptr()))),
-    Attack::killed("execute-rodata", FORBIDDEN, || run(address_of(RETURN_IN_RODATA.as_ptr()))),
-    Attack::killed("execute-heap", FORBIDDEN, || run(address_of(vec![0xc3_u8; 16].as_ptr()))),
-    Attack::killed("execute-stack", FORBIDDEN, || run(address_of(black_box([0xc3_u8; 16]).as_ptr()))),
+    Attack::killed("write-own-function", FORBIDDEN, || {
+        write(write as *const () as u64)
+    }),
+    Attack::killed("write-rodata", FORBIDDEN, || {
+        write(address_of(RETURN_IN_RODATA.as_ptr()))
+    }),
+    Attack::killed("execute-rodata", FORBIDDEN, || {
+        run(address_of(RETURN_IN_RODATA.as_ptr()))
+    }),
+    Attack::killed("execute-heap", FORBIDDEN, || {
+        run(address_of(vec![0xc3_u8; 16].as_ptr()))
+    }),
+    Attack::killed("execute-stack", FORBIDDEN, || {
+        run(address_of(black_box([0xc3_u8; 16]).as_ptr()))
+    }),
     Attack::killed("execute-fresh-heap", FORBIDDEN, || run(far_heap())),
     Attack::killed("recursion", &[StackOverflow], || {
         black_box(recurse(0));
         Ok(())
     }),
-    Attack::killed("big-frame", &[StackOverflow], || write(INITIAL_STACK_TOP - SMALL_STACK_SLOT + 8)),
-    Attack::killed("hog-heap", EXHAUSTED, || touch_all(far_heap(), HEAP_END, PAGE_SIZE)),
+    Attack::killed("big-frame", &[StackOverflow], || {
+        write(INITIAL_STACK_TOP - SMALL_STACK_SLOT + 8)
+    }),
+    Attack::killed("hog-heap", EXHAUSTED, || {
+        touch_all(far_heap(), HEAP_END, PAGE_SIZE)
+    }),
     Attack::killed("hog-stacks", EXHAUSTED, || {
-        touch_all(SMALL_STACKS_BASE + PAGE_SIZE, LARGE_STACKS_BASE, SMALL_STACK_SLOT)
+        touch_all(
+            SMALL_STACKS_BASE + PAGE_SIZE,
+            LARGE_STACKS_BASE,
+            SMALL_STACK_SLOT,
+        )
     }),
     Attack::killed("hog-page-tables", EXHAUSTED, || {
-        touch_all(LARGE_STACKS_BASE + PAGE_SIZE, GUEST_END, 2 * LARGE_STACK_SLOT)
+        touch_all(
+            LARGE_STACKS_BASE + PAGE_SIZE,
+            GUEST_END,
+            2 * LARGE_STACK_SLOT,
+        )
     }),
     Attack::killed("hog-by-hypercall", EXHAUSTED, hog_by_hypercall),
     Attack::killed("release-own-stack", &[BadAddress], || {
@@ -53,7 +73,9 @@ pub const ATTACKS: &[Attack] = &[
         Ok(())
     }),
     Attack::harmless("heap-starts-as-zero", || zeros(far_heap(), 180)),
-    Attack::harmless("stacks-start-as-zero", || zeros(LARGE_STACKS_BASE + PAGE_SIZE, 180)),
+    Attack::harmless("stacks-start-as-zero", || {
+        zeros(LARGE_STACKS_BASE + PAGE_SIZE, 180)
+    }),
     Attack::harmless("registers-page-tail-is-zero", || {
         let end = REGISTERS_ADDRESS + size_of_val(registers::get()) as u64;
         words_are_zero(end, REGISTERS_ADDRESS + PAGE_SIZE)
@@ -66,15 +88,21 @@ pub const ATTACKS: &[Attack] = &[
     Attack::harmless("released-pages-read-as-zero", released_pages),
     Attack::harmless("released-pages-are-not-the-old", released_then_taken),
     Attack::harmless("limit-is-told", limit_is_told),
-    Attack::new("release-text", End::Refused(Errno::BadAddress), || refused_release(IMAGE_BASE, 1)),
+    Attack::new("release-text", End::Refused(Errno::BadAddress), || {
+        refused_release(IMAGE_BASE, 1)
+    }),
     Attack::new("release-registers", End::Refused(Errno::BadAddress), || {
         refused_release(REGISTERS_ADDRESS, 2)
     }),
-    Attack::new("release-behind-memory", End::Refused(Errno::BadAddress), || {
-        refused_release(GUEST_END - PAGE_SIZE, 2)?;
-        refused_release(GUEST_END, 1)?;
-        refused_release(u64::MAX - PAGE_SIZE + 1, 1)
-    }),
+    Attack::new(
+        "release-behind-memory",
+        End::Refused(Errno::BadAddress),
+        || {
+            refused_release(GUEST_END - PAGE_SIZE, 2)?;
+            refused_release(GUEST_END, 1)?;
+            refused_release(u64::MAX - PAGE_SIZE + 1, 1)
+        },
+    ),
     Attack::new("release-kernel", End::Refused(Errno::BadAddress), || {
         refused_release(crate::raw::DIRECT_MAP, 1)?;
         refused_release(far_heap(), u64::MAX)?;
@@ -185,6 +213,10 @@ fn released_then_taken() -> Outcome {
 fn limit_is_told() -> Outcome {
     let block = black_box(Box::new([PATTERN; 8192]));
     let (resident, limit) = (registers::resident_pages(), registers::memory_pages());
-    ensure!(resident <= limit && resident > 16, "{resident} of {limit} pages: {}", block[0]);
+    ensure!(
+        resident <= limit && resident > 16,
+        "{resident} of {limit} pages: {}",
+        block[0]
+    );
     Ok(())
 }

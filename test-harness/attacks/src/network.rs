@@ -23,52 +23,107 @@ macro_rules! forged {
 
 /// The attacks.
 pub const ATTACKS: &[Attack] = &[
-    forged!("mac-of-a-neighbour", vec![datagram(neighbour(), own().address)]),
-    forged!("mac-of-the-broadcast", vec![datagram(BROADCAST, own().address)]),
+    forged!(
+        "mac-of-a-neighbour",
+        vec![datagram(neighbour(), own().address)]
+    ),
+    forged!(
+        "mac-of-the-broadcast",
+        vec![datagram(BROADCAST, own().address)]
+    ),
     forged!("mac-of-zeros", vec![datagram([0; 6], own().address)]),
     forged!("mac-of-each-bit", {
-        (0..48).map(|bit| datagram(flip(own().mac, bit), own().address)).collect()
+        (0..48)
+            .map(|bit| datagram(flip(own().mac, bit), own().address))
+            .collect()
     }),
     forged!("source-of-nobody", vec![datagram(own().mac, NOBODY)]),
-    forged!("source-of-the-router", vec![datagram(own().mac, own().gateway)]),
-    forged!("source-of-the-supervisor", vec![datagram(own().mac, SUPERVISOR)]),
-    forged!("source-of-a-neighbour", vec![datagram(own().mac, next_address())]),
-    forged!("source-of-the-broadcast", vec![datagram(own().mac, [255; 4])]),
+    forged!(
+        "source-of-the-router",
+        vec![datagram(own().mac, own().gateway)]
+    ),
+    forged!(
+        "source-of-the-supervisor",
+        vec![datagram(own().mac, SUPERVISOR)]
+    ),
+    forged!(
+        "source-of-a-neighbour",
+        vec![datagram(own().mac, next_address())]
+    ),
+    forged!(
+        "source-of-the-broadcast",
+        vec![datagram(own().mac, [255; 4])]
+    ),
     forged!("source-unspecified", vec![datagram(own().mac, [0; 4])]),
     forged!("source-loopback", vec![datagram(own().mac, [127, 0, 0, 1])]),
     forged!("tcp-reset-of-a-neighbour", {
         let mut segment = vec![0; 20];
         segment[12..14].copy_from_slice(&[0x50, 4]);
-        vec![ethernet(BROADCAST, own().mac, 0x0800, &ipv4(next_address(), SUPERVISOR, 6, &segment))]
+        vec![ethernet(
+            BROADCAST,
+            own().mac,
+            0x0800,
+            &ipv4(next_address(), SUPERVISOR, 6, &segment),
+        )]
     }),
-    forged!("arp-reply-for-the-router", vec![announce(2, own().mac, own().gateway)]),
-    forged!("arp-reply-for-the-supervisor", vec![announce(2, own().mac, SUPERVISOR)]),
-    forged!("arp-reply-for-a-neighbour", vec![announce(2, own().mac, next_address())]),
-    forged!("arp-with-another-mac", vec![announce(2, neighbour(), own().address)]),
-    forged!("arp-gratuitous-request", vec![announce(1, own().mac, own().gateway)]),
+    forged!(
+        "arp-reply-for-the-router",
+        vec![announce(2, own().mac, own().gateway)]
+    ),
+    forged!(
+        "arp-reply-for-the-supervisor",
+        vec![announce(2, own().mac, SUPERVISOR)]
+    ),
+    forged!(
+        "arp-reply-for-a-neighbour",
+        vec![announce(2, own().mac, next_address())]
+    ),
+    forged!(
+        "arp-with-another-mac",
+        vec![announce(2, neighbour(), own().address)]
+    ),
+    forged!(
+        "arp-gratuitous-request",
+        vec![announce(1, own().mac, own().gateway)]
+    ),
     forged!("arp-truncated", {
         let whole = announce(2, own().mac, own().address);
         (15..42).map(|length| whole[..length].to_vec()).collect()
     }),
     forged!("arp-of-other-kinds", {
-        (0..8).map(|byte| {
-            let mut frame = announce(2, own().mac, own().address);
-            frame[14 + byte] ^= 0x40;
-            frame
-        }).collect()
+        (0..8)
+            .map(|byte| {
+                let mut frame = announce(2, own().mac, own().address);
+                frame[14 + byte] ^= 0x40;
+                frame
+            })
+            .collect()
     }),
     forged!("dhcp-offer", vec![server_message(2)]),
     forged!("dhcp-acknowledgement", vec![server_message(5)]),
     forged!("dhcp-for-another-client", {
         let message = udp(68, 67, &dhcp(1, 1, neighbour(), [0; 4]));
-        vec![ethernet(BROADCAST, own().mac, 0x0800, &ipv4(own().address, [255; 4], 17, &message))]
+        vec![ethernet(
+            BROADCAST,
+            own().mac,
+            0x0800,
+            &ipv4(own().address, [255; 4], 17, &message),
+        )]
     }),
     forged!("dhcp-from-nowhere", {
         let message = udp(68, 67, &dhcp(1, 1, own().mac, [0; 4]));
-        vec![ethernet(BROADCAST, own().mac, 0x0800, &ipv4([0; 4], [255; 4], 17, &message))]
+        vec![ethernet(
+            BROADCAST,
+            own().mac,
+            0x0800,
+            &ipv4([0; 4], [255; 4], 17, &message),
+        )]
     }),
     forged!("ipv4-malformed", malformed_ipv4()),
-    forged!("router-advertisement", vec![icmpv6(134, &[64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0])]),
+    forged!(
+        "router-advertisement",
+        vec![icmpv6(134, &[64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0])]
+    ),
     forged!("ipv6-redirect", vec![icmpv6(137, &[0; 36])]),
     forged!("neighbour-advertisement", {
         let mut body = vec![0x20, 0, 0, 0];
@@ -86,46 +141,88 @@ pub const ATTACKS: &[Attack] = &[
     forged!("ipv6-hidden-behind-options", {
         // RFC 7113: a router advertisement behind a destination-options header.
         let options = [58, 0, 1, 4, 0, 0, 0, 0, 134, 0, 0, 0, 64, 0, 7, 8];
-        [0, 43, 44, 60].iter().map(|&next| {
-            ethernet(BROADCAST, own().mac, 0x86dd, &ipv6(link_local(own().mac), next, &options))
-        }).collect()
+        [0, 43, 44, 60]
+            .iter()
+            .map(|&next| {
+                ethernet(
+                    BROADCAST,
+                    own().mac,
+                    0x86dd,
+                    &ipv6(link_local(own().mac), next, &options),
+                )
+            })
+            .collect()
     }),
     forged!("other-protocols", {
         // VLAN, QinQ, PPPoE, 802.1X, LLDP, MPLS, loopback, and lengths of IEEE 802.3.
-        [0x8100, 0x88a8, 0x8863, 0x888e, 0x88cc, 0x8847, 0x9000, 0x0026, 0x05dc]
-            .iter()
-            .map(|&ethertype| ethernet(BROADCAST, own().mac, ethertype, &[0; 60]))
-            .collect()
+        [
+            0x8100, 0x88a8, 0x8863, 0x888e, 0x88cc, 0x8847, 0x9000, 0x0026, 0x05dc,
+        ]
+        .iter()
+        .map(|&ethertype| ethernet(BROADCAST, own().mac, ethertype, &[0; 60]))
+        .collect()
     }),
     forged!("bridge-groups", {
-        (0..16).map(|last| {
-            let group = [1, 0x80, 0xc2, 0, 0, last];
-            ethernet(group, own().mac, 0x0800, &ipv4(own().address, NOBODY, 17, &udp(1, 2, b"")))
-        }).collect()
+        (0..16)
+            .map(|last| {
+                let group = [1, 0x80, 0xc2, 0, 0, last];
+                ethernet(
+                    group,
+                    own().mac,
+                    0x0800,
+                    &ipv4(own().address, NOBODY, 17, &udp(1, 2, b"")),
+                )
+            })
+            .collect()
     }),
     forged!("frames-to-oneself", {
-        vec![ethernet(own().mac, own().mac, 0x0800, &ipv4(own().address, NOBODY, 17, &udp(1, 2, b"")))]
+        vec![ethernet(
+            own().mac,
+            own().mac,
+            0x0800,
+            &ipv4(own().address, NOBODY, 17, &udp(1, 2, b"")),
+        )]
     }),
     Attack::harmless("sniffing", sniff),
     Attack::harmless("an-honest-question", honest),
 ];
 
 fn datagram(mac: [u8; 6], source: [u8; 4]) -> Vec<u8> {
-    ethernet(BROADCAST, mac, 0x0800, &ipv4(source, [255; 4], 17, &udp(9999, 9999, b"forged")))
+    ethernet(
+        BROADCAST,
+        mac,
+        0x0800,
+        &ipv4(source, [255; 4], 17, &udp(9999, 9999, b"forged")),
+    )
 }
 
 fn announce(operation: u8, mac: [u8; 6], sender: [u8; 4]) -> Vec<u8> {
-    ethernet(BROADCAST, own().mac, 0x0806, &arp(operation, mac, sender, sender))
+    ethernet(
+        BROADCAST,
+        own().mac,
+        0x0806,
+        &arp(operation, mac, sender, sender),
+    )
 }
 
 fn server_message(kind: u8) -> Vec<u8> {
     let message = udp(67, 68, &dhcp(2, kind, neighbour(), NOBODY));
-    ethernet(BROADCAST, own().mac, 0x0800, &ipv4(own().address, [255; 4], 17, &message))
+    ethernet(
+        BROADCAST,
+        own().mac,
+        0x0800,
+        &ipv4(own().address, [255; 4], 17, &message),
+    )
 }
 
 fn icmpv6(kind: u8, body: &[u8]) -> Vec<u8> {
     let message = [&[kind, 0, 0, 0], body].concat();
-    ethernet(BROADCAST, own().mac, 0x86dd, &ipv6(link_local(own().mac), 58, &message))
+    ethernet(
+        BROADCAST,
+        own().mac,
+        0x86dd,
+        &ipv6(link_local(own().mac), 58, &message),
+    )
 }
 
 /// Returns the address of the service before this one, or of the one behind the first.
@@ -177,7 +274,11 @@ fn sniff() -> Outcome {
     let memory = core::hint::black_box(memory);
     for frame in memory.chunks(2048).take(filled) {
         let group = frame[0] & 1 != 0;
-        ensure!(group || frame[..6] == own().mac, "a frame to {:x?} came here", &frame[..6]);
+        ensure!(
+            group || frame[..6] == own().mac,
+            "a frame to {:x?} came here",
+            &frame[..6]
+        );
     }
     Ok(())
 }

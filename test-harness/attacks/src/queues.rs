@@ -76,25 +76,44 @@ pub const ATTACKS: &[Attack] = &[
         Ok(())
     }),
     Attack::killed("tx-lengths-overflow", BROKEN, || {
-        let more = |length| Descriptor { flags: flags::MORE, ..descriptor(IMAGE_BASE, length) };
-        transmit(&[more(1500), more(u32::MAX - 1400), descriptor(IMAGE_BASE, 60)]);
+        let more = |length| Descriptor {
+            flags: flags::MORE,
+            ..descriptor(IMAGE_BASE, length)
+        };
+        transmit(&[
+            more(1500),
+            more(u32::MAX - 1400),
+            descriptor(IMAGE_BASE, 60),
+        ]);
         Ok(())
     }),
     Attack::killed("tx-endless-chain", BROKEN, || {
-        let more = Descriptor { flags: flags::MORE, ..descriptor(IMAGE_BASE, 1) };
+        let more = Descriptor {
+            flags: flags::MORE,
+            ..descriptor(IMAGE_BASE, 1)
+        };
         transmit(&[more; RING_LEN as usize]);
         Ok(())
     }),
     Attack::killed("tx-unknown-flags", BROKEN, || {
-        transmit(&[Descriptor { flags: 0x8000, ..descriptor(IMAGE_BASE, 60) }]);
+        transmit(&[Descriptor {
+            flags: 0x8000,
+            ..descriptor(IMAGE_BASE, 60)
+        }]);
         Ok(())
     }),
     Attack::killed("tx-offload-not-offered", BROKEN, || {
-        transmit(&[Descriptor { flags: flags::SEGMENT_TCP4, ..descriptor(IMAGE_BASE, 60) }]);
+        transmit(&[Descriptor {
+            flags: flags::SEGMENT_TCP4,
+            ..descriptor(IMAGE_BASE, 60)
+        }]);
         Ok(())
     }),
     Attack::killed("tx-segment-size", BROKEN, || {
-        transmit(&[Descriptor { segment_size: 1460, ..descriptor(IMAGE_BASE, 60) }]);
+        transmit(&[Descriptor {
+            segment_size: 1460,
+            ..descriptor(IMAGE_BASE, 60)
+        }]);
         Ok(())
     }),
     Attack::new("tx-of-other-contents", End::Silenced, || {
@@ -115,7 +134,10 @@ pub const ATTACKS: &[Attack] = &[
         Ok(())
     }),
     Attack::new("tx-unfinished-chain", End::Silenced, || {
-        let more = Descriptor { flags: flags::MORE, ..descriptor(IMAGE_BASE, 60) };
+        let more = Descriptor {
+            flags: flags::MORE,
+            ..descriptor(IMAGE_BASE, 60)
+        };
         transmit(&[more; 7]);
         wait(20);
         Ok(())
@@ -179,7 +201,10 @@ fn scribble_kernel_indices() -> Outcome {
         transmit(&[descriptor(address_of(frame.as_ptr()), 42)]);
     }
     let consumed = shared(|page| page.tx_consumed);
-    ensure!(consumed == 4, "the kernel believed a scribbled index: {consumed}");
+    ensure!(
+        consumed == 4,
+        "the kernel believed a scribbled index: {consumed}"
+    );
     Ok(())
 }
 
@@ -189,7 +214,10 @@ fn wrap_many_times() -> Outcome {
         transmit(&[descriptor(IMAGE_BASE, 60); 3]);
     }
     let (produced, consumed) = shared(|page| (page.tx_produced, page.tx_consumed));
-    ensure!(produced == 900 && consumed == 900, "{consumed} of {produced} consumed");
+    ensure!(
+        produced == 900 && consumed == 900,
+        "{consumed} of {produced} consumed"
+    );
     Ok(())
 }
 
@@ -226,8 +254,14 @@ fn stays_in_its_buffer() -> Outcome {
     let memory = black_box(memory);
     let inside = |index: usize| matches!(index, 64..88 | 128..144 | 256..272);
     for (index, &byte) in memory.iter().enumerate() {
-        ensure!(byte == 0xee || inside(index), "byte {index} was overwritten");
+        ensure!(
+            byte == 0xee || inside(index),
+            "byte {index} was overwritten"
+        );
     }
-    ensure!(shared(|page| page.rx_filled) <= 4, "more buffers were filled than posted");
+    ensure!(
+        shared(|page| page.rx_filled) <= 4,
+        "more buffers were filled than posted"
+    );
     Ok(())
 }

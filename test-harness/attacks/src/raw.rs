@@ -99,9 +99,8 @@ pub fn address_of<T>(value: *const T) -> u64 {
 
 /// Lends the shared page as it is; nothing else of this VM uses it.
 pub fn shared<R>(action: impl FnOnce(&mut SharedPage) -> R) -> R {
-    let page: *mut SharedPage = core::ptr::with_exposed_provenance_mut(
-        denali_abi::convert::u64_to_usize(SHARED_ADDRESS),
-    );
+    let page: *mut SharedPage =
+        core::ptr::with_exposed_provenance_mut(denali_abi::convert::u64_to_usize(SHARED_ADDRESS));
     // SAFETY: the shared page is this VM's, and an attack never starts the network of `denali-rt`.
     let mut copy = unsafe { page.read_volatile() };
     let result = action(&mut copy);

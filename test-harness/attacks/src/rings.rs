@@ -17,7 +17,12 @@ const BAD_RETURN: &[EndReason] = &[PrivilegedInstruction, OtherException];
 pub const ATTACKS: &[Attack] = &[
     instruction!("ds-kernel-data", DENIED, "mov eax, 0x10", "mov ds, eax"),
     instruction!("es-task-state", DENIED, "mov eax, 0x30", "mov es, eax"),
-    instruction!("fs-beyond-the-table", DENIED, "mov eax, 0x1003", "mov fs, eax"),
+    instruction!(
+        "fs-beyond-the-table",
+        DENIED,
+        "mov eax, 0x1003",
+        "mov fs, eax"
+    ),
     instruction!("gs-local-table", DENIED, "mov eax, 7", "mov gs, eax"),
     instruction!("ss-null", DENIED, "xor eax, eax", "mov ss, eax"),
     instruction!("ss-kernel-data", DENIED, "mov eax, 0x10", "mov ss, eax"),
@@ -63,9 +68,29 @@ pub const ATTACKS: &[Attack] = &[
         "push rcx",
         "iretq"
     ),
-    instruction!("iret-of-nested-task", BAD_RETURN, "push 0x4202", "popfq", "push 0", "iretq"),
-    instruction!("sysret", DENIED, "lea rcx, [rip]", "mov r11, 0x202", ".byte 0x48", "sysret"),
-    instruction!("sysexit", DENIED, "mov rcx, rsp", "lea rdx, [rip]", "sysexit"),
+    instruction!(
+        "iret-of-nested-task",
+        BAD_RETURN,
+        "push 0x4202",
+        "popfq",
+        "push 0",
+        "iretq"
+    ),
+    instruction!(
+        "sysret",
+        DENIED,
+        "lea rcx, [rip]",
+        "mov r11, 0x202",
+        ".byte 0x48",
+        "sysret"
+    ),
+    instruction!(
+        "sysexit",
+        DENIED,
+        "mov rcx, rsp",
+        "lea rdx, [rip]",
+        "sysexit"
+    ),
     instruction!("sysenter", DENIED_OR_UNDEFINED, "sysenter"),
     instruction!(
         "jump-non-canonical",
@@ -109,7 +134,10 @@ fn mad_stacks() -> Outcome {
                 clobber_abi("sysv64"),
             );
         }
-        ensure!(result == 0 && back == stack, "{result}, stack {back:#x} for {stack:#x}");
+        ensure!(
+            result == 0 && back == stack,
+            "{result}, stack {back:#x} for {stack:#x}"
+        );
     }
     Ok(())
 }

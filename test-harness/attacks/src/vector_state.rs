@@ -94,7 +94,10 @@ pub(crate) fn keep_in_registers(mark: u64, turns: u64) -> bool {
 fn vectors_across_preemption() -> Outcome {
     for round in 0..4_u64 {
         let mark = 0x0123_4567_89ab_cdef_u64.wrapping_mul(round + 1);
-        ensure!(keep_in_registers(mark, 4_000_000), "a register changed in round {round}");
+        ensure!(
+            keep_in_registers(mark, 4_000_000),
+            "a register changed in round {round}"
+        );
     }
     Ok(())
 }
@@ -135,16 +138,25 @@ fn fxsave() -> Fxsave {
 fn x87_registers() -> Outcome {
     let area = fxsave();
     let registers = &area.0[32..160];
-    ensure!(registers.iter().all(|&byte| byte == 0), "x87 registers: {registers:x?}");
+    ensure!(
+        registers.iter().all(|&byte| byte == 0),
+        "x87 registers: {registers:x?}"
+    );
     let pointers = &area.0[8..24];
-    ensure!(pointers.iter().all(|&byte| byte == 0), "x87 pointers: {pointers:x?}");
+    ensure!(
+        pointers.iter().all(|&byte| byte == 0),
+        "x87 pointers: {pointers:x?}"
+    );
     ensure!(area.0[4] == 0, "x87 tags: {:#x}", area.0[4]);
     Ok(())
 }
 
 fn control_words() -> Outcome {
     let (mxcsr, control) = read_control_words();
-    ensure!(mxcsr & !0x3f == MXCSR && control == CONTROL_WORD, "{mxcsr:#x}, {control:#x}");
+    ensure!(
+        mxcsr & !0x3f == MXCSR && control == CONTROL_WORD,
+        "{mxcsr:#x}, {control:#x}"
+    );
     Ok(())
 }
 
@@ -167,7 +179,10 @@ fn own_control_words() -> Outcome {
     for crossing in 0..CROSSINGS {
         denali_rt::hypercall::yield_cpu();
         let seen = read_control_words();
-        ensure!(seen == (mxcsr, control), "{seen:x?} behind crossing {crossing}");
+        ensure!(
+            seen == (mxcsr, control),
+            "{seen:x?} behind crossing {crossing}"
+        );
     }
     Ok(())
 }
@@ -195,7 +210,10 @@ fn own_segment_bases() -> Outcome {
     for crossing in 0..CROSSINGS {
         denali_rt::hypercall::yield_cpu();
         let seen = bases();
-        ensure!(seen == (0x1234_5000, 0x7fff_ffff_f000), "{seen:x?} behind crossing {crossing}");
+        ensure!(
+            seen == (0x1234_5000, 0x7fff_ffff_f000),
+            "{seen:x?} behind crossing {crossing}"
+        );
     }
     Ok(())
 }
@@ -208,7 +226,10 @@ fn kernel_segment_bases() -> Outcome {
     }
     let seen = bases();
     set_bases(0, 0);
-    ensure!(seen == (crate::raw::KERNEL_TEXT, crate::raw::DIRECT_MAP), "{seen:x?}");
+    ensure!(
+        seen == (crate::raw::KERNEL_TEXT, crate::raw::DIRECT_MAP),
+        "{seen:x?}"
+    );
     Ok(())
 }
 

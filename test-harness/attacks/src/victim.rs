@@ -32,9 +32,14 @@ pub fn serve() -> Result<(), String> {
     loop {
         let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
         // A client that goes away early is its own problem.
-        let Ok(nonce) = read_nonce(&stream) else { continue };
+        let Ok(nonce) = read_nonce(&stream) else {
+            continue;
+        };
         let answer = match check(&secrets) {
-            Ok(()) => format!("intact {nonce} {:016x}\n", digest(&nonce, secrets.iter().copied())),
+            Ok(()) => format!(
+                "intact {nonce} {:016x}\n",
+                digest(&nonce, secrets.iter().copied())
+            ),
             Err(what) => format!("broken: {what}\n"),
         };
         let head = format!(
@@ -52,11 +57,17 @@ pub fn serve() -> Result<(), String> {
 /// Returns the answer of an intact victim.
 #[must_use]
 pub fn expected(nonce: &str) -> String {
-    format!("intact {nonce} {:016x}\n", digest(nonce, (0..WORDS).map(secret)))
+    format!(
+        "intact {nonce} {:016x}\n",
+        digest(nonce, (0..WORDS).map(secret))
+    )
 }
 
 fn check(secrets: &[u64]) -> Result<(), String> {
-    let wrong = secrets.iter().zip(0..).find(|(word, index)| **word != secret(*index));
+    let wrong = secrets
+        .iter()
+        .zip(0..)
+        .find(|(word, index)| **word != secret(*index));
     if let Some((word, index)) = wrong {
         return Err(format!("word {index} is {word:#x}"));
     }
@@ -88,8 +99,8 @@ const fn secret(index: u64) -> u64 {
 /// FNV-1a over the nonce and the words.
 fn digest(nonce: &str, words: impl Iterator<Item = u64>) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
-    let start = nonce
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    let start = nonce.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    });
     words.fold(start, |hash, word| (hash ^ word).wrapping_mul(PRIME))
 }

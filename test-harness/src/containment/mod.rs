@@ -98,10 +98,16 @@ impl Arena {
     /// The host does not do as it is told.
     pub fn run(&self, theme: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
         let attacks = THEMES.iter().find(|(name, _)| *name == theme);
-        let attacks = attacks.with_context(|| format!("there is no theme `{theme}`"))?.1;
-        let chosen: Vec<_> = attacks.iter().filter(|attack| wanted(attack.name)).collect();
-        let (hogs, others): (Vec<&Attack>, Vec<&Attack>) =
-            chosen.into_iter().partition(|attack| attack.end == End::Throttled);
+        let attacks = attacks
+            .with_context(|| format!("there is no theme `{theme}`"))?
+            .1;
+        let chosen: Vec<_> = attacks
+            .iter()
+            .filter(|attack| wanted(attack.name))
+            .collect();
+        let (hogs, others): (Vec<&Attack>, Vec<&Attack>) = chosen
+            .into_iter()
+            .partition(|attack| attack.end == End::Throttled);
         let mut wrong = Vec::new();
         for batch in others.chunks(BATCH) {
             wrong.extend(self.run_batch(theme, batch)?);
@@ -218,7 +224,11 @@ impl Arena {
         let mut monitor = Monitor::connect(&monitor_of(&status))?;
         let mut wrong = processor::open_ports(&mut monitor)?;
         let scratch = self.host.home().path().join("text");
-        wrong.extend(processor::changed_text(&mut monitor, &kernel_of(&status)?, &scratch)?);
+        wrong.extend(processor::changed_text(
+            &mut monitor,
+            &kernel_of(&status)?,
+            &scratch,
+        )?);
         Ok(wrong)
     }
 
@@ -229,21 +239,32 @@ impl Arena {
     /// The host cannot be asked.
     pub fn compare(&self) -> Result<Vec<String>> {
         let mut wrong = self.victim();
-        let left: Vec<_> = self.client.services()?.into_iter().map(|it| it.name).collect();
+        let left: Vec<_> = self
+            .client
+            .services()?
+            .into_iter()
+            .map(|it| it.name)
+            .collect();
         if left != [VICTIM] {
             wrong.push(format!("services are left: {left:?}"));
         }
         let after = self.client.host()?;
         let before = &self.before;
         if after.memory_available != before.memory_available || after.vms != before.vms {
-            wrong.push(format!("promises leaked: {before:?} before, {after:?} after"));
+            wrong.push(format!(
+                "promises leaked: {before:?} before, {after:?} after"
+            ));
         }
         if after.memory_free + RESIDENT_GROWTH_MAX < before.memory_free {
             wrong.push(format!("frames leaked: {before:?} before, {after:?} after"));
         }
         let log = std::fs::read(self.host.status().serial_log).context("the kernel's log")?;
         let log = String::from_utf8_lossy(&log);
-        wrong.extend(log.lines().filter(|line| line.contains("panic")).map(str::to_owned));
+        wrong.extend(
+            log.lines()
+                .filter(|line| line.contains("panic"))
+                .map(str::to_owned),
+        );
         self.note(|record| {
             record.victim = self.watch.report();
             record.memory_free = [before.memory_free, after.memory_free];
@@ -259,7 +280,10 @@ impl Arena {
     /// It cannot be written.
     pub fn write_record(&self) -> Result<std::path::PathBuf> {
         let path = target_dir().join("harness/containment.json");
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).write(&path)?;
+        self.record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(&path)?;
         Ok(path)
     }
 
@@ -291,14 +315,21 @@ impl Arena {
             Some(what) => {
                 let mut log = String::new();
                 self.client.logs(attack.name, Logs::Present, |line| {
-                    log = format!("{log}\n        {}", line.chars().take(200).collect::<String>());
+                    log = format!(
+                        "{log}\n        {}",
+                        line.chars().take(200).collect::<String>()
+                    );
                     Ok(())
                 })?;
                 let tail: String = log.chars().take(1000).collect();
                 Some(format!("{theme}/{}: {what}{tail}", attack.name))
             }
         };
-        self.note(|record| record.attacks.push(Entry::new(theme, attack, service, wrong.clone())));
+        self.note(|record| {
+            record
+                .attacks
+                .push(Entry::new(theme, attack, service, wrong.clone()))
+        });
         Ok(wrong)
     }
 
@@ -313,7 +344,9 @@ fn judge(attack: &Attack, service: &Service) -> Option<String> {
     let went_through = service.state == ServiceState::Exited && service.exit_code == Some(0);
     let right = match attack.end {
         End::Killed(reasons) => {
-            let named = reasons.iter().any(|expected| reason.starts_with(expected.name()));
+            let named = reasons
+                .iter()
+                .any(|expected| reason.starts_with(expected.name()));
             service.state == ServiceState::Crashed && named
         }
         End::Refused(_) | End::Harmless => went_through,
@@ -346,7 +379,9 @@ fn start_victim(client: &Client, status: &Status) -> Result<Watch> {
     let forward = format!("hostfwd_add net0 tcp:127.0.0.1:{port}-{address}:80");
     Monitor::connect(&monitor_of(status))?.human(&forward)?;
     let watch = Watch::start(port);
-    wait::until("the victim's first answer", || (watch.answers() > 0).then_some(()));
+    wait::until("the victim's first answer", || {
+        (watch.answers() > 0).then_some(())
+    });
     // Connections that came before it listened are no answers of its.
     drop(watch.take_wrong());
     thread::sleep(Duration::from_millis(500));
@@ -385,7 +420,9 @@ fn image() -> &'static Image {
             target_dir: Some(target_dir().join("harness/attacks")),
             ..BuildRequest::default()
         };
-        denali_build::service::build(&request).expect("the attacks build").image
+        denali_build::service::build(&request)
+            .expect("the attacks build")
+            .image
     })
 }
 

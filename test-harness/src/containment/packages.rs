@@ -33,7 +33,11 @@ fn archives(image: &Image, manifest: &Manifest) -> Vec<Package> {
     let sound = pack(manifest, image.bytes());
     let json = json(manifest);
     let id = manifest.build_id.as_bytes();
-    let entries = [(BUILD_ID_ENTRY, id), (MANIFEST_ENTRY, &json), (IMAGE_ENTRY, image.bytes())];
+    let entries = [
+        (BUILD_ID_ENTRY, id),
+        (MANIFEST_ENTRY, &json),
+        (IMAGE_ENTRY, image.bytes()),
+    ];
     let without = |left_out: usize| {
         let rest: Vec<_> = (0..3).filter(|&index| index != left_out).collect();
         tar(&rest.iter().map(|&index| entries[index]).collect::<Vec<_>>())
@@ -51,7 +55,10 @@ fn archives(image: &Image, manifest: &Manifest) -> Vec<Package> {
         ("without-image", without(2)),
         ("manifest-twice", twice(1)),
         ("image-twice", twice(2)),
-        ("stranger", tar(&[&entries[..], &[("passwd", b"root")]].concat())),
+        (
+            "stranger",
+            tar(&[&entries[..], &[("passwd", b"root")]].concat()),
+        ),
         ("path-upwards", renamed("dir/../manifest.json")),
         ("path-absolute", renamed("root/manifest.json")),
         ("directory", with_type(&sound, b'5')),
@@ -59,7 +66,10 @@ fn archives(image: &Image, manifest: &Manifest) -> Vec<Package> {
         ("device", with_type(&sound, b'3')),
         ("huge-entry", with_size(&sound, b"77777777777\0")),
         ("negative-entry", with_size(&sound, b"-0000000001\0")),
-        ("binary-size", with_size(&sound, b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")),
+        (
+            "binary-size",
+            with_size(&sound, b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ),
     ]
 }
 
@@ -81,16 +91,28 @@ fn images(image: &Image, manifest: &Manifest) -> Vec<Package> {
         ("huge-data", pages(field::DATA_PAGES, 1 << 31)),
         ("huge-bss", pages(field::BSS_PAGES, u32::MAX)),
         ("entry-at-zero", change(field::ENTRY, &[0; 8])),
-        ("entry-in-the-kernel", change(field::ENTRY, &0xffff_ffff_8020_0000_u64.to_le_bytes())),
-        ("entry-behind-text", change(field::ENTRY, &0x1fff_f000_u64.to_le_bytes())),
-        ("entry-non-canonical", change(field::ENTRY, &(1_u64 << 47).to_le_bytes())),
+        (
+            "entry-in-the-kernel",
+            change(field::ENTRY, &0xffff_ffff_8020_0000_u64.to_le_bytes()),
+        ),
+        (
+            "entry-behind-text",
+            change(field::ENTRY, &0x1fff_f000_u64.to_le_bytes()),
+        ),
+        (
+            "entry-non-canonical",
+            change(field::ENTRY, &(1_u64 << 47).to_le_bytes()),
+        ),
         ("reserved-field", pages(field::RESERVED, 1)),
         ("other-build-id", change(field::BUILD_ID, &[0; 20])),
         ("empty-image", pack(manifest, &[])),
         ("header-alone", cut(64)),
         ("first-page-alone", cut(4096)),
         ("a-byte-short", cut(bytes.len() - 1)),
-        ("a-page-too-long", pack(manifest, &[bytes, &[0; 4096]].concat())),
+        (
+            "a-page-too-long",
+            pack(manifest, &[bytes, &[0; 4096]].concat()),
+        ),
     ]
 }
 
@@ -102,7 +124,11 @@ fn manifests(image: &Image, manifest: &Manifest) -> Vec<Package> {
     };
     let raw = |json: &[u8]| {
         let id = manifest.build_id.as_bytes();
-        tar(&[(BUILD_ID_ENTRY, id), (MANIFEST_ENTRY, json), (IMAGE_ENTRY, image.bytes())])
+        tar(&[
+            (BUILD_ID_ENTRY, id),
+            (MANIFEST_ENTRY, json),
+            (IMAGE_ENTRY, image.bytes()),
+        ])
     };
     let port = |host, guest| PublishedPort {
         host,
@@ -120,26 +146,65 @@ fn manifests(image: &Image, manifest: &Manifest) -> Vec<Package> {
         ("too-little-memory", with(&|it| it.memory = 4096)),
         ("all-memory", with(&|it| it.memory = 1 << 40)),
         ("memory-wraps", with(&|it| it.memory = u64::MAX - 4095)),
-        ("long-arguments", with(&|it| it.arguments = vec!["x".repeat(100); 100])),
-        ("argument-with-zero", with(&|it| it.arguments = vec!["a\0b".to_owned()])),
+        (
+            "long-arguments",
+            with(&|it| it.arguments = vec!["x".repeat(100); 100]),
+        ),
+        (
+            "argument-with-zero",
+            with(&|it| it.arguments = vec!["a\0b".to_owned()]),
+        ),
         ("port-0", with(&|it| it.publish = vec![port(0, 80)])),
         ("port-to-0", with(&|it| it.publish = vec![port(8080, 0)])),
-        ("port-twice", with(&|it| it.publish = vec![port(8080, 80), port(8080, 81)])),
-        ("all-ports", with(&|it| it.publish = (1..2000).map(|host| port(host, 80)).collect())),
-        ("address-of-supervisor", with(&|it| it.address = Some(Address::Static([10, 90, 0, 15])))),
-        ("address-of-broadcast", with(&|it| it.address = Some(Address::Static([255; 4])))),
-        ("address-of-loopback", with(&|it| it.address = Some(Address::Static([127, 0, 0, 1])))),
-        ("address-of-multicast", with(&|it| it.address = Some(Address::Static([224, 0, 0, 1])))),
+        (
+            "port-twice",
+            with(&|it| it.publish = vec![port(8080, 80), port(8080, 81)]),
+        ),
+        (
+            "all-ports",
+            with(&|it| it.publish = (1..2000).map(|host| port(host, 80)).collect()),
+        ),
+        (
+            "address-of-supervisor",
+            with(&|it| it.address = Some(Address::Static([10, 90, 0, 15]))),
+        ),
+        (
+            "address-of-broadcast",
+            with(&|it| it.address = Some(Address::Static([255; 4]))),
+        ),
+        (
+            "address-of-loopback",
+            with(&|it| it.address = Some(Address::Static([127, 0, 0, 1]))),
+        ),
+        (
+            "address-of-multicast",
+            with(&|it| it.address = Some(Address::Static([224, 0, 0, 1]))),
+        ),
         ("no-json", raw(b"hello")),
         ("empty-manifest", raw(b"")),
         ("no-object", raw(b"[]")),
-        ("unknown-key", raw(known.replacen('{', "{\"root\":true,", 1).as_bytes())),
-        ("key-twice", raw(known.replacen('{', "{\"memory\":4096,", 1).as_bytes())),
-        ("fraction", raw(known.replace("2097152", "2097152.5").as_bytes())),
-        ("beyond-64-bits", raw(known.replace("2097152", "1e400").as_bytes())),
+        (
+            "unknown-key",
+            raw(known.replacen('{', "{\"root\":true,", 1).as_bytes()),
+        ),
+        (
+            "key-twice",
+            raw(known.replacen('{', "{\"memory\":4096,", 1).as_bytes()),
+        ),
+        (
+            "fraction",
+            raw(known.replace("2097152", "2097152.5").as_bytes()),
+        ),
+        (
+            "beyond-64-bits",
+            raw(known.replace("2097152", "1e400").as_bytes()),
+        ),
         ("deeply-nested", raw(nested.as_bytes())),
         ("no-utf-8", raw(&[0xff; 64])),
-        ("long-manifest", raw(format!("{known}{}", " ".repeat(20_000)).as_bytes())),
+        (
+            "long-manifest",
+            raw(format!("{known}{}", " ".repeat(20_000)).as_bytes()),
+        ),
     ]
 }
 
@@ -149,7 +214,11 @@ fn json(manifest: &Manifest) -> Vec<u8> {
 
 fn pack(manifest: &Manifest, image: &[u8]) -> Vec<u8> {
     let id = manifest.build_id.as_bytes();
-    tar(&[(BUILD_ID_ENTRY, id), (MANIFEST_ENTRY, &json(manifest)), (IMAGE_ENTRY, image)])
+    tar(&[
+        (BUILD_ID_ENTRY, id),
+        (MANIFEST_ENTRY, &json(manifest)),
+        (IMAGE_ENTRY, image),
+    ])
 }
 
 fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {

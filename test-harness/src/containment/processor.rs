@@ -40,12 +40,18 @@ pub(super) fn changed_text(
     let segments = executable_segments(&elf).context("the kernel is an ELF file")?;
     let mut wrong = Vec::new();
     for (address, contents) in segments {
-        let order = format!("memsave {address:#x} {} \"{}\"", contents.len(), scratch.display());
+        let order = format!(
+            "memsave {address:#x} {} \"{}\"",
+            contents.len(),
+            scratch.display()
+        );
         monitor.human(&order)?;
         let memory = fs::read(scratch).context("what QEMU saved")?;
         if memory != contents {
             let at = memory.iter().zip(contents).position(|(a, b)| a != b);
-            wrong.push(format!("kernel text at {address:#x} changed, first at {at:?}"));
+            wrong.push(format!(
+                "kernel text at {address:#x} changed, first at {at:?}"
+            ));
         }
     }
     Ok(wrong)

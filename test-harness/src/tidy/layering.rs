@@ -25,7 +25,12 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("denali-attacks", &["denali-abi", "denali-rt"]),
     (
         "test-harness",
-        &["denali-abi", "denali-attacks", "denali-build", "denali-protocol"],
+        &[
+            "denali-abi",
+            "denali-attacks",
+            "denali-build",
+            "denali-protocol",
+        ],
     ),
 ];
 
