@@ -1,12 +1,12 @@
 //! Too much of everything: each must cost the sender, not its neighbours.
 
-use crate::forge::{BROADCAST, ethernet, ipv4, own, question, send, udp};
+use crate::forge::{BROADCAST, ethernet, ipv4, own, question, udp};
 use crate::raw::{FOREIGN, address_of, descriptor, hypercall, poke, shared, transmit, wait};
 use crate::{Attack, End, Outcome, ensure};
 use alloc::vec;
 use core::hint::spin_loop;
 use denali_abi::hypercall::{CONTROL_BASE, Hypercall};
-use denali_abi::layout::{IMAGE_BASE, LARGE_STACKS_BASE, PAGE_SIZE};
+use denali_abi::layout::{LARGE_STACKS_BASE, PAGE_SIZE};
 use denali_abi::net::RING_LEN;
 
 /// An attack that goes on for ever.
@@ -29,12 +29,9 @@ pub const ATTACKS: &[Attack] = &[
         denali_rt::hypercall::console_write_all(&[b'x'; 4096])
     ),
     forever!("hog-page-faults", fault_and_release()?),
-    forever!("hog-broadcasts", send(&[broadcast(1400)])),
-    forever!("hog-questions", send(&[question()])),
-    forever!(
-        "hog-refused-frames",
-        transmit(&[descriptor(IMAGE_BASE, 60); 32])
-    ),
+    forever!("hog-broadcasts", flood(&broadcast(1400))),
+    forever!("hog-questions", flood(&question())),
+    forever!("hog-refused-frames", flood(&[0x55; 60])),
     forever!("hog-alarms", hypercall(Hypercall::IdleWithTimeout, [0; 4])),
     Attack::harmless("console-flood", || {
         for _ in 0..200 {
@@ -82,11 +79,8 @@ pub const ATTACKS: &[Attack] = &[
         Ok(())
     }),
     Attack::harmless("broadcast-flood", || {
-        for _ in 0..40 {
-            let frame = broadcast(1400);
-            let length = u32::try_from(frame.len()).unwrap_or(0);
-            transmit(&[descriptor(address_of(frame.as_ptr()), length); 16]);
-            wait(2);
+        for _ in 0..500 {
+            flood(&broadcast(1400));
         }
         Ok(())
     }),
@@ -104,13 +98,24 @@ pub const ATTACKS: &[Attack] = &[
         Ok(())
     }),
     Attack::harmless("release-storm", || {
-        for _ in 0..500 {
+        for _ in 0..100 {
             let result = hypercall(Hypercall::ReleaseMemory, [LARGE_STACKS_BASE, 1 << 17, 0, 0]);
             ensure!(result >= 0, "{result}");
         }
         Ok(())
     }),
 ];
+
+/// Sends a frame as often as the ring has room.
+fn flood(frame: &[u8]) {
+    let length = u32::try_from(frame.len()).unwrap_or(0);
+    let room = shared(|page| page.tx_produced.wrapping_sub(page.tx_consumed) < RING_LEN);
+    if room {
+        transmit(&[descriptor(address_of(frame.as_ptr()), length)]);
+    } else {
+        wait(1);
+    }
+}
 
 fn broadcast(length: usize) -> vec::Vec<u8> {
     let datagram = udp(9, 9, &vec![0x55; length]);

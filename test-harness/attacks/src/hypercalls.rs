@@ -172,6 +172,7 @@ fn registers_are_kept() -> Outcome {
                 lateout("rcx") rcx,
                 lateout("r11") r11,
                 out("r12") _, out("r14") _, out("rdx") _,
+                clobber_abi("sysv64"),
             );
         }
         ensure!(kept == [round; 8], "round {round} came back as {kept:x?}");

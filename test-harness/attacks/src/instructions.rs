@@ -164,12 +164,6 @@ pub const ATTACKS: &[Attack] = &[
         "fwait"
     ),
     instruction!(
-        "bad-mxcsr",
-        DENIED,
-        "mov dword ptr [rsp - 64], 0xffffffff",
-        "ldmxcsr [rsp - 64]"
-    ),
-    instruction!(
         "xrstor-supervisor-state",
         DENIED,
         "mov rax, rsp",

@@ -2,7 +2,6 @@
 
 use crate::raw::{address_of, execute, hypercall, peek, poke, refused};
 use crate::{Attack, End, Outcome, ensure};
-use alloc::boxed::Box;
 use alloc::vec;
 use core::hint::black_box;
 use denali_abi::end::EndReason::{self, AccessViolation, BadAddress, OutOfMemory, StackOverflow};
@@ -211,7 +210,7 @@ fn released_then_taken() -> Outcome {
 }
 
 fn limit_is_told() -> Outcome {
-    let block = black_box(Box::new([PATTERN; 8192]));
+    let block = black_box(vec![PATTERN; 8192]);
     let (resident, limit) = (registers::resident_pages(), registers::memory_pages());
     ensure!(
         resident <= limit && resident > 16,

@@ -86,7 +86,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     instruction!(
         "sysexit",
-        DENIED,
+        DENIED_OR_UNDEFINED,
         "mov rcx, rsp",
         "lea rdx, [rip]",
         "sysexit"
