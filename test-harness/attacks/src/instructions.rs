@@ -135,7 +135,7 @@ pub const ATTACKS: &[Attack] = &[
         ".byte 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90"
     ),
     instruction!("int3", &[Breakpoint], "int3"),
-    instruction!("icebp", &[Breakpoint], ".byte 0xf1"),
+    instruction!("icebp", &[Breakpoint, InvalidInstruction], ".byte 0xf1"),
     instruction!("int-divide-error", DENIED, "int 0"),
     instruction!("int-nmi", DENIED, "int 2"),
     instruction!("int-double-fault", DENIED, "int 8"),

@@ -99,14 +99,25 @@ pub fn address_of<T>(value: *const T) -> u64 {
 
 /// Lends the shared page as it is; nothing else of this VM uses it.
 pub fn shared<R>(action: impl FnOnce(&mut SharedPage) -> R) -> R {
-    let page: *mut SharedPage =
-        core::ptr::with_exposed_provenance_mut(denali_abi::convert::u64_to_usize(SHARED_ADDRESS));
-    // SAFETY: the shared page is this VM's, and an attack never starts the network of `denali-rt`.
-    let mut copy = unsafe { page.read_volatile() };
+    let mut copy = load_shared();
     let result = action(&mut copy);
-    // SAFETY: as above.
-    unsafe { page.write_volatile(copy) };
+    store_shared(&copy);
     result
+}
+
+const SHARED: *mut SharedPage =
+    core::ptr::with_exposed_provenance_mut(denali_abi::convert::u64_to_usize(SHARED_ADDRESS));
+
+#[inline(never)]
+fn load_shared() -> SharedPage {
+    // SAFETY: the shared page is this VM's, and an attack never starts the network of `denali-rt`.
+    unsafe { SHARED.read_volatile() }
+}
+
+#[inline(never)]
+fn store_shared(page: &SharedPage) {
+    // SAFETY: as in `load_shared`.
+    unsafe { SHARED.write_volatile(*page) };
 }
 
 /// Puts descriptors into the transmit ring and notifies the kernel.

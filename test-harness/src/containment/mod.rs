@@ -71,6 +71,8 @@ impl Arena {
     /// If host or victim do not come up.
     #[must_use]
     pub fn boot(home: Home) -> Self {
+        // Built before anybody waits for it.
+        let _image = image();
         let host = Host::up_as(home, &["--memory", "256M"]);
         let status = host.status();
         let client = log_in(&host, &status).expect("the supervisor takes our key");

@@ -30,6 +30,9 @@ pub(super) fn open_ports(monitor: &mut Monitor) -> Result<Vec<String>> {
         .collect())
 }
 
+/// Where the kernel's half of the address space starts; the boot code below is not mapped any more.
+const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
+
 /// Says so if the kernel's text in memory is not that of its file.
 pub(super) fn changed_text(
     monitor: &mut Monitor,
@@ -40,6 +43,9 @@ pub(super) fn changed_text(
     let segments = executable_segments(&elf).context("the kernel is an ELF file")?;
     let mut wrong = Vec::new();
     for (address, contents) in segments {
+        if address < KERNEL_HALF {
+            continue;
+        }
         let order = format!(
             "memsave {address:#x} {} \"{}\"",
             contents.len(),
