@@ -112,8 +112,8 @@ fn interrupts_off() -> Outcome {
     let after: u64;
     // SAFETY: changes flags that compiled code does not rely on.
     unsafe {
-        asm!("sub rsp, 256", "push 2", "popfq", "pushfq", "pop {}", "add rsp, 256", out(reg) after)
-    };
+        asm!("sub rsp, 256", "push 2", "popfq", "pushfq", "pop {}", "add rsp, 256", out(reg) after);
+    }
     ensure!(
         after & INTERRUPTS != 0,
         "popfq turned interrupts off: {after:#x}"

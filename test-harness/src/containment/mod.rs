@@ -330,7 +330,7 @@ impl Arena {
         self.note(|record| {
             record
                 .attacks
-                .push(Entry::new(theme, attack, service, wrong.clone()))
+                .push(Entry::new(theme, attack, service, wrong.clone()));
         });
         Ok(wrong)
     }

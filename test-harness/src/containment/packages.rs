@@ -26,6 +26,7 @@ pub(super) fn malformed(image: &Image, manifest: &Manifest) -> Vec<Package> {
     let mut packages = archives(image, manifest);
     packages.extend(images(image, manifest));
     packages.extend(manifests(image, manifest));
+    packages.extend(texts(image, manifest));
     packages
 }
 
@@ -122,21 +123,11 @@ fn manifests(image: &Image, manifest: &Manifest) -> Vec<Package> {
         change(&mut manifest);
         pack(&manifest, image.bytes())
     };
-    let raw = |json: &[u8]| {
-        let id = manifest.build_id.as_bytes();
-        tar(&[
-            (BUILD_ID_ENTRY, id),
-            (MANIFEST_ENTRY, json),
-            (IMAGE_ENTRY, image.bytes()),
-        ])
-    };
     let port = |host, guest| PublishedPort {
         host,
         guest,
         protocol: Transport::Tcp,
     };
-    let known = String::from_utf8_lossy(&json(manifest)).into_owned();
-    let nested = format!("{}1{}", "[".repeat(4000), "]".repeat(4000));
     vec![
         ("format-of-the-future", with(&|it| it.format = 2)),
         ("another-name", with(&|it| it.name = "victim".to_owned())),
@@ -180,6 +171,21 @@ fn manifests(image: &Image, manifest: &Manifest) -> Vec<Package> {
             "address-of-multicast",
             with(&|it| it.address = Some(Address::Static([224, 0, 0, 1]))),
         ),
+    ]
+}
+
+fn texts(image: &Image, manifest: &Manifest) -> Vec<Package> {
+    let raw = |json: &[u8]| {
+        let id = manifest.build_id.as_bytes();
+        tar(&[
+            (BUILD_ID_ENTRY, id),
+            (MANIFEST_ENTRY, json),
+            (IMAGE_ENTRY, image.bytes()),
+        ])
+    };
+    let known = String::from_utf8_lossy(&json(manifest)).into_owned();
+    let nested = format!("{}1{}", "[".repeat(4000), "]".repeat(4000));
+    vec![
         ("no-json", raw(b"hello")),
         ("empty-manifest", raw(b"")),
         ("no-object", raw(b"[]")),
