@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Status};
 use crate::host::Target;
 use crate::image::hexadecimal;
-use crate::ssh::{Exit, Patience, Session};
+use crate::ssh::{Access, Exit, Patience, Session};
 use anyhow::{Context, Result};
 use denali_protocol::{DeployStep, Host, Refusal, Service, status};
 use serde::de::DeserializeOwned;
@@ -31,8 +31,17 @@ impl Client {
     ///
     /// As [`Session::connect`].
     pub fn connect(target: &Target) -> Result<Self> {
+        Self::log_in(target.access())
+    }
+
+    /// Connects and logs in where no [`Target`] is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::connect`].
+    pub fn log_in(access: &Access) -> Result<Self> {
         Ok(Self {
-            session: Session::connect(target.access())?,
+            session: Session::connect(access)?,
         })
     }
 

@@ -16,19 +16,18 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 /// How long the output may stay open once the command has ended.
 const CLOSING: Duration = Duration::from_secs(10);
 
-/// Returns cargo's target folder, in which this test binary lies.
+/// Returns cargo's target folder, in which this program lies.
 ///
 /// # Panics
 ///
-/// If this test binary does not lie in `target/PROFILE/deps`.
+/// If it lies neither in `target/PROFILE/deps`, as tests do, nor in `target/PROFILE`.
 #[must_use]
 pub fn target_dir() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");
-    program
-        .ancestors()
-        .nth(3)
-        .expect("target/PROFILE/deps/program")
-        .to_path_buf()
+    let folder = program.parent().expect("target/PROFILE/deps/program");
+    let is_test = folder.ends_with("deps");
+    let target = folder.ancestors().nth(if is_test { 2 } else { 1 });
+    target.expect("target/PROFILE/program").to_path_buf()
 }
 
 /// Returns the root of the repository.

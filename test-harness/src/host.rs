@@ -26,7 +26,16 @@ impl Host {
     /// If it does not come up.
     #[must_use]
     pub fn up(options: &[&str]) -> Self {
-        let home = Home::new();
+        Self::up_as(Home::new(), options)
+    }
+
+    /// Boots a host for a user.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    #[must_use]
+    pub fn up_as(home: Home, options: &[&str]) -> Self {
         home.denali(["host", "up"]).args(options).succeeds();
         Self { home }
     }

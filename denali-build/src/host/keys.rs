@@ -38,7 +38,15 @@ impl Keys {
     ///
     /// A key file is damaged, or the folder cannot be written.
     pub fn load() -> Result<Self> {
-        let folder = directories::config()?;
+        Self::load_from(directories::config()?)
+    }
+
+    /// Loads the keys in `folder`; makes them if there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_from(folder: PathBuf) -> Result<Self> {
         directories::create_private(&folder)?;
         let _lock = directories::lock(&folder.join("lock"))?;
         Ok(Self {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What each crate of ours may depend on, among ours.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("denali-abi", &[]),
     ("denali-freestanding", &[]),
     ("denali-protocol", &["denali-abi"]),
@@ -22,9 +22,15 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ),
     ("denali-build", &["denali-abi", "denali-protocol"]),
     ("denali-guests", &["denali-abi", "denali-rt"]),
+    ("denali-attacks", &["denali-abi", "denali-rt"]),
     (
         "test-harness",
-        &["denali-abi", "denali-build", "denali-protocol"],
+        &[
+            "denali-abi",
+            "denali-attacks",
+            "denali-build",
+            "denali-protocol",
+        ],
     ),
 ];
 

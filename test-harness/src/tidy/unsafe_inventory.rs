@@ -42,6 +42,7 @@ pub const ALLOWED: [(&str, &str); 20] = [
     ("denali-rt/src/thread/", "stacks and context switch"),
     ("denali-rt/src/sync/", "cells of a VM with one virtual CPU"),
     ("denali-rt/src/net/", "the shared page and its buffers"),
+    ("test-harness/attacks/", "attacks"),
     ("test-harness/guests/", "guests that misbehave on purpose"),
 ];
 

@@ -49,6 +49,7 @@ enum Backing {
 impl Backing {
     const fn access(self) -> Access {
         match self {
+            Self::Registers if cfg!(sabotage = "writable-registers") => Access::ReadWrite,
             Self::Registers => Access::Read,
             Self::ImagePage { access, .. } => access,
             Self::Shared | Self::ImageCopy { .. } | Self::Zero => Access::ReadWrite,
@@ -149,7 +150,8 @@ impl GuestView<'_> {
         }
         let length = pages.checked_mul(PAGE_SIZE).ok_or(Errno::BadAddress)?;
         let end = address.checked_add(length).ok_or(Errno::BadAddress)?;
-        if address < self.heap_start() || end > GUEST_END {
+        let below = address < self.heap_start() && !cfg!(sabotage = "release-anything");
+        if below || end > GUEST_END {
             return Err(Errno::BadAddress);
         }
         let first = page_number(address);
@@ -236,7 +238,7 @@ impl GuestView<'_> {
             IMAGE_BASE..GUEST_END => {}
             _ => return Err(Fault::BadAddress),
         }
-        if is_stack_guard(address) {
+        if is_stack_guard(address) && !cfg!(sabotage = "no-guards") {
             return Err(Fault::StackOverflow);
         }
         let page = page_number(address);

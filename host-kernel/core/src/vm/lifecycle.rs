@@ -134,8 +134,12 @@ impl Kernel {
             Some(VmState::Ready | VmState::Idle | VmState::Dormant) => return Err(Errno::Busy),
         }
         if let Some(mut vm) = self.vms.remove(id) {
-            self.frames.give_back_all(&mut vm.frames, None);
-            self.commit.release(vm.promised);
+            if !cfg!(sabotage = "leak-frames") {
+                self.frames.give_back_all(&mut vm.frames, None);
+            }
+            if !cfg!(sabotage = "leak-promises") {
+                self.commit.release(vm.promised);
+            }
             self.trace.record(Event::VmDestroyed { vm: id });
         }
         self.admit_waiting();

@@ -81,7 +81,10 @@ impl Features {
             | Cr4Flags::MACHINE_CHECK_EXCEPTION;
         cr4.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, self.smep);
         cr4.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, self.smap);
-        cr4.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, self.umip);
+        cr4.set(
+            Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION,
+            self.umip && !cfg!(sabotage = "skip-umip"),
+        );
         cr4.set(Cr4Flags::FSGSBASE, self.fsgsbase);
         cr4.set(Cr4Flags::OSXSAVE, self.xsave);
         cr4.set(Cr4Flags::PAGE_GLOBAL, self.global_pages);

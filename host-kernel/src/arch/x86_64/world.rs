@@ -20,7 +20,12 @@ use host_kernel::measures::{Measure, Measures, msr};
 const CANONICAL_END: u64 = 1 << 47;
 
 /// Flags a guest keeps: CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID.
-const FLAGS_KEPT: u64 = 0x0024_0dd5;
+const FLAGS_KEPT: u64 = 0x0024_0dd5
+    | if cfg!(sabotage = "keep-io-privilege") {
+        3 << 12
+    } else {
+        0
+    };
 /// Flags a guest always has: bit 1, IF.
 const FLAGS_FORCED: u64 = 0x0202;
 
@@ -141,7 +146,9 @@ impl World {
         }
         gdt::load_data_segments();
         let bases = with_context(space, |context| (context.fs_base, context.gs_base));
-        self.set_bases(bases);
+        if !cfg!(sabotage = "skip-bases") {
+            self.set_bases(bases);
+        }
         if self.measures.has(Measure::BranchBarrier) {
             cpu::write_msr(msr::PRED_CMD, msr::PRED_CMD_IBPB);
         }
