@@ -10,12 +10,14 @@
 //! | [`machine`] | other machines under QEMU: boards, processors, boot loaders           |
 //! | [`project`] | projects made from templates                                          |
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
+//! | [`external`] | programs this project did not write                                 |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
 //! | [`tidy`]    | checks of the source tree that no compiler makes                      |
 
 pub mod cli;
+pub mod external;
 pub mod guest;
 pub mod home;
 pub mod host;

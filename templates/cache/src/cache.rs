@@ -30,8 +30,16 @@ impl Cache {
     /// Makes an empty cache. The seed should be unpredictable for its clients.
     pub fn new(limits: Limits, seed: [u64; 2], clock: fn() -> Moment) -> Self {
         let store = Store::new(limits.store, seed);
-        let state = GuestCell::new(State { store, counters: Counters::default() });
-        Self { state, clock, limits, started: clock() }
+        let state = GuestCell::new(State {
+            store,
+            counters: Counters::default(),
+        });
+        Self {
+            state,
+            clock,
+            limits,
+            started: clock(),
+        }
     }
 
     /// Returns the present.
@@ -55,7 +63,10 @@ pub struct HeldDraft<'c> {
 impl<'c> HeldDraft<'c> {
     /// Holds a draft.
     pub fn new(cache: &'c Cache, draft: Draft) -> Self {
-        Self { cache, draft: Some(draft) }
+        Self {
+            cache,
+            draft: Some(draft),
+        }
     }
 
     /// Returns how many bytes of the value are still missing.
@@ -94,13 +105,19 @@ pub struct HeldReading<'c> {
 impl<'c> HeldReading<'c> {
     /// Holds a reading.
     pub fn new(cache: &'c Cache, reading: Reading) -> Self {
-        Self { cache, reading: Some(reading) }
+        Self {
+            cache,
+            reading: Some(reading),
+        }
     }
 
     /// Hands up to `len` further bytes to `sink`. Returns how many are left then.
     pub fn read(&mut self, len: usize, sink: impl FnMut(&[u8])) -> usize {
-        let Some(reading) = &mut self.reading else { return 0 };
-        self.cache.with(|state| state.store.read(reading, len, sink));
+        let Some(reading) = &mut self.reading else {
+            return 0;
+        };
+        self.cache
+            .with(|state| state.store.read(reading, len, sink));
         reading.left()
     }
 }

@@ -19,7 +19,10 @@ impl Moment {
     pub fn now() -> Self {
         let seconds = time::Instant::now().as_ns() / 1_000_000_000;
         let tick = u32::try_from(seconds + 1).unwrap_or(u32::MAX);
-        Self { tick, unix: time::wall().as_secs() }
+        Self {
+            tick,
+            unix: time::wall().as_secs(),
+        }
     }
 }
 
@@ -68,7 +71,10 @@ impl Expiry {
 mod tests {
     use super::*;
 
-    const NOW: Moment = Moment { tick: 100, unix: 1_700_000_000 };
+    const NOW: Moment = Moment {
+        tick: 100,
+        unix: 1_700_000_000,
+    };
 
     #[test]
     fn an_expiry_counts_from_now_up_to_thirty_days() {

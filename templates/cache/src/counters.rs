@@ -12,7 +12,11 @@ pub struct Tally {
 impl Tally {
     /// Counts one.
     pub fn count(&mut self, hit: bool) {
-        if hit { self.hits += 1 } else { self.misses += 1 }
+        if hit {
+            self.hits += 1
+        } else {
+            self.misses += 1
+        }
     }
 }
 
@@ -41,6 +45,9 @@ pub struct Counters {
 impl Counters {
     /// Starts counting anew.
     pub fn reset(&mut self) {
-        *self = Self { curr_connections: self.curr_connections, ..Self::default() };
+        *self = Self {
+            curr_connections: self.curr_connections,
+            ..Self::default()
+        };
     }
 }

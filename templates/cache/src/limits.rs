@@ -48,7 +48,9 @@ impl Limits {
             match (argument, value) {
                 ("-I", Some(value)) => item_len_max = value,
                 ("-c", Some(value)) => connections_max = value,
-                ("-I" | "-c", None) => return Err("`-I` and `-c` want a number, as in `-I 2m -c 100`"),
+                ("-I" | "-c", None) => {
+                    return Err("`-I` and `-c` want a number, as in `-I 2m -c 100`");
+                }
                 _ => return Err("the arguments are `-I LONGEST-ITEM` and `-c CONNECTIONS`"),
             }
         }
@@ -60,8 +62,14 @@ impl Limits {
         }
         // Beyond half of the store, an item would evict all others.
         let half = segments_max * store::SEGMENT_BLOCKS * store::BLOCK_LEN / 2;
-        let store = store::Limits { segments_max, item_len_max: item_len_max.min(half) };
-        Ok(Self { store, connections_max })
+        let store = store::Limits {
+            segments_max,
+            item_len_max: item_len_max.min(half),
+        };
+        Ok(Self {
+            store,
+            connections_max,
+        })
     }
 }
 
@@ -92,9 +100,15 @@ mod tests {
     #[test]
     fn arguments_are_memcacheds() {
         let limits = Limits::new(64 << 20, ["-I", "2m", "-c", "10"]).expect("plenty of memory");
-        assert_eq!((limits.store.item_len_max, limits.connections_max), (2 << 20, 10));
+        assert_eq!(
+            (limits.store.item_len_max, limits.connections_max),
+            (2 << 20, 10)
+        );
         for wrong in [&["-I"][..], &["-I", "x"], &["-c", "0"], &["-m", "64"]] {
-            assert!(Limits::new(64 << 20, wrong.iter().copied()).is_err(), "{wrong:?}");
+            assert!(
+                Limits::new(64 << 20, wrong.iter().copied()).is_err(),
+                "{wrong:?}"
+            );
         }
         assert!(Limits::new(100_000, []).is_err());
     }

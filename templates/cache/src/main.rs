@@ -43,7 +43,11 @@ fn main() -> io::Result<()> {
     let limits = Limits::new(memory, env::args())
         .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
     let listener = TcpListener::bind(PORT)?;
-    let cache = Arc::new(Cache::new(limits, [random::u64(), random::u64()], Moment::now));
+    let cache = Arc::new(Cache::new(
+        limits,
+        [random::u64(), random::u64()],
+        Moment::now,
+    ));
     let (_, bytes) = cache.with(|state| state.store.bytes());
     let connections = limits.connections_max;
     log::info!("{bytes} bytes for items, {connections} connections, listening on port {PORT}");

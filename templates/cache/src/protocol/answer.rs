@@ -16,8 +16,7 @@ pub const BAD_EXPTIME: &str = "CLIENT_ERROR invalid exptime argument\r\n";
 /// `incr` by something that is no number.
 pub const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta argument\r\n";
 /// `incr` of something that is no number.
-pub const NON_NUMERIC: &str =
-    "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+pub const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
 /// A flag that the meta command does not have.
 pub const INVALID_FLAG: &str = "CLIENT_ERROR invalid flag\r\n";
 /// A flag that was there before.

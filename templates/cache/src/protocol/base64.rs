@@ -43,8 +43,12 @@ mod tests {
 
     #[test]
     fn the_vectors_of_the_rfc_are_decoded() {
-        for (text, bytes) in [("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob")]
-        {
+        for (text, bytes) in [
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYg==", "foob"),
+        ] {
             let (decoded, len) = decode(text.as_bytes()).expect(text);
             assert_eq!(&decoded[..len], bytes.as_bytes());
         }
@@ -55,6 +59,9 @@ mod tests {
         for text in ["", "Zg", "Zg=", "!!!!", "Z===", "Zg==Zg=="] {
             assert!(decode(text.as_bytes()).is_none(), "{text}");
         }
-        assert!(decode(&[b'A'; 336]).is_none(), "252 bytes are too long for a key");
+        assert!(
+            decode(&[b'A'; 336]).is_none(),
+            "252 bytes are too long for a key"
+        );
     }
 }

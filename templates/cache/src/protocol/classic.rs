@@ -84,18 +84,34 @@ fn retrieve(words: Words<'_>, with_cas: bool) -> Result<Command<'_>, Refusal> {
     if words.clone().next().is_none() {
         return Err(answer::ERROR.into());
     }
-    Ok(Command::Retrieve(Retrieve { with_cas, exptime: None }, words.rest()))
+    Ok(Command::Retrieve(
+        Retrieve {
+            with_cas,
+            exptime: None,
+        },
+        words.rest(),
+    ))
 }
 
 fn retrieve_and_touch(mut words: Words<'_>, with_cas: bool) -> Result<Command<'_>, Refusal> {
     let [exptime] = take(&mut words)?;
     let exptime = Some(signed(exptime).ok_or(answer::BAD_EXPTIME)?);
-    Ok(Command::Retrieve(Retrieve { with_cas, exptime }, words.rest()))
+    Ok(Command::Retrieve(
+        Retrieve { with_cas, exptime },
+        words.rest(),
+    ))
 }
 
 fn store(mut words: Words<'_>, mode: Mode) -> Result<Command<'_>, Refusal> {
     let arguments = take(&mut words)?;
-    stored(arguments, StoreVerb { mode, compare: None }, reply(words)?)
+    stored(
+        arguments,
+        StoreVerb {
+            mode,
+            compare: None,
+        },
+        reply(words)?,
+    )
 }
 
 fn compare_and_store(mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
@@ -103,7 +119,14 @@ fn compare_and_store(mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
     let [cas] = take(&mut words)?;
     let reply = reply(words)?;
     let compare = Some(number(cas).ok_or(answer::BAD_FORMAT)?);
-    stored(arguments, StoreVerb { mode: Mode::Set, compare }, reply)
+    stored(
+        arguments,
+        StoreVerb {
+            mode: Mode::Set,
+            compare,
+        },
+        reply,
+    )
 }
 
 fn stored<'a>(
@@ -127,7 +150,12 @@ fn count(mut words: Words<'_>, direction: Direction) -> Result<Command<'_>, Refu
     let reply = reply(words)?;
     let key = key(name)?;
     let delta = number(delta).ok_or(answer::BAD_DELTA)?;
-    Ok(Command::Count { key, direction, delta, reply })
+    Ok(Command::Count {
+        key,
+        direction,
+        delta,
+        reply,
+    })
 }
 
 fn touch(mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
@@ -135,7 +163,11 @@ fn touch(mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
     let reply = reply(words)?;
     let key = key(name)?;
     let exptime = signed(exptime).ok_or(answer::BAD_EXPTIME)?;
-    Ok(Command::Touch { key, exptime, reply })
+    Ok(Command::Touch {
+        key,
+        exptime,
+        reply,
+    })
 }
 
 /// Old clients send a 0 between key and `noreply`.

@@ -105,7 +105,10 @@ impl<'a> Iterator for Flags<'a> {
     type Item = Flag<'a>;
 
     fn next(&mut self) -> Option<Flag<'a>> {
-        self.0.next().map(|word| Flag { letter: word[0], word })
+        self.0.next().map(|word| Flag {
+            letter: word[0],
+            word,
+        })
     }
 }
 
@@ -193,7 +196,12 @@ pub fn parse(letter: u8, mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
     if verb == MetaVerb::Count {
         options.direction()?;
     }
-    Ok(Command::Meta(Meta { verb, key: decoded(sent, &options)?, options, flags }))
+    Ok(Command::Meta(Meta {
+        verb,
+        key: decoded(sent, &options)?,
+        options,
+        flags,
+    }))
 }
 
 fn store(mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
@@ -201,7 +209,10 @@ fn store(mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
     let sent = super::key(sent)?;
     let len = value_len(words.next().ok_or(answer::BAD_FORMAT)?)?;
     let flags = Flags(words);
-    store_flags(sent, len, flags).map_err(|refusal| Refusal { swallow: len + 2, ..refusal })
+    store_flags(sent, len, flags).map_err(|refusal| Refusal {
+        swallow: len + 2,
+        ..refusal
+    })
 }
 
 fn store_flags<'a>(sent: &'a [u8], len: usize, flags: Flags<'a>) -> Result<Command<'a>, Refusal> {
@@ -212,7 +223,13 @@ fn store_flags<'a>(sent: &'a [u8], len: usize, flags: Flags<'a>) -> Result<Comma
         stale_if_later: options.invalidate,
         cas: options.cas,
     };
-    Ok(Command::MetaStore(MetaStore { key: decoded(sent, &options)?, len, put, options, flags }))
+    Ok(Command::MetaStore(MetaStore {
+        key: decoded(sent, &options)?,
+        len,
+        put,
+        options,
+        flags,
+    }))
 }
 
 fn decoded<'a>(sent: &'a [u8], options: &Options) -> Result<Key<'a>, Refusal> {

@@ -39,11 +39,27 @@ pub enum Command<'a> {
     /// `get`, `gets`, `gat` or `gats`, with the keys as they were written.
     Retrieve(Retrieve, &'a [u8]),
     /// `set`, `add`, `replace`, `append`, `prepend` or `cas`; a value follows.
-    Store { key: &'a [u8], verb: StoreVerb, flags: u32, exptime: i64, len: usize, reply: Reply },
+    Store {
+        key: &'a [u8],
+        verb: StoreVerb,
+        flags: u32,
+        exptime: i64,
+        len: usize,
+        reply: Reply,
+    },
     /// `incr` or `decr`.
-    Count { key: &'a [u8], direction: Direction, delta: u64, reply: Reply },
+    Count {
+        key: &'a [u8],
+        direction: Direction,
+        delta: u64,
+        reply: Reply,
+    },
     /// `touch`.
-    Touch { key: &'a [u8], exptime: i64, reply: Reply },
+    Touch {
+        key: &'a [u8],
+        exptime: i64,
+        reply: Reply,
+    },
     /// `delete`.
     Delete { key: &'a [u8], reply: Reply },
     /// `flush_all`, after a delay in seconds.
@@ -101,7 +117,10 @@ impl<'a> Iterator for Words<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let start = self.0.iter().position(|byte| *byte != b' ')?;
         let rest = &self.0[start..];
-        let len = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+        let len = rest
+            .iter()
+            .position(|byte| *byte == b' ')
+            .unwrap_or(rest.len());
         let (word, rest) = rest.split_at(len);
         self.0 = rest;
         Some(word)
@@ -140,11 +159,16 @@ fn signed(digits: &[u8]) -> Option<i64> {
 
 /// Returns a key that is not too long.
 fn key(word: &[u8]) -> Result<&[u8], Refusal> {
-    if word.len() <= KEY_MAX { Ok(word) } else { Err(answer::BAD_FORMAT.into()) }
+    if word.len() <= KEY_MAX {
+        Ok(word)
+    } else {
+        Err(answer::BAD_FORMAT.into())
+    }
 }
 
 /// Returns the length of a value.
 fn value_len(word: &[u8]) -> Result<usize, Refusal> {
     let len = number(word).filter(|len| *len <= VALUE_MAX);
-    len.and_then(|len| usize::try_from(len).ok()).ok_or(answer::BAD_FORMAT.into())
+    len.and_then(|len| usize::try_from(len).ok())
+        .ok_or(answer::BAD_FORMAT.into())
 }

@@ -25,7 +25,11 @@ pub enum Line<'a> {
 impl Input {
     /// Makes an empty one.
     pub fn new() -> Self {
-        Self { bytes: [0; LINE_MAX], start: 0, end: 0 }
+        Self {
+            bytes: [0; LINE_MAX],
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Returns everything.

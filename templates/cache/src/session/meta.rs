@@ -110,7 +110,11 @@ impl<S: Stream> Responder<'_, S> {
             output.push_number(now.tick.saturating_sub(item.accessed));
             output.push(b" cas=");
             output.push_number(item.cas);
-            output.push(if item.is_fetched() { b" fetch=yes" } else { b" fetch=no" });
+            output.push(if item.is_fetched() {
+                b" fetch=yes"
+            } else {
+                b" fetch=no"
+            });
             output.push(b" cls=1 size=");
             output.push_number((item.blocks() * BLOCK_LEN) as u64);
             output.push(b"\r\n");
@@ -139,7 +143,9 @@ fn get(
         item.expiry = Expiry::requested(exptime, now);
     }
     let runs_out = options.recache.is_some_and(|limit| {
-        item.expiry.remaining(now.tick).is_some_and(|left| i64::from(left) < limit)
+        item.expiry
+            .remaining(now.tick)
+            .is_some_and(|left| i64::from(left) < limit)
     });
     let wins = made || !before.is_won && (item.is_stale() || runs_out);
     if wins {
@@ -155,7 +161,11 @@ fn get(
         output.push_echo(flag, meta.key.sent, meta.key.is_binary());
         push_attribute(output, flag.letter, item, before, now);
     }
-    for (mark, shown) in [(b" Z", before.is_won), (b" X", item.is_stale()), (b" W", wins)] {
+    for (mark, shown) in [
+        (b" Z", before.is_won),
+        (b" X", item.is_stale()),
+        (b" W", wins),
+    ] {
         if shown {
             output.push(mark);
         }
@@ -164,7 +174,11 @@ fn get(
     if !options.unused {
         state.store.bump(id, now.tick);
     }
-    if options.value { push_value(&mut state.store, id, output) } else { None }
+    if options.value {
+        push_value(&mut state.store, id, output)
+    } else {
+        None
+    }
 }
 
 fn push_attribute(output: &mut Output, letter: u8, item: &Item, before: Before, now: Moment) {
@@ -231,10 +245,11 @@ impl State {
             return Ok((id, false));
         }
         let exptime = meta.options.vivify.ok_or(None)?;
-        self.make(key, b"", exptime, meta.options.cas, now).map_err(|refused| match refused {
-            Refused::TooLarge => Some(answer::TOO_LARGE),
-            Refused::NoMemory => Some(answer::NO_MEMORY),
-        })?;
+        self.make(key, b"", exptime, meta.options.cas, now)
+            .map_err(|refused| match refused {
+                Refused::TooLarge => Some(answer::TOO_LARGE),
+                Refused::NoMemory => Some(answer::NO_MEMORY),
+            })?;
         Ok((self.store.find(key, now.tick).ok_or(None)?, true))
     }
 
@@ -250,7 +265,14 @@ impl State {
         let expiry = Expiry::requested(exptime, now);
         let mut draft = self.store.draft(key, value.len(), 0, expiry, now.tick)?;
         self.store.fill(&mut draft, value);
-        match self.store.put(draft, Put { cas, ..Put::default() }, now.tick) {
+        match self.store.put(
+            draft,
+            Put {
+                cas,
+                ..Put::default()
+            },
+            now.tick,
+        ) {
             PutOutcome::Stored { cas } => Ok(cas),
             _ => Err(Refused::NoMemory),
         }
@@ -301,7 +323,9 @@ impl State {
             return Err(b"EX");
         }
         let delta = options.delta.unwrap_or(1);
-        let counted = self.store.count(id, direction, delta, options.cas, now.tick);
+        let counted = self
+            .store
+            .count(id, direction, delta, options.cas, now.tick);
         let (number, id) = counted.map_err(|error| match error {
             ArithmeticError::NotNumeric => answer::NON_NUMERIC.as_bytes(),
             ArithmeticError::Refused(_) => answer::NO_MEMORY_TO_COUNT.as_bytes(),

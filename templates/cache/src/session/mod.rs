@@ -57,7 +57,10 @@ pub struct Session<'c, S> {
 impl<'c, S: Stream> Session<'c, S> {
     /// Begins a conversation.
     pub fn new(cache: &'c Cache, stream: S) -> Self {
-        Self { input: Input::new(), responder: Responder::new(cache, stream) }
+        Self {
+            input: Input::new(),
+            responder: Responder::new(cache, stream),
+        }
     }
 
     /// Answers commands until either side has had enough.
@@ -101,7 +104,9 @@ impl<'c, S: Stream> Session<'c, S> {
     fn receive(&mut self) -> io::Result<usize> {
         self.responder.flush()?;
         let read = self.input.fill(&mut self.responder.stream)?;
-        self.responder.cache.with(|state| state.counters.bytes_read += read as u64);
+        self.responder
+            .cache
+            .with(|state| state.counters.bytes_read += read as u64);
         Ok(read)
     }
 
@@ -126,7 +131,11 @@ impl<'c, S: Stream> Session<'c, S> {
         }
         let ends_well = self.input.unread().starts_with(b"\r\n");
         self.input.consume(2);
-        if ends_well { self.responder.put(pending) } else { self.responder.say(answer::BAD_CHUNK) }
+        if ends_well {
+            self.responder.put(pending)
+        } else {
+            self.responder.say(answer::BAD_CHUNK)
+        }
     }
 
     fn skip(&mut self, mut len: usize) -> io::Result<()> {
@@ -150,7 +159,10 @@ fn begin_endless<'c, S: Stream>(
     bytes: &[u8],
 ) -> io::Result<(Next<'c>, usize)> {
     // The last key may go on.
-    let len = bytes.iter().rposition(|byte| *byte == b' ').map_or(0, |space| space + 1);
+    let len = bytes
+        .iter()
+        .rposition(|byte| *byte == b' ')
+        .map_or(0, |space| space + 1);
     let begun = match keys {
         Some(how) if len > 0 => Some((how, &bytes[..len])),
         None if len > 0 => match parse(&bytes[..len]) {

@@ -16,7 +16,10 @@ pub struct Output {
 impl Output {
     /// Makes an empty one.
     pub fn new() -> Self {
-        Self { bytes: [0; OUTPUT_LEN], len: 0 }
+        Self {
+            bytes: [0; OUTPUT_LEN],
+            len: 0,
+        }
     }
 
     /// Returns how much can be pushed.

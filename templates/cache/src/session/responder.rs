@@ -25,7 +25,11 @@ pub struct Responder<'c, S> {
 
 impl<'c, S: Stream> Responder<'c, S> {
     pub fn new(cache: &'c Cache, stream: S) -> Self {
-        Self { cache, stream, output: Output::new() }
+        Self {
+            cache,
+            stream,
+            output: Output::new(),
+        }
     }
 
     /// Carries out the command of a line.
@@ -39,15 +43,31 @@ impl<'c, S: Stream> Responder<'c, S> {
         };
         match command {
             Command::Retrieve(how, words) => return self.retrieve(how, words),
-            Command::Store { key, verb, flags, exptime, len, reply } => {
+            Command::Store {
+                key,
+                verb,
+                flags,
+                exptime,
+                len,
+                reply,
+            } => {
                 return self.draft(key, verb, flags, exptime, len, reply);
             }
             Command::MetaStore(store) => return self.meta_draft(&store),
             Command::Quit => return Ok(Next::Close),
-            Command::Count { key, direction, delta, reply } => {
+            Command::Count {
+                key,
+                direction,
+                delta,
+                reply,
+            } => {
                 self.count(key, direction, delta, reply)?;
             }
-            Command::Touch { key, exptime, reply } => self.touch(key, exptime, reply)?,
+            Command::Touch {
+                key,
+                exptime,
+                reply,
+            } => self.touch(key, exptime, reply)?,
             Command::Delete { key, reply } => self.delete(key, reply)?,
             Command::FlushAll { delay, reply } => self.flush_all(delay, reply)?,
             Command::Stats(Stats::Reset) => {
@@ -90,7 +110,11 @@ impl<'c, S: Stream> Responder<'c, S> {
 
     /// Sees to it that `len` bytes can be pushed.
     pub fn ensure(&mut self, len: usize) -> io::Result<()> {
-        if self.output.room() < len { self.write_out() } else { Ok(()) }
+        if self.output.room() < len {
+            self.write_out()
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends what has been gathered.
@@ -102,7 +126,8 @@ impl<'c, S: Stream> Responder<'c, S> {
     /// Hands what has been gathered to the stream, which goes on gathering.
     pub fn write_out(&mut self) -> io::Result<()> {
         let written = self.output.write_to(&mut self.stream)?;
-        self.cache.with(|state| state.counters.bytes_written += written as u64);
+        self.cache
+            .with(|state| state.counters.bytes_written += written as u64);
         Ok(())
     }
 
@@ -144,7 +169,14 @@ impl<'c, S: Stream> Responder<'c, S> {
             }
             found.is_some()
         });
-        self.reply(reply, if touched { "TOUCHED\r\n" } else { "NOT_FOUND\r\n" })
+        self.reply(
+            reply,
+            if touched {
+                "TOUCHED\r\n"
+            } else {
+                "NOT_FOUND\r\n"
+            },
+        )
     }
 
     fn delete(&mut self, key: &[u8], reply: Reply) -> io::Result<()> {
@@ -154,7 +186,14 @@ impl<'c, S: Stream> Responder<'c, S> {
             state.counters.delete.count(found.is_some());
             found.map(|id| state.store.remove(id)).is_some()
         });
-        self.reply(reply, if deleted { "DELETED\r\n" } else { "NOT_FOUND\r\n" })
+        self.reply(
+            reply,
+            if deleted {
+                "DELETED\r\n"
+            } else {
+                "NOT_FOUND\r\n"
+            },
+        )
     }
 
     /// Forgets everything, at once or at the time an item with this expiry would be gone.

@@ -23,7 +23,12 @@ impl<S: Stream> Responder<'_, S> {
         let now = self.cache.now();
         let (store, counters, bytes, buckets) = self.cache.with(|state| {
             let store = &state.store;
-            (store.counters(), state.counters, store.bytes(), store.buckets())
+            (
+                store.counters(),
+                state.counters,
+                store.bytes(),
+                store.buckets(),
+            )
         });
         let vm = denali_rt::registers::get().vm_id;
         self.stat("pid", vm)?;
@@ -98,7 +103,11 @@ impl<S: Stream> Responder<'_, S> {
         let now = self.cache.now();
         let (store, oldest, no_memory) = self.cache.with(|state| {
             let oldest = state.store.oldest_access();
-            (state.store.counters(), oldest, state.counters.store_no_memory)
+            (
+                state.store.counters(),
+                oldest,
+                state.counters.store_no_memory,
+            )
         });
         let Some(oldest) = oldest else { return Ok(()) };
         self.stat("items:1:number", store.items)?;

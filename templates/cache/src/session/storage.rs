@@ -21,7 +21,11 @@ pub struct Pending<'c> {
 #[derive(Debug)]
 enum PendingAnswer {
     Classic(Reply),
-    Meta { reply: Reply, echo: Option<Echo>, value_len: usize },
+    Meta {
+        reply: Reply,
+        echo: Option<Echo>,
+        value_len: usize,
+    },
 }
 
 /// What the answer to `ms` repeats of its line, which is gone by then.
@@ -43,7 +47,11 @@ impl<'c, S: Stream> Responder<'c, S> {
         len: usize,
         reply: Reply,
     ) -> io::Result<Next<'c>> {
-        let put = Put { mode: verb.mode, compare: verb.compare, ..Put::default() };
+        let put = Put {
+            mode: verb.mode,
+            compare: verb.compare,
+            ..Put::default()
+        };
         let answer = PendingAnswer::Classic(reply);
         self.begin(key, len, (flags, exptime), put, answer)
     }
@@ -57,7 +65,11 @@ impl<'c, S: Stream> Responder<'c, S> {
             is_binary: store.key.is_binary(),
             flags: store.flags.as_written().to_vec(),
         });
-        let answer = PendingAnswer::Meta { reply: options.reply, echo, value_len: store.len };
+        let answer = PendingAnswer::Meta {
+            reply: options.reply,
+            echo,
+            value_len: store.len,
+        };
         let attributes = (options.client_flags, options.exptime.unwrap_or(0));
         self.begin(store.key.stored(), store.len, attributes, store.put, answer)
     }
@@ -100,7 +112,9 @@ impl<'c, S: Stream> Responder<'c, S> {
     /// Stores a value that has arrived.
     pub fn put(&mut self, pending: Pending<'c>) -> io::Result<()> {
         let Pending { draft, put, answer } = pending;
-        let Some(draft) = draft.take() else { return Ok(()) };
+        let Some(draft) = draft.take() else {
+            return Ok(());
+        };
         let now = self.cache.now();
         let outcome = self.cache.with(|state| {
             let outcome = state.store.put(draft, put, now.tick);
@@ -118,9 +132,14 @@ impl<'c, S: Stream> Responder<'c, S> {
                     _ => "NOT_STORED\r\n",
                 },
             ),
-            (_, PendingAnswer::Meta { reply, echo, value_len }) => {
-                self.answer_meta_store(outcome, reply, echo.as_ref(), value_len)
-            }
+            (
+                _,
+                PendingAnswer::Meta {
+                    reply,
+                    echo,
+                    value_len,
+                },
+            ) => self.answer_meta_store(outcome, reply, echo.as_ref(), value_len),
         }
     }
 

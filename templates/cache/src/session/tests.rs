@@ -16,7 +16,10 @@ thread_local! {
 /// A point in a time that passes only when a test says so.
 fn test_time() -> Moment {
     let tick = TICK.get();
-    Moment { tick, unix: 1_700_000_000 + u64::from(tick) }
+    Moment {
+        tick,
+        unix: 1_700_000_000 + u64::from(tick),
+    }
 }
 
 fn pass(seconds: u32) {
@@ -65,7 +68,11 @@ fn cache() -> Cache {
 /// Returns what a cache answers to bytes that arrive a few at a time.
 fn ask_slowly(cache: &Cache, sent: &[u8], together: usize) -> String {
     let mut received = Vec::new();
-    let client = Client { sent, together, received: &mut received };
+    let client = Client {
+        sent,
+        together,
+        received: &mut received,
+    };
     // A client that leaves in the middle of a value is a test, too.
     let _ = Session::new(cache, client).serve();
     String::from_utf8_lossy(&received).into_owned()
@@ -81,7 +88,11 @@ fn converse(sent: &str, expected: &str) {
     let sent = sent.replace('\n', "\r\n");
     let expected = expected.replace('\n', "\r\n");
     for together in [usize::MAX, 7, 1] {
-        assert_eq!(ask_slowly(&cache(), sent.as_bytes(), together), expected, "{sent:?}");
+        assert_eq!(
+            ask_slowly(&cache(), sent.as_bytes(), together),
+            expected,
+            "{sent:?}"
+        );
     }
 }
 
@@ -124,11 +135,26 @@ fn mistakes_are_answered_in_memcacheds_words() {
         ("GET a\n", "ERROR\n"),
         ("get\n", "ERROR\n"),
         ("set a 0 0\n", "ERROR\n"),
-        ("set a 0 0 x\nabc\n", "CLIENT_ERROR bad command line format\nERROR\n"),
-        ("set a 0 0 -1\n\n", "CLIENT_ERROR bad command line format\nERROR\n"),
-        ("set a -1 0 1\na\n", "CLIENT_ERROR bad command line format\nERROR\n"),
-        ("set a 0 0 3\nabcd\n", "CLIENT_ERROR bad data chunk\nERROR\n"),
-        ("set a 0 0 3\nabcdefgh\nget a\n", "CLIENT_ERROR bad data chunk\nERROR\nEND\n"),
+        (
+            "set a 0 0 x\nabc\n",
+            "CLIENT_ERROR bad command line format\nERROR\n",
+        ),
+        (
+            "set a 0 0 -1\n\n",
+            "CLIENT_ERROR bad command line format\nERROR\n",
+        ),
+        (
+            "set a -1 0 1\na\n",
+            "CLIENT_ERROR bad command line format\nERROR\n",
+        ),
+        (
+            "set a 0 0 3\nabcd\n",
+            "CLIENT_ERROR bad data chunk\nERROR\n",
+        ),
+        (
+            "set a 0 0 3\nabcdefgh\nget a\n",
+            "CLIENT_ERROR bad data chunk\nERROR\nEND\n",
+        ),
         ("cas a 0 0 1\n", "ERROR\n"),
         ("touch a x\n", "CLIENT_ERROR invalid exptime argument\n"),
         ("gat x a\n", "CLIENT_ERROR invalid exptime argument\n"),
@@ -140,13 +166,25 @@ fn mistakes_are_answered_in_memcacheds_words() {
         ("verbosity\n", "ERROR\n"),
         ("stats nonsense\n", "ERROR\n"),
         ("ms a\n", "CLIENT_ERROR bad command line format\n"),
-        ("ms a 1 Mx\nc\nmn\n", "CLIENT_ERROR invalid mode for ms M token\nMN\n"),
-        ("ms a 1 T\nc\nmn\n", "CLIENT_ERROR bad token in command line format\nMN\n"),
+        (
+            "ms a 1 Mx\nc\nmn\n",
+            "CLIENT_ERROR invalid mode for ms M token\nMN\n",
+        ),
+        (
+            "ms a 1 T\nc\nmn\n",
+            "CLIENT_ERROR bad token in command line format\nMN\n",
+        ),
         ("mg a v v\n", "CLIENT_ERROR duplicate flag\n"),
         ("mg !!! b v\n", "CLIENT_ERROR error decoding key\n"),
         ("me a b c\n", "CLIENT_ERROR bad command line format\n"),
-        (&format!("get {long}\n"), "CLIENT_ERROR bad command line format\n"),
-        (&format!("mg a O{long}\n"), "CLIENT_ERROR opaque token too long\n"),
+        (
+            &format!("get {long}\n"),
+            "CLIENT_ERROR bad command line format\n",
+        ),
+        (
+            &format!("mg a O{long}\n"),
+            "CLIENT_ERROR opaque token too long\n",
+        ),
         (
             &format!("set a 0 0 1048577\n{}\nversion\n", "x".repeat(1_048_577)),
             "SERVER_ERROR object too large for cache\nVERSION 1.6.18-denali\n",
@@ -154,7 +192,11 @@ fn mistakes_are_answered_in_memcacheds_words() {
     ] {
         let sent = sent.replace('\n', "\r\n");
         let shown: String = sent.chars().take(80).collect();
-        assert_eq!(ask(&cache(), &sent), expected.replace('\n', "\r\n"), "{shown:?}");
+        assert_eq!(
+            ask(&cache(), &sent),
+            expected.replace('\n', "\r\n"),
+            "{shown:?}"
+        );
     }
 }
 
@@ -167,8 +209,14 @@ fn a_line_may_be_endless_only_with_keys() {
         let expected = "STORED\r\nVALUE key-1999 0 1\r\nx\r\nEND\r\nVERSION 1.6.18-denali\r\n";
         assert_eq!(ask_slowly(&cache, sent.as_bytes(), together), expected);
     }
-    assert_eq!(ask(&cache(), &"x".repeat(5_000)), "CLIENT_ERROR line too long\r\n");
-    assert_eq!(ask(&cache(), &format!("get {}", "x".repeat(5_000))), "CLIENT_ERROR line too long\r\n");
+    assert_eq!(
+        ask(&cache(), &"x".repeat(5_000)),
+        "CLIENT_ERROR line too long\r\n"
+    );
+    assert_eq!(
+        ask(&cache(), &format!("get {}", "x".repeat(5_000))),
+        "CLIENT_ERROR line too long\r\n"
+    );
 }
 
 #[test]
@@ -193,7 +241,10 @@ fn items_expire() {
 fn a_flush_forgets_everything() {
     let cache = cache();
     let store = "set a 0 0 1\r\nx\r\n";
-    assert_eq!(ask(&cache, &format!("{store}flush_all\r\nget a\r\n")), "STORED\r\nOK\r\nEND\r\n");
+    assert_eq!(
+        ask(&cache, &format!("{store}flush_all\r\nget a\r\n")),
+        "STORED\r\nOK\r\nEND\r\n"
+    );
     ask(&cache, &format!("{store}flush_all 10\r\n"));
     assert!(ask(&cache, "get a\r\n").starts_with("VALUE"));
     pass(10);
@@ -257,7 +308,11 @@ fn every_statistic_is_a_line_and_reset_clears_counters() {
     let cache = cache();
     ask(&cache, "set a 0 0 1\r\nx\r\nget a b\r\n");
     let general = ask(&cache, "stats\r\n");
-    for line in ["STAT get_hits 1\r\n", "STAT get_misses 1\r\n", "STAT curr_items 1\r\n"] {
+    for line in [
+        "STAT get_hits 1\r\n",
+        "STAT get_misses 1\r\n",
+        "STAT curr_items 1\r\n",
+    ] {
         assert!(general.contains(line), "{general}");
     }
     for which in ["", " settings", " items", " slabs"] {
@@ -265,7 +320,10 @@ fn every_statistic_is_a_line_and_reset_clears_counters() {
         let lines: Vec<_> = answer.lines().collect();
         let (last, stats) = lines.split_last().expect("lines");
         assert_eq!(*last, "END");
-        assert!(stats.iter().all(|line| line.starts_with("STAT ")), "{answer}");
+        assert!(
+            stats.iter().all(|line| line.starts_with("STAT ")),
+            "{answer}"
+        );
         assert!(stats.len() > 4, "{answer}");
     }
     assert_eq!(ask(&cache, "stats reset\r\n"), "RESET\r\n");

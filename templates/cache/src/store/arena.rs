@@ -44,7 +44,10 @@ impl BlockId {
 
 /// What a block is used for.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "all blocks are as long as the largest")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all blocks are as long as the largest"
+)]
 enum Block {
     Free { next: Link },
     Head(Item),
@@ -75,7 +78,13 @@ impl Arena {
     pub fn new(segments_max: usize) -> Self {
         // Reserved now and touched as it fills, so that the arena never moves its table.
         let segments = Vec::with_capacity(segments_max);
-        Self { segments, segments_max, free: None, free_len: 0, touched: 0 }
+        Self {
+            segments,
+            segments_max,
+            free: None,
+            free_len: 0,
+            touched: 0,
+        }
     }
 
     /// Returns how many blocks an item with contents of `len` bytes takes.
@@ -120,7 +129,10 @@ impl Arena {
     pub fn take(&mut self, mut item: Item, len: usize) -> BlockId {
         let mut next = None;
         for _ in 1..Self::blocks_for(len) {
-            next = Some(self.take_block(Block::Body { next, bytes: [0; BODY_BYTES] }));
+            next = Some(self.take_block(Block::Body {
+                next,
+                bytes: [0; BODY_BYTES],
+            }));
         }
         item.rest = next;
         self.take_block(Block::Head(item))
@@ -129,7 +141,9 @@ impl Arena {
     fn take_block(&mut self, block: Block) -> BlockId {
         if let Some(id) = self.free {
             let place = self.block_mut(id);
-            let Block::Free { next } = *place else { unreachable!("the list of free blocks") };
+            let Block::Free { next } = *place else {
+                unreachable!("the list of free blocks")
+            };
             *place = block;
             self.free = next;
             self.free_len -= 1;
@@ -175,7 +189,10 @@ impl Arena {
 
     /// Returns the item whose first block has this number, if it is one.
     pub fn item_at(&self, index: usize) -> Option<(BlockId, &Item)> {
-        let block = self.segments.get(index / SEGMENT_BLOCKS)?.get(index % SEGMENT_BLOCKS)?;
+        let block = self
+            .segments
+            .get(index / SEGMENT_BLOCKS)?
+            .get(index % SEGMENT_BLOCKS)?;
         match block {
             Block::Head(item) => Some((BlockId::from_index(index), item)),
             _ => None,
@@ -189,7 +206,10 @@ impl Arena {
 
     /// Returns the place `offset` bytes into the contents of an item.
     pub fn cursor(&self, id: BlockId, offset: usize) -> Cursor {
-        let mut cursor = Cursor { block: Some(id), offset: 0 };
+        let mut cursor = Cursor {
+            block: Some(id),
+            offset: 0,
+        };
         self.advance(&mut cursor, offset);
         cursor
     }
@@ -219,7 +239,10 @@ impl Arena {
                 return;
             }
             len -= left;
-            *cursor = Cursor { block: next, offset: 0 };
+            *cursor = Cursor {
+                block: next,
+                offset: 0,
+            };
         }
     }
 

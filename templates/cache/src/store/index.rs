@@ -20,7 +20,10 @@ impl Index {
     /// Makes an index for at most `buckets_max` buckets. The seed keeps clients from choosing keys
     /// that all fall into the same one.
     pub fn new(buckets_max: usize, seed: [u64; 2]) -> Self {
-        Self { groups: Vec::with_capacity(buckets_max.div_ceil(GROUP)), seed }
+        Self {
+            groups: Vec::with_capacity(buckets_max.div_ceil(GROUP)),
+            seed,
+        }
     }
 
     /// Returns the number of buckets.
@@ -124,7 +127,11 @@ impl Index {
 fn bucket(hash: u32, len: usize) -> usize {
     let span = len.next_power_of_two();
     let bucket = hash as usize & (span - 1);
-    if bucket < len { bucket } else { bucket - span / 2 }
+    if bucket < len {
+        bucket
+    } else {
+        bucket - span / 2
+    }
 }
 
 fn fold(a: u64, b: u64) -> u64 {

@@ -105,7 +105,11 @@ impl Item {
     }
 
     pub(super) fn place(&self) -> Place {
-        if self.marks & LINKED != 0 { Place::Linked } else { Place::Outside }
+        if self.marks & LINKED != 0 {
+            Place::Linked
+        } else {
+            Place::Outside
+        }
     }
 
     pub(super) fn set_place(&mut self, place: Place) {

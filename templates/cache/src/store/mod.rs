@@ -116,7 +116,10 @@ impl Store {
 
     /// Returns bytes of memory: those that hold something, and those there may be at most.
     pub fn bytes(&self) -> (usize, usize) {
-        (self.arena.used() * BLOCK_LEN, self.arena.limit() * BLOCK_LEN)
+        (
+            self.arena.used() * BLOCK_LEN,
+            self.arena.limit() * BLOCK_LEN,
+        )
     }
 
     /// Returns blocks: those that hold something, those in memory, and those there may be at most.
@@ -253,7 +256,11 @@ impl Store {
     /// then, without a pause at any time.
     fn sweep(&mut self, tick: u32) {
         for _ in 0..SWEEP_BLOCKS {
-            self.swept = if self.swept < self.arena.touched() { self.swept } else { 0 };
+            self.swept = if self.swept < self.arena.touched() {
+                self.swept
+            } else {
+                0
+            };
             if let Some((id, item)) = self.arena.item_at(self.swept)
                 && item.place() == Place::Linked
                 && !self.is_live(item, tick)

@@ -104,7 +104,11 @@ impl Store {
         let id = self.arena.take(item, len);
         let mut cursor = self.arena.cursor(id, 0);
         self.arena.write(&mut cursor, key);
-        Ok(Draft { id, cursor, left: value_len })
+        Ok(Draft {
+            id,
+            cursor,
+            left: value_len,
+        })
     }
 
     /// Adds bytes to the value of a draft; more than are missing are ignored.

@@ -43,7 +43,11 @@ impl Store {
         let item = self.arena.item_mut(id.0);
         item.pins += 1;
         let (offset, left) = (item.key_len(), item.value_len());
-        Reading { id: id.0, cursor: self.arena.cursor(id.0, offset), left }
+        Reading {
+            id: id.0,
+            cursor: self.arena.cursor(id.0, offset),
+            left,
+        }
     }
 
     /// Hands up to `len` bytes to `sink`, piece by piece.

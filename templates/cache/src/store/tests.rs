@@ -7,7 +7,10 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-const LIMITS: Limits = Limits { segments_max: 3, item_len_max: 20_000 };
+const LIMITS: Limits = Limits {
+    segments_max: 3,
+    item_len_max: 20_000,
+};
 
 /// Random numbers from a seed (Marsaglia's xorshift), which failures print.
 struct Random(u64);
@@ -51,7 +54,9 @@ fn put(
 ) -> PutOutcome {
     match store.draft(key, value.len(), 0, expiry, tick) {
         Ok(mut draft) => {
-            value.chunks(77).for_each(|chunk| store.fill(&mut draft, chunk));
+            value
+                .chunks(77)
+                .for_each(|chunk| store.fill(&mut draft, chunk));
             store.put(draft, put, tick)
         }
         Err(refused) => PutOutcome::Refused(refused),
@@ -100,7 +105,10 @@ impl Model {
     }
 
     fn used(&self) -> usize {
-        self.order.iter().map(|(key, value)| Self::blocks(key, value)).sum()
+        self.order
+            .iter()
+            .map(|(key, value)| Self::blocks(key, value))
+            .sum()
     }
 
     fn take(&mut self, key: &[u8]) -> Option<Vec<u8>> {
@@ -129,7 +137,10 @@ fn without_expiry_it_is_exactly_a_least_recently_used_cache() {
     for seed in seeds() {
         let mut random = Random(seed);
         let mut store = store();
-        let mut model = Model { order: VecDeque::new(), blocks_max: store.arena.limit() };
+        let mut model = Model {
+            order: VecDeque::new(),
+            blocks_max: store.arena.limit(),
+        };
         for step in 0..3_000 {
             let key = format!("key-{}", random.below(300)).into_bytes();
             match random.below(10) {
@@ -176,7 +187,10 @@ fn nothing_expired_or_flushed_is_ever_found_and_all_memory_comes_back() {
                     let found = get(&mut store, &key, tick);
                     let live = model.get(&key).filter(|(_, expiry)| !expiry.is_past(tick));
                     // An item may have been evicted, but never comes back changed.
-                    assert!(found.is_none() || found.as_ref() == live.map(|(v, _)| v), "{context}");
+                    assert!(
+                        found.is_none() || found.as_ref() == live.map(|(v, _)| v),
+                        "{context}"
+                    );
                 }
                 40..=79 => {
                     let expiry = Expiry::requested(random.below(6) as i64 - 1, now);
@@ -188,7 +202,10 @@ fn nothing_expired_or_flushed_is_ever_found_and_all_memory_comes_back() {
                 80..=89 => {
                     let mode = [Mode::Append, Mode::Prepend][random.below(2)];
                     let live = get(&mut store, &key, tick);
-                    let put_so = Put { mode, ..Put::default() };
+                    let put_so = Put {
+                        mode,
+                        ..Put::default()
+                    };
                     let outcome = put(&mut store, &key, b"more", Expiry::NEVER, put_so, tick);
                     assert_eq!(
                         matches!(outcome, PutOutcome::Stored { .. }),
@@ -214,7 +231,9 @@ fn nothing_expired_or_flushed_is_ever_found_and_all_memory_comes_back() {
                 }
                 _ => {
                     // A draft that is given up, and a reader that outlives its item.
-                    let draft = store.draft(&key, 500, 0, Expiry::NEVER, tick).expect("room");
+                    let draft = store
+                        .draft(&key, 500, 0, Expiry::NEVER, tick)
+                        .expect("room");
                     if let Some(id) = store.find(&key, tick) {
                         let expected = value(&store, id);
                         let mut reading = store.begin_reading(id);
@@ -251,7 +270,13 @@ fn what_is_being_read_or_made_is_not_evicted() {
     let mut reading = store.begin_reading(id);
     // More than fits: everything else is evicted, again and again.
     for round in 0..100_u8 {
-        let outcome = set(&mut store, &[b'x', round], &vec![round; len], Expiry::NEVER, 1);
+        let outcome = set(
+            &mut store,
+            &[b'x', round],
+            &vec![round; len],
+            Expiry::NEVER,
+            1,
+        );
         assert!(matches!(outcome, PutOutcome::Stored { .. }), "{round}");
     }
     let mut seen = Vec::new();
@@ -275,10 +300,19 @@ fn what_is_being_read_or_made_is_not_evicted() {
 fn an_item_beyond_the_limit_is_refused() {
     let mut store = store();
     let at_most = vec![0; LIMITS.item_len_max - 1];
-    assert!(matches!(set(&mut store, b"k", &at_most, Expiry::NEVER, 1), PutOutcome::Stored { .. }));
-    let more = Put { mode: Mode::Append, ..Put::default() };
+    assert!(matches!(
+        set(&mut store, b"k", &at_most, Expiry::NEVER, 1),
+        PutOutcome::Stored { .. }
+    ));
+    let more = Put {
+        mode: Mode::Append,
+        ..Put::default()
+    };
     let too_large = PutOutcome::Refused(Refused::TooLarge);
-    assert_eq!(put(&mut store, b"k", b"x", Expiry::NEVER, more, 1), too_large);
+    assert_eq!(
+        put(&mut store, b"k", b"x", Expiry::NEVER, more, 1),
+        too_large
+    );
     assert_eq!(get(&mut store, b"k", 1), Some(at_most), "it is as it was");
     check_accounts(&store);
 }
@@ -320,7 +354,12 @@ fn numbers_count_in_place_and_grow() {
         ("10", Direction::Down, 1, Some("9 ")),
         ("10", Direction::Down, 11, Some("0 ")),
         ("99", Direction::Up, 1, Some("100")),
-        ("18446744073709551615", Direction::Up, 2, Some("1                   ")),
+        (
+            "18446744073709551615",
+            Direction::Up,
+            2,
+            Some("1                   "),
+        ),
         ("18446744073709551616", Direction::Up, 1, None),
         ("", Direction::Up, 1, None),
         ("-1", Direction::Up, 1, None),
