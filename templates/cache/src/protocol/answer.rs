@@ -1,5 +1,7 @@
 //! The lines a server may answer with, in memcached's words: clients compare them.
 
+/// Silence.
+pub const NONE: &str = "";
 /// Not a command.
 pub const ERROR: &str = "ERROR\r\n";
 /// A command with arguments that are none.
@@ -19,6 +21,8 @@ pub const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta argument\r\n";
 pub const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
 /// A flag that the meta command does not have.
 pub const INVALID_FLAG: &str = "CLIENT_ERROR invalid flag\r\n";
+/// A flag that `md` or `ma` does not have, has already, or cannot read.
+pub const BAD_FLAG: &str = "CLIENT_ERROR invalid or duplicate flag\r\n";
 /// A flag that was there before.
 pub const DUPLICATE_FLAG: &str = "CLIENT_ERROR duplicate flag\r\n";
 /// A flag with an argument that is none.

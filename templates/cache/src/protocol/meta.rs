@@ -185,14 +185,18 @@ pub fn parse(letter: u8, mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
         _ => answer::ERROR,
     })?;
     let sent = super::key(sent)?;
-    let (known, unknown): (&[u8], _) = match verb {
-        MetaVerb::Get => (b"bcEfhklNOqRstTuvPL", answer::INVALID_FLAG),
-        MetaVerb::Delete => (b"bCEIkOqTxPL", answer::INVALID_FLAG),
-        MetaVerb::Count => (b"bCENJDTMOkqtcvPL", answer::INVALID_FLAG),
-        MetaVerb::Debug => (b"b", answer::BAD_FORMAT),
+    let known: &[u8] = match verb {
+        MetaVerb::Get => b"bcEfhklNOqRstTuvPL",
+        MetaVerb::Delete => b"bCEIkOqTxPL",
+        MetaVerb::Count => b"bCENJDTMOkqtcvPL",
+        MetaVerb::Debug => b"b",
     };
     let flags = Flags(words);
-    let options = options(flags.clone(), known, unknown)?;
+    let options = options(flags.clone(), known).map_err(|refusal| match verb {
+        MetaVerb::Get => refusal,
+        MetaVerb::Delete | MetaVerb::Count => answer::BAD_FLAG.into(),
+        MetaVerb::Debug => answer::BAD_FORMAT.into(),
+    })?;
     if verb == MetaVerb::Count {
         options.direction()?;
     }
@@ -216,11 +220,12 @@ fn store(mut words: Words<'_>) -> Result<Command<'_>, Refusal> {
 }
 
 fn store_flags<'a>(sent: &'a [u8], len: usize, flags: Flags<'a>) -> Result<Command<'a>, Refusal> {
-    let options = options(flags.clone(), b"bcCEFIkMOqsTPL", answer::INVALID_FLAG)?;
+    let options = options(flags.clone(), b"bcCEFIkMNOqsTPL")?;
     let put = Put {
         mode: options.store_mode()?,
         compare: options.compare,
         stale_if_later: options.invalidate,
+        vivify: options.vivify.is_some(),
         cas: options.cas,
     };
     Ok(Command::MetaStore(MetaStore {
@@ -240,12 +245,12 @@ fn decoded<'a>(sent: &'a [u8], options: &Options) -> Result<Key<'a>, Refusal> {
     Ok(Key { sent, decoded })
 }
 
-fn options(flags: Flags<'_>, known: &[u8], unknown: &'static str) -> Result<Options, Refusal> {
+fn options(flags: Flags<'_>, known: &[u8]) -> Result<Options, Refusal> {
     let mut options = Options::default();
     let mut seen = 0_u128;
     for flag in flags {
         if !known.contains(&flag.letter) {
-            return Err(unknown.into());
+            return Err(answer::INVALID_FLAG.into());
         }
         if seen & 1 << flag.letter != 0 {
             return Err(answer::DUPLICATE_FLAG.into());
@@ -254,6 +259,11 @@ fn options(flags: Flags<'_>, known: &[u8], unknown: &'static str) -> Result<Opti
         read(flag, &mut options)?;
     }
     Ok(options)
+}
+
+fn client_flags(digits: &[u8]) -> Result<u32, Refusal> {
+    let flags = number(digits).and_then(|flags| u32::try_from(flags).ok());
+    flags.ok_or(answer::BAD_FORMAT.into())
 }
 
 fn read(flag: Flag<'_>, options: &mut Options) -> Result<(), Refusal> {
@@ -270,7 +280,7 @@ fn read(flag: Flag<'_>, options: &mut Options) -> Result<(), Refusal> {
         b'E' => options.cas = Some(unsigned()?),
         b'J' => options.initial = unsigned()?,
         b'D' => options.delta = Some(unsigned()?),
-        b'F' => options.client_flags = u32::try_from(unsigned()?).map_err(|_| answer::BAD_TOKEN)?,
+        b'F' => options.client_flags = client_flags(flag.argument())?,
         b'T' => options.exptime = Some(seconds()?),
         b'N' => options.vivify = Some(seconds()?),
         b'R' => options.recache = Some(seconds()?),

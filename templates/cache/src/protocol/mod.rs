@@ -139,7 +139,11 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Refusal> {
     };
     match verb {
         [b'm', letter] => meta::parse(*letter, words),
-        _ => classic::parse(verb, words),
+        _ => classic::parse(verb, words).map_err(|refusal| match line.ends_with(b" noreply") {
+            // What is no command cannot ask for silence.
+            true if refusal.answer != answer::ERROR => answer::NONE.into(),
+            _ => refusal,
+        }),
     }
 }
 

@@ -134,7 +134,7 @@ impl<'c, S: Stream> Session<'c, S> {
         if ends_well {
             self.responder.put(pending)
         } else {
-            self.responder.say(answer::BAD_CHUNK)
+            self.responder.refuse_chunk(&pending)
         }
     }
 

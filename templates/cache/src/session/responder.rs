@@ -146,8 +146,8 @@ impl<'c, S: Stream> Responder<'c, S> {
         });
         match counted {
             None => self.reply(reply, "NOT_FOUND\r\n"),
-            Some(Err(ArithmeticError::NotNumeric)) => self.say(answer::NON_NUMERIC),
-            Some(Err(ArithmeticError::Refused(_))) => self.say(answer::NO_MEMORY_TO_COUNT),
+            Some(Err(ArithmeticError::NotNumeric)) => self.reply(reply, answer::NON_NUMERIC),
+            Some(Err(ArithmeticError::Refused(_))) => self.reply(reply, answer::NO_MEMORY_TO_COUNT),
             Some(Ok((number, _))) if reply == Reply::Wanted => {
                 self.ensure(HEAD_MAX)?;
                 self.output.push_number(number);

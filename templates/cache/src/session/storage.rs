@@ -70,7 +70,8 @@ impl<'c, S: Stream> Responder<'c, S> {
             echo,
             value_len: store.len,
         };
-        let attributes = (options.client_flags, options.exptime.unwrap_or(0));
+        let exptime = options.vivify.or(options.exptime).unwrap_or(0);
+        let attributes = (options.client_flags, exptime);
         self.begin(store.key.stored(), store.len, attributes, store.put, answer)
     }
 
@@ -103,7 +104,7 @@ impl<'c, S: Stream> Responder<'c, S> {
                 Ok(Next::Value(Pending { draft, put, answer }))
             }
             Err(refused) => {
-                self.say(refusal(refused))?;
+                self.refuse(&answer, refusal(refused))?;
                 Ok(Next::Unwanted(len + 2))
             }
         }
@@ -122,7 +123,7 @@ impl<'c, S: Stream> Responder<'c, S> {
             outcome
         });
         match (outcome, answer) {
-            (PutOutcome::Refused(refused), _) => self.say(refusal(refused)),
+            (PutOutcome::Refused(refused), answer) => self.refuse(&answer, refusal(refused)),
             (_, PendingAnswer::Classic(reply)) => self.reply(
                 reply,
                 match outcome {
@@ -140,6 +141,19 @@ impl<'c, S: Stream> Responder<'c, S> {
                     value_len,
                 },
             ) => self.answer_meta_store(outcome, reply, echo.as_ref(), value_len),
+        }
+    }
+
+    /// Says that a value did not end where it was announced to.
+    pub fn refuse_chunk(&mut self, pending: &Pending<'c>) -> io::Result<()> {
+        self.refuse(&pending.answer, answer::BAD_CHUNK)
+    }
+
+    /// Says what is wrong. Of classic clients, those that want no answer want none to a mistake.
+    fn refuse(&mut self, answer: &PendingAnswer, line: &str) -> io::Result<()> {
+        match answer {
+            PendingAnswer::Classic(reply) => self.reply(*reply, line),
+            PendingAnswer::Meta { .. } => self.say(line),
         }
     }
 

@@ -201,6 +201,18 @@ fn mistakes_are_answered_in_memcacheds_words() {
 }
 
 #[test]
+fn who_wants_no_answer_gets_none() {
+    converse(
+        "set a 0 0 1 noreply\nx\nincr a 1 noreply\ntouch a x noreply\nset a 0 0 1 noreply\nxyz\nmn\n",
+        "ERROR\nMN\n",
+    );
+    converse(
+        "ms a 1 q\nxyz\nmn\n",
+        "CLIENT_ERROR bad data chunk\nERROR\nMN\n",
+    );
+}
+
+#[test]
 fn a_line_may_be_endless_only_with_keys() {
     let keys: String = (0..2_000).map(|n| format!(" key-{n}")).collect();
     for together in [usize::MAX, 1000, 3] {
@@ -264,6 +276,11 @@ fn meta_commands_answer_flag_by_flag() {
     converse(
         "ms n 1\n5\nma n v\nma n v t D10\nma n v MD D100\nma zn N0 J13 v\nma zn N0 J13 v\nma zz\n",
         "HD\nVA 1\n6\nVA 2 t-1\n16\nVA 1\n0\nVA 2\n13\nVA 2\n14\nNF\n",
+    );
+    converse(
+        "ms s 1 MA N30\na\nms s 1 MA N5\nb\nmg s v t\nmd s Cx\nmd s 0\nma s v v\n",
+        "HD\nHD\nVA 2 t30\nab\nCLIENT_ERROR invalid or duplicate flag\n\
+         CLIENT_ERROR invalid or duplicate flag\nCLIENT_ERROR invalid or duplicate flag\n",
     );
     converse(
         "ms s 1 MA\na\nms s 1 ME\na\nms s 1 ME\nb\nms s 1 C77\nb\nms zz 1 C77\nb\nmd s q\nmd s\n",

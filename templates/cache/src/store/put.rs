@@ -56,6 +56,8 @@ pub struct Put {
     pub compare: Option<u64>,
     /// Stores a value over a later change, but marks it stale.
     pub stale_if_later: bool,
+    /// Stores what is to be appended or prepended even if there is nothing to join it with.
+    pub vivify: bool,
     /// The number this change gets, instead of the next one.
     pub cas: Option<u64>,
 }
@@ -164,6 +166,7 @@ impl Store {
                 Mode::Add => Ok(false),
                 Mode::Set | Mode::Replace if put.compare.is_some() => Err(PutOutcome::NotFound),
                 Mode::Set => Ok(false),
+                Mode::Append | Mode::Prepend if put.vivify => Ok(false),
                 Mode::Replace | Mode::Append | Mode::Prepend => Err(PutOutcome::NotStored),
             };
         };
