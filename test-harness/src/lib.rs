@@ -11,6 +11,7 @@
 //! | [`project`] | projects made from templates                                          |
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
+//! | [`external`] | programs this project did not write                                 |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
@@ -18,6 +19,7 @@
 
 pub mod cli;
 pub mod containment;
+pub mod external;
 pub mod guest;
 pub mod home;
 pub mod host;

@@ -227,7 +227,7 @@ fn a_generated_project_is_an_ordinary_crate() {
         program.parent().unwrap().display(),
         std::env::var("PATH").unwrap_or_default()
     );
-    for template in ["minimal", "web-server"] {
+    for template in ["minimal", "web-server", "cache"] {
         let project = Project::shared(&home, template);
         let cargo = |arguments: &[&str]| {
             home.invoke("cargo")

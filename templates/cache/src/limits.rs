@@ -1,0 +1,115 @@
+//! How much the server takes on, by the memory its VM has.
+//!
+//! The store gets a fixed share of the memory and connections the rest, each connection reckoned
+//! with all it can take. So the VM reaches its limit neither way, and whatever comes, the answer is
+//! an eviction or a refusal.
+
+use crate::store::{self, SEGMENT_LEN};
+
+/// Longest item in bytes unless `-I` says otherwise.
+const ITEM_LEN_MAX: usize = 1024 * 1024;
+
+/// Most connections unless `-c` says otherwise.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// What a connection takes at most in bytes: buffers of its socket, its thread's stack.
+const CONNECTION_LEN: usize = 36 * 1024;
+
+/// What stays for everything else: the network's rings, and what the runtime leaves alone for them.
+const RESERVE_LEN: usize = 512 * 1024;
+
+/// Connections get at most this share of the memory: one in so many parts.
+const CONNECTIONS_SHARE: usize = 3;
+
+/// What the server runs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How large the store may get.
+    pub store: store::Limits,
+    /// Connections served at once.
+    pub connections_max: usize,
+}
+
+impl Limits {
+    /// Divides `memory` bytes, as the service's arguments want it: `-I 2m`, `-c 100`.
+    ///
+    /// # Errors
+    ///
+    /// A message for the operator: an argument is wrong, or the memory is too small.
+    pub fn new<'a>(
+        memory: usize,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, &'static str> {
+        let mut item_len_max = ITEM_LEN_MAX;
+        let mut connections_max = CONNECTIONS_MAX;
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let value = arguments.next().and_then(size).filter(|value| *value > 0);
+            match (argument, value) {
+                ("-I", Some(value)) => item_len_max = value,
+                ("-c", Some(value)) => connections_max = value,
+                ("-I" | "-c", None) => {
+                    return Err("`-I` and `-c` want a number, as in `-I 2m -c 100`");
+                }
+                _ => return Err("the arguments are `-I LONGEST-ITEM` and `-c CONNECTIONS`"),
+            }
+        }
+        let usable = memory.saturating_sub(RESERVE_LEN);
+        let connections_max = connections_max.min(usable / CONNECTIONS_SHARE / CONNECTION_LEN);
+        let segments_max = usable.saturating_sub(connections_max * CONNECTION_LEN) / SEGMENT_LEN;
+        if connections_max == 0 || segments_max == 0 {
+            return Err("too little memory: raise `memory` in Cargo.toml, to 4M for example");
+        }
+        // Beyond half of the store, an item would evict all others.
+        let half = segments_max * store::SEGMENT_BLOCKS * store::BLOCK_LEN / 2;
+        let store = store::Limits {
+            segments_max,
+            item_len_max: item_len_max.min(half),
+        };
+        Ok(Self {
+            store,
+            connections_max,
+        })
+    }
+}
+
+/// Returns a number of bytes, with `k` or `m` for its unit.
+fn size(text: &str) -> Option<usize> {
+    let (digits, unit) = match text.as_bytes().last()? {
+        b'k' | b'K' => (&text[..text.len() - 1], 1024),
+        b'm' | b'M' => (&text[..text.len() - 1], 1024 * 1024),
+        _ => (text, 1),
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_never_exceed_the_memory() {
+        for memory in (1024 * 1024..300 * 1024 * 1024).step_by(777_777) {
+            let limits = Limits::new(memory, []).expect("a MiB is enough");
+            let store = limits.store.segments_max * SEGMENT_LEN;
+            assert!(store + limits.connections_max * CONNECTION_LEN + RESERVE_LEN <= memory);
+            assert!(limits.store.item_len_max <= store / 2);
+        }
+    }
+
+    #[test]
+    fn arguments_are_memcacheds() {
+        let limits = Limits::new(64 << 20, ["-I", "2m", "-c", "10"]).expect("plenty of memory");
+        assert_eq!(
+            (limits.store.item_len_max, limits.connections_max),
+            (2 << 20, 10)
+        );
+        for wrong in [&["-I"][..], &["-I", "x"], &["-c", "0"], &["-m", "64"]] {
+            assert!(
+                Limits::new(64 << 20, wrong.iter().copied()).is_err(),
+                "{wrong:?}"
+            );
+        }
+        assert!(Limits::new(100_000, []).is_err());
+    }
+}

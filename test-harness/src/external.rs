@@ -1,0 +1,87 @@
+//! Programs this project did not write, as clients and as measures of what is right.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Returns the path of a program, installing the Debian package it comes in if it is missing and
+/// this is root.
+///
+/// # Panics
+///
+/// If it is missing and cannot be installed.
+#[must_use]
+pub fn program(name: &str, package: &str) -> PathBuf {
+    if let Some(path) = find(name) {
+        return path;
+    }
+    let install = [
+        "apt-get",
+        "install",
+        "-y",
+        "--no-install-recommends",
+        package,
+    ];
+    if is_root() {
+        run(Command::new(install[0]).args(&install[1..]));
+    }
+    let hint = install.join(" ");
+    find(name).unwrap_or_else(|| panic!("`{name}` is missing; install it: sudo {hint}"))
+}
+
+/// Returns the Python of a virtual environment in `folder` that has `package`.
+///
+/// # Panics
+///
+/// If there is no Python, or the package cannot be had.
+#[must_use]
+pub fn python_with(package: &str, folder: &Path) -> PathBuf {
+    let python = folder.join("bin/python");
+    let imports = |python: &Path| {
+        let import = format!("import {package}");
+        let mut command = Command::new(python);
+        command.args(["-c", &import]).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !imports(&python) {
+        let system = program("python3", "python3-venv");
+        run(Command::new(system).args(["-m", "venv"]).arg(folder));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]));
+    }
+    assert!(
+        imports(&python),
+        "`{package}` is missing; install it: {} -m pip install {package}",
+        python.display()
+    );
+    python
+}
+
+/// Runs a command, which must succeed, and returns what it wrote.
+///
+/// # Panics
+///
+/// If it fails.
+#[track_caller]
+pub fn run(command: &mut Command) -> Output {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
