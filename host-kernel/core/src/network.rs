@@ -70,6 +70,13 @@ enum Turn {
     Resumed,
 }
 
+/// Where a VM begins to wait for the NIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Front,
+    Back,
+}
+
 /// What becomes of the next frame of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Permission {
@@ -153,7 +160,8 @@ impl Kernel {
             Some(Room::AsBefore) => {}
         }
         if drained == Drained::AwaitsNic {
-            self.await_nic(id);
+            let place = self.place_to_wait(id, turn);
+            self.await_nic(id, place);
         }
         drained
     }
@@ -239,13 +247,8 @@ impl Kernel {
             let drained = self.drain_turn(id, Turn::Resumed, machine);
             self.charge_since(id, since, machine);
             match drained {
-                Drained::AwaitsNic if takes_turns => {
-                    // Its turn was cut short, so it comes first when there is room.
-                    self.nic_waiters.rotate_right(1);
-                    return;
-                }
                 Drained::AwaitsNic => return,
-                Drained::Partly if takes_turns => self.await_nic(id),
+                Drained::Partly if takes_turns => self.await_nic(id, Place::Back),
                 Drained::Partly | Drained::Limited(_) => self.raise(id, TRANSMIT, machine),
                 Drained::All | Drained::Ended => {}
             }
@@ -259,13 +262,32 @@ impl Kernel {
         }
     }
 
-    fn await_nic(&mut self, id: VmId) {
+    /// Decides where a VM waits that found no room in the NIC.
+    fn place_to_wait(&mut self, id: VmId, turn: Turn) -> Place {
+        let waiting = self.nic_waiters.len();
+        let queue = self.policies.queue.as_mut();
+        let first = match turn {
+            // A turn that was cut short goes on when there is room.
+            Turn::Resumed => queue.takes_turns(),
+            Turn::Crossing => {
+                let waits = self.vms.get(id).is_some_and(|vm| vm.awaits_nic);
+                !waits && queue.goes_first(id.index(), waiting)
+            }
+        };
+        if first { Place::Front } else { Place::Back }
+    }
+
+    /// Lets a VM wait for the NIC, unless it does.
+    fn await_nic(&mut self, id: VmId, place: Place) {
         let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
             return;
         };
         if !vm.awaits_nic {
             vm.awaits_nic = true;
-            self.nic_waiters.push_back(id);
+            match place {
+                Place::Front => self.nic_waiters.push_front(id),
+                Place::Back => self.nic_waiters.push_back(id),
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! The queues are the VMs' own transmit rings; all that is kept of each is a few words, made room
 //! for when a VM comes. While nobody waits, a VM sends a batch a crossing as with drop-tail. While
-//! some wait, each turn is worth one full frame, what a VM did not use of it counts for its next
-//! turn, and a newcomer queues behind those who wait.
+//! some wait, each turn is worth one full frame, and what a VM did not use of it counts for its next
+//! turn. Whoever begins to wait has its first turn before the others, but not twice in one round, so
+//! that it gains time and no bandwidth (sparse flows of FQ-CoDel, RFC 8290 §3).
 //!
 //! A frame for all VMs costs every one of them time, which no turn of its sender pays for: beyond
 //! [`FLOODS_PER_SECOND`] of them a VM's broadcasts are lost ("storm control" of Ethernet switches).
@@ -12,7 +13,7 @@ use super::{Full, QueueDiscipline, Verdict};
 use crate::meter::Meter;
 use crate::time::Time;
 use alloc::vec::Vec;
-use denali_abi::convert::u32_to_usize;
+use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::net::{FRAME_LEN_MAX, RING_LEN};
 
 /// Frames of one VM per crossing: half a ring, so that the guest can refill while the rest goes.
@@ -41,12 +42,16 @@ struct Account {
     /// Bytes it may still send in this turn.
     deficit: u32,
     floods: Meter,
+    /// The count of turns when it last went first.
+    first_at: u64,
 }
 
 /// The accounts, by index of the VM.
 #[derive(Debug, Default)]
 pub struct DeficitRoundRobin {
     accounts: Vec<Account>,
+    /// Turns given while others waited.
+    turns: u64,
 }
 
 impl DeficitRoundRobin {
@@ -61,7 +66,10 @@ impl QueueDiscipline for DeficitRoundRobin {
         if index >= self.accounts.len() {
             self.accounts.resize(index + 1, Account::default());
         }
-        self.accounts[index] = Account::default();
+        self.accounts[index] = Account {
+            first_at: self.turns,
+            ..Account::default()
+        };
     }
 
     fn transmit_budget(&mut self, _vm: u32) -> u32 {
@@ -69,6 +77,7 @@ impl QueueDiscipline for DeficitRoundRobin {
     }
 
     fn begin_turn(&mut self, vm: u32, contended: bool) {
+        self.turns += u64::from(contended);
         let quantum = if contended {
             QUANTUM_CONTENDED
         } else {
@@ -112,6 +121,18 @@ impl QueueDiscipline for DeficitRoundRobin {
 
     fn takes_turns(&self) -> bool {
         true
+    }
+
+    fn goes_first(&mut self, vm: u32, waiting: usize) -> bool {
+        let turns = self.turns;
+        let Some(account) = self.account(vm) else {
+            return false;
+        };
+        let may = turns - account.first_at >= usize_to_u64(waiting);
+        if may {
+            account.first_at = turns;
+        }
+        may
     }
 
     fn on_full(&mut self, full: Full) -> Verdict {
@@ -165,6 +186,21 @@ mod tests {
         policy.begin_turn(0, true);
         assert!(policy.may_send(0, FRAME));
         assert!(!policy.may_send(0, 60));
+    }
+
+    #[test]
+    fn a_newcomer_goes_first_once_a_round() {
+        let mut policy = DeficitRoundRobin::default();
+        for vm in 0..4 {
+            policy.join(vm);
+        }
+        for round in 0..3 {
+            for vm in 0..3 {
+                policy.begin_turn(vm, true);
+                let first = policy.goes_first(3, 3);
+                assert_eq!(first, vm == 2, "round {round}, after the turn of {vm}");
+            }
+        }
     }
 
     #[test]

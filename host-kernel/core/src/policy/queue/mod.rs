@@ -76,6 +76,12 @@ pub trait QueueDiscipline: core::fmt::Debug {
         false
     }
 
+    /// Decides whether `vm`, which begins to wait for the NIC, goes before the `waiting` VMs that do
+    /// already.
+    fn goes_first(&mut self, _vm: u32, _waiting: usize) -> bool {
+        false
+    }
+
     /// Decides about a frame that finds no room.
     fn on_full(&mut self, full: Full) -> Verdict;
 }

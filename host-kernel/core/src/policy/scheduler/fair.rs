@@ -1,13 +1,15 @@
 //! Weighted fair shares by virtual time, kind to those who idled.
 //!
-//! Each VM has a virtual time: the CPU time it was given, divided by its weight. The one that is
-//! furthest behind runs next, so VMs that want more than they get share the CPU in proportion to
-//! their weights, to within one quantum (start-time fair queueing, Goyal, Guo & Vin 1996).
+//! Each VM has a virtual time: the CPU time it was served, divided by its weight. The one whose next
+//! quantum would end first in virtual time runs next, so VMs that want more than they get share the
+//! CPU in proportion to their weights, to within one quantum (weighted fair queueing, Demers, Keshav
+//! & Shenker 1989).
 //!
-//! *Idle compensation*: a VM that idles falls behind the others, and so runs at once when it wakes.
-//! It keeps at most [`CREDIT`] of that lead, so a long sleep buys no long monopoly. Nobody starves:
-//! who runs moves ahead, a VM gains credit only as far as others were served meanwhile, and a new VM
-//! begins without any.
+//! *Idle compensation*: a VM that wakes is expected to give up its quantum early again, and is placed
+//! by where it stands, not by where a whole quantum would take it. So it runs before the busy ones,
+//! until it has used a quantum since it woke. What it did not use while it slept counts for one
+//! quantum at most, so a long sleep buys no long monopoly. Nobody starves: who runs moves ahead, and
+//! nobody gets further ahead than one quantum by waking. A new VM begins without compensation.
 
 use super::{Choice, QUANTUM_NS, Scheduler};
 use crate::vm::VmId;
@@ -19,24 +21,42 @@ use denali_abi::convert::u32_to_usize;
 /// CPU time in nanoseconds times [`WEIGHT_MAX`], divided by a weight.
 type VirtualTime = u128;
 
-/// The furthest a VM that wakes may be behind: a quantum of a VM of the default weight.
-const CREDIT: VirtualTime = QUANTUM_NS as u128 * (WEIGHT_MAX / WEIGHT_DEFAULT) as u128;
-
 /// What is known of the VM at one index.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     vm: VmId,
     weight: u32,
     served: VirtualTime,
+    /// What is left of the quantum since it woke, in which it runs before the busy ones.
+    compensation_ns: u64,
     ready: bool,
+    /// Whether it ever was runnable.
+    began: bool,
 }
 
-/// The accounts, and those who are runnable in order of what they were served.
+impl Account {
+    /// Returns how far `ran_ns` of CPU time move the VM in virtual time.
+    fn virtual_time(&self, ran_ns: u64) -> VirtualTime {
+        u128::from(ran_ns) * u128::from(WEIGHT_MAX) / u128::from(self.weight)
+    }
+
+    /// Returns where the VM queues.
+    fn place(&self) -> (VirtualTime, VmId) {
+        let expected_ns = if self.compensation_ns > 0 {
+            0
+        } else {
+            QUANTUM_NS
+        };
+        (self.served + self.virtual_time(expected_ns), self.vm)
+    }
+}
+
+/// The accounts, and those who are runnable in order of their places.
 #[derive(Debug, Default)]
 pub struct Fair {
     accounts: Vec<Option<Account>>,
     queue: BTreeSet<(VirtualTime, VmId)>,
-    /// What the least served of the runnable was served; it never goes back.
+    /// The foremost place of the runnable; it never goes back.
     floor: VirtualTime,
 }
 
@@ -55,26 +75,32 @@ impl Fair {
         if index >= self.accounts.len() {
             self.accounts.resize(index + 1, None);
         }
-        self.accounts[index] = Some(Account {
+        let mut account = Account {
             vm,
             weight: WEIGHT_DEFAULT,
-            served: self.floor,
+            served: 0,
+            compensation_ns: 0,
             ready: false,
-        });
+            began: false,
+        };
+        account.served = self.floor.saturating_sub(account.virtual_time(QUANTUM_NS));
+        self.accounts[index] = Some(account);
     }
 
-    /// Moves `vm` to another virtual time.
-    fn set_served(&mut self, vm: VmId, served: VirtualTime) {
+    /// Changes the account of `vm`, and its place in the queue accordingly.
+    fn change(&mut self, vm: VmId, change: impl FnOnce(&mut Account)) {
         let Some(account) = self.account(vm) else {
             return;
         };
-        let before = core::mem::replace(&mut account.served, served);
-        if account.ready {
-            self.queue.remove(&(before, vm));
-            self.queue.insert((served, vm));
+        let before = account.place();
+        change(account);
+        let (after, ready) = (account.place(), account.ready);
+        if ready && after != before {
+            self.queue.remove(&before);
+            self.queue.insert(after);
         }
-        if let Some(&(least, _)) = self.queue.first() {
-            self.floor = self.floor.max(least);
+        if let Some(&(first, _)) = self.queue.first() {
+            self.floor = self.floor.max(first);
         }
     }
 }
@@ -82,7 +108,7 @@ impl Fair {
 impl Scheduler for Fair {
     fn ready(&mut self, vm: VmId) {
         self.open(vm);
-        let earliest = self.floor.saturating_sub(CREDIT);
+        let floor = self.floor;
         let Some(account) = self.account(vm) else {
             return;
         };
@@ -90,8 +116,13 @@ impl Scheduler for Fair {
             return;
         }
         account.ready = true;
-        account.served = account.served.max(earliest);
-        let place = (account.served, vm);
+        if account.began {
+            let earliest = floor.saturating_sub(account.virtual_time(QUANTUM_NS));
+            account.served = account.served.max(earliest);
+            account.compensation_ns = QUANTUM_NS;
+        }
+        account.began = true;
+        let place = account.place();
         self.queue.insert(place);
     }
 
@@ -100,7 +131,7 @@ impl Scheduler for Fair {
             return;
         };
         account.ready = false;
-        let place = (account.served, vm);
+        let place = account.place();
         self.queue.remove(&place);
     }
 
@@ -112,12 +143,10 @@ impl Scheduler for Fair {
     }
 
     fn charge(&mut self, vm: VmId, ran_ns: u64) {
-        let Some(account) = self.account(vm) else {
-            return;
-        };
-        let cost = u128::from(ran_ns) * u128::from(WEIGHT_MAX) / u128::from(account.weight);
-        let served = account.served.saturating_add(cost);
-        self.set_served(vm, served);
+        self.change(vm, |account| {
+            account.served = account.served.saturating_add(account.virtual_time(ran_ns));
+            account.compensation_ns = account.compensation_ns.saturating_sub(ran_ns);
+        });
     }
 
     fn yield_now(&mut self, vm: VmId) {
@@ -125,17 +154,15 @@ impl Scheduler for Fair {
         let Some(&(behind, _)) = next else {
             return;
         };
-        if let Some(account) = self.account(vm) {
-            let served = account.served.max(behind.saturating_add(1));
-            self.set_served(vm, served);
-        }
+        self.change(vm, |account| {
+            account.compensation_ns = 0;
+            account.served = account.served.max(behind.saturating_add(1));
+        });
     }
 
     fn set_weight(&mut self, vm: VmId, weight: u32) {
         self.open(vm);
-        if let Some(account) = self.account(vm) {
-            account.weight = weight.clamp(1, WEIGHT_MAX);
-        }
+        self.change(vm, |account| account.weight = weight.clamp(1, WEIGHT_MAX));
     }
 
     fn pick(&mut self) -> Option<Choice> {
