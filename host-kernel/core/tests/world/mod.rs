@@ -47,8 +47,14 @@ pub const REQUEST_EVERY_NS: u64 = 8_000_000;
 /// CPU time the server needs for a frame that is none of its business.
 const JUNK_NS: u64 = 2_000;
 
-/// What a hog computes between two crossings.
-const HOG_NS: u64 = 20_000;
+/// What a hog computes between two crossings: enough for nine to keep a gigabit busy.
+const HOG_NS: u64 = 50_000;
+
+/// What [`Kind::Timers`] computes between two.
+const TIMERS_NS: u64 = 5_000;
+
+/// When the first request arrives.
+pub const WARM_UP_NS: u64 = 200_000_000;
 
 /// Where guests keep frames to send.
 const OUTBOX: u64 = SCRATCH;
@@ -70,6 +76,8 @@ pub enum Kind {
     Cpu,
     /// Fills its ring with the longest frames to the wire and crosses, for ever.
     Packets,
+    /// As [`Kind::Packets`], but sleeps while it cannot send.
+    Sender,
     /// As [`Kind::Packets`], with frames for everybody.
     Broadcasts,
     /// Sleeps for a microsecond, for ever.
@@ -174,9 +182,9 @@ impl World {
             Kind::Server => {
                 self.post_buffers(vm);
                 self.fill_outbox(vm, &frame(ROUTER, number, 64, u64::MAX));
-                self.next_request = Some(REQUEST_EVERY_NS);
+                self.next_request = Some(WARM_UP_NS);
             }
-            Kind::Packets => self.fill_outbox(vm, &frame(ROUTER, number, 1514, u64::MAX)),
+            Kind::Packets | Kind::Sender => self.fill_outbox(vm, &frame(ROUTER, number, 1514, u64::MAX)),
             Kind::Broadcasts => self.fill_outbox(vm, &frame([0xff; 6], number, 64, u64::MAX)),
             Kind::Cpu | Kind::Timers | Kind::Console | Kind::Pages => {
                 self.host.write(vm, OUTBOX, &[b'x'; 4096]);
@@ -256,6 +264,31 @@ impl World {
     pub fn sent(&self, guest: usize) -> u64 {
         let vm = self.host.kernel.vm(self.guests[guest].vm);
         vm.expect("it lives").counters.tx_frames
+    }
+
+    /// Lets the guest `herald` end, which wakes the supervisor, and that gives another guest other
+    /// limits.
+    pub fn set_limits(&mut self, guest: usize, limits: Limits, herald: usize) {
+        let supervisor = self.host.supervisor;
+        let herald = self.guests[herald].vm;
+        self.host.call(herald, Hypercall::Terminate, &[0]);
+        self.host.write(supervisor, OUTBOX, limits.as_bytes());
+        let vm = self.guests[guest].vm.raw();
+        self.host
+            .control(Hypercall::VmLimits, &[vm, OUTBOX])
+            .expect("sound limits");
+        self.host
+            .call(supervisor, Hypercall::IdleWithTimeout, &[NO_DEADLINE]);
+    }
+
+    /// Lets no more requests arrive.
+    pub const fn stop_requests(&mut self) {
+        self.next_request = None;
+    }
+
+    /// Returns how many requests arrived.
+    pub fn requests(&self) -> u64 {
+        usize_to_u64(self.arrivals.len())
     }
 
     /// Returns the id of a guest's VM.
@@ -348,7 +381,12 @@ impl World {
             }
             Kind::Server => self.serve(index, until),
             hog => {
-                self.compute(index, HOG_NS, Time::from_ns(u64::MAX));
+                let busy_ns = if hog == Kind::Timers {
+                    TIMERS_NS
+                } else {
+                    HOG_NS
+                };
+                self.compute(index, busy_ns, Time::from_ns(u64::MAX));
                 self.hog(index, hog)
             }
         };
@@ -370,11 +408,14 @@ impl World {
     fn hog(&mut self, index: usize, kind: Kind) -> Exit {
         let vm = self.guests[index].vm;
         match kind {
-            Kind::Packets | Kind::Broadcasts => {
+            Kind::Packets | Kind::Broadcasts | Kind::Sender => {
                 let consumed = self.shared_word(vm, offset_of!(SharedPage, tx_consumed));
                 let produced = consumed.wrapping_add(RING_LEN).to_le_bytes();
                 let at = shared(offset_of!(SharedPage, tx_produced));
                 self.host.write(vm, at, &produced);
+                if kind == Kind::Sender {
+                    return hypercall(Hypercall::IdleWithTimeout, [NO_DEADLINE, 0]);
+                }
                 hypercall(Hypercall::NetworkNotify, [0; 2])
             }
             Kind::Timers => {
