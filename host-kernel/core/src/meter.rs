@@ -72,7 +72,10 @@ mod tests {
         meter.take(5, 10, Time::from_ns(0));
         assert_eq!(meter.debt_ns(Time::from_ns(0)), SECOND_NS / 2);
         assert_eq!(meter.debt_ns(Time::from_ns(SECOND_NS)), 0);
-        assert_eq!(meter.when_down_to(SECOND_NS / 10), Time::from_ns(400_000_000));
+        assert_eq!(
+            meter.when_down_to(SECOND_NS / 10),
+            Time::from_ns(400_000_000)
+        );
         meter.take(1, 10, Time::from_ns(5 * SECOND_NS));
         assert_eq!(meter.debt_ns(Time::from_ns(5 * SECOND_NS)), SECOND_NS / 10);
     }

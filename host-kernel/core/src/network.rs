@@ -293,13 +293,7 @@ impl Kernel {
 
     /// Sends one frame of a VM to wherever the switch lets it. If the VM `waits` behind others, no
     /// frame goes to the NIC.
-    fn send(
-        &mut self,
-        from: VmId,
-        frame: &[u8],
-        waits: bool,
-        machine: &mut dyn Machine,
-    ) -> Sent {
+    fn send(&mut self, from: VmId, frame: &[u8], waits: bool, machine: &mut dyn Machine) -> Sent {
         let destination = match self.check_transmit(from, frame) {
             Ok(destination) => destination,
             Err(_refusal) => {

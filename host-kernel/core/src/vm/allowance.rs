@@ -69,7 +69,8 @@ impl Allowance {
         }
         let began = Time::from_ns(now.as_ns().saturating_sub(ran_ns));
         let whole = ran_ns.saturating_mul(u64::from(CAP_WHOLE));
-        self.cpu.take_ns(whole / u64::from(self.limits.cpu_cap), began);
+        self.cpu
+            .take_ns(whole / u64::from(self.limits.cpu_cap), began);
         (self.cpu.debt_ns(now) >= CAP_PERIOD_NS).then(|| self.cpu.when_down_to(CAP_PERIOD_NS / 2))
     }
 
@@ -149,7 +150,10 @@ mod tests {
             }
             let due_ns = now.as_ns() / 1000 * u64::from(cap);
             let error = ran_ns.abs_diff(due_ns) * 100 / due_ns;
-            assert!(error <= 2, "{ran_ns} ns instead of {due_ns} ns with {cap}/1000");
+            assert!(
+                error <= 2,
+                "{ran_ns} ns instead of {due_ns} ns with {cap}/1000"
+            );
         }
     }
 

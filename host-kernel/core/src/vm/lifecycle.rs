@@ -28,7 +28,10 @@ impl Kernel {
             return;
         }
         interrupt::post(vm.shared, bits, machine);
-        let Some(at_deadline) = vm.wake_on.at_deadline().filter(|_| vm.state == VmState::Idle)
+        let Some(at_deadline) = vm
+            .wake_on
+            .at_deadline()
+            .filter(|_| vm.state == VmState::Idle)
         else {
             return;
         };

@@ -48,7 +48,7 @@ pub const REQUEST_EVERY_NS: u64 = 8_000_000;
 const JUNK_NS: u64 = 2_000;
 
 /// What a hog computes between two crossings: enough for nine to keep a gigabit busy.
-const HOG_NS: u64 = 50_000;
+const HOG_NS: u64 = 100_000;
 
 /// What [`Kind::Timers`] computes between two.
 const TIMERS_NS: u64 = 5_000;
@@ -184,7 +184,9 @@ impl World {
                 self.fill_outbox(vm, &frame(ROUTER, number, 64, u64::MAX));
                 self.next_request = Some(WARM_UP_NS);
             }
-            Kind::Packets | Kind::Sender => self.fill_outbox(vm, &frame(ROUTER, number, 1514, u64::MAX)),
+            Kind::Packets | Kind::Sender => {
+                self.fill_outbox(vm, &frame(ROUTER, number, 1514, u64::MAX))
+            }
             Kind::Broadcasts => self.fill_outbox(vm, &frame([0xff; 6], number, 64, u64::MAX)),
             Kind::Cpu | Kind::Timers | Kind::Console | Kind::Pages => {
                 self.host.write(vm, OUTBOX, &[b'x'; 4096]);

@@ -30,7 +30,10 @@ fn busy_vms_share_in_proportion_to_their_weights() {
     let got: [u64; 4] = compete(&mut scheduler, 100_000_000_000);
     for (got_ns, weight) in got.into_iter().zip(weights) {
         let due_ns = 100_000_000 * u64::from(weight);
-        assert!(got_ns.abs_diff(due_ns) <= 2 * QUANTUM_NS, "{got_ns} of {due_ns}");
+        assert!(
+            got_ns.abs_diff(due_ns) <= 2 * QUANTUM_NS,
+            "{got_ns} of {due_ns}"
+        );
     }
 }
 
@@ -69,7 +72,10 @@ fn a_long_sleep_buys_one_quantum_and_no_more() {
     let _alone: [u64; 2] = compete(&mut scheduler, 1_000_000_000_000);
     scheduler.ready(vm(1));
     let [awake, sleeper] = compete(&mut scheduler, 1_000_000_000);
-    assert!(sleeper.saturating_sub(awake) <= 2 * QUANTUM_NS, "{sleeper} against {awake}");
+    assert!(
+        sleeper.saturating_sub(awake) <= 2 * QUANTUM_NS,
+        "{sleeper} against {awake}"
+    );
 }
 
 #[test]
@@ -102,7 +108,10 @@ fn a_new_vm_begins_without_credit() {
         newcomers_ns += if vm == newcomer { slice_ns } else { 0 };
         scheduler.leave(newcomer);
     }
-    assert!(newcomers_ns <= 510 * QUANTUM_NS, "{newcomers_ns} ns of half");
+    assert!(
+        newcomers_ns <= 510 * QUANTUM_NS,
+        "{newcomers_ns} ns of half"
+    );
 }
 
 #[test]
