@@ -6,7 +6,10 @@ const _: () = assert!(size_of::<usize>() == size_of::<u64>());
 
 /// Returns `value` as a `usize`, which is 64 bits wide on the only architecture we run on.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "usize is 64 bits, asserted above")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "usize is 64 bits, asserted above"
+)]
 pub const fn u64_to_usize(value: u64) -> usize {
     value as usize
 }

@@ -131,13 +131,55 @@ mod tests {
     #[test]
     fn each_broken_rule_is_named() {
         let cases = [
-            (ImageHeader { magic: *b"\x7fELF\x02\x01\x01\0", ..header() }, ImageError::NotAnImage),
-            (ImageHeader { abi_version: 99, ..header() }, ImageError::AbiVersion(99)),
-            (ImageHeader { text_pages: 0, ..header() }, ImageError::Malformed),
-            (ImageHeader { reserved: 1, ..header() }, ImageError::Malformed),
-            (ImageHeader { bss_pages: u32::MAX, ..header() }, ImageError::TooLarge),
-            (ImageHeader { entry: IMAGE_BASE + 2 * PAGE_SIZE, ..header() }, ImageError::BadEntry),
-            (ImageHeader { entry: 0, ..header() }, ImageError::BadEntry),
+            (
+                ImageHeader {
+                    magic: *b"\x7fELF\x02\x01\x01\0",
+                    ..header()
+                },
+                ImageError::NotAnImage,
+            ),
+            (
+                ImageHeader {
+                    abi_version: 99,
+                    ..header()
+                },
+                ImageError::AbiVersion(99),
+            ),
+            (
+                ImageHeader {
+                    text_pages: 0,
+                    ..header()
+                },
+                ImageError::Malformed,
+            ),
+            (
+                ImageHeader {
+                    reserved: 1,
+                    ..header()
+                },
+                ImageError::Malformed,
+            ),
+            (
+                ImageHeader {
+                    bss_pages: u32::MAX,
+                    ..header()
+                },
+                ImageError::TooLarge,
+            ),
+            (
+                ImageHeader {
+                    entry: IMAGE_BASE + 2 * PAGE_SIZE,
+                    ..header()
+                },
+                ImageError::BadEntry,
+            ),
+            (
+                ImageHeader {
+                    entry: 0,
+                    ..header()
+                },
+                ImageError::BadEntry,
+            ),
         ];
         for (header, error) in cases {
             assert_eq!(header.validate(), Err(error));

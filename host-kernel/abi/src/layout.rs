@@ -69,7 +69,11 @@ mod tests {
 
     #[test]
     fn the_lowest_page_of_each_slot_is_a_guard() {
-        for base in [SMALL_STACKS_BASE, SMALL_STACKS_BASE + SMALL_STACK_SLOT, LARGE_STACKS_BASE] {
+        for base in [
+            SMALL_STACKS_BASE,
+            SMALL_STACKS_BASE + SMALL_STACK_SLOT,
+            LARGE_STACKS_BASE,
+        ] {
             assert!(is_stack_guard(base));
             assert!(is_stack_guard(base + PAGE_SIZE - 1));
             assert!(!is_stack_guard(base + PAGE_SIZE));

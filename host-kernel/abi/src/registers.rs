@@ -31,7 +31,10 @@ impl ClockParameters {
     ///
     /// Counter values before `tsc_base` count as `tsc_base`, so the clock never runs backwards.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "584 years of nanoseconds fit")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "584 years of nanoseconds fit"
+    )]
     pub const fn monotonic_ns(&self, tsc: u64) -> u64 {
         let ticks = tsc.saturating_sub(self.tsc_base) as u128;
         let elapsed = (ticks * self.ns_per_tick as u128) >> 32;
@@ -75,7 +78,10 @@ pub struct VirtualRegisters {
 }
 
 const _: () = assert!(size_of::<VirtualRegisters>() <= 4096);
-const _: () = assert!(ABI_VERSION == 1, "a new version is a reason to look at every layout here");
+const _: () = assert!(
+    ABI_VERSION == 1,
+    "a new version is a reason to look at every layout here"
+);
 
 /// Byte offset of [`VirtualRegisters::resident_pages`], which changes while the VM runs.
 pub const RESIDENT_PAGES_OFFSET: usize = core::mem::offset_of!(VirtualRegisters, resident_pages);
