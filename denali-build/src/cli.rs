@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{build, demo, deploy, host, logs, ls, new, rm, run, start, stop};
+use crate::commands::{build, demo, deploy, host, limits, logs, ls, new, rm, run, start, stop};
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
 
@@ -35,6 +35,8 @@ pub enum Verb {
     Ls(ls::Args),
     /// Show what a service wrote
     Logs(logs::Args),
+    /// Show or change what a service may take of CPU and network
+    Limits(limits::Args),
     /// Stop a service
     Stop(stop::Args),
     /// Start a service that was stopped or ended

@@ -164,6 +164,22 @@ impl Client {
         anyhow::bail!("the host did not say how the deploy went")
     }
 
+    /// Shows what a service may take, after changing it by `options` of the host's command.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name, or the host refuses.
+    pub fn limits(&self, name: &str, options: &str) -> Result<Service> {
+        check_service_name(name)?;
+        let mut process = self
+            .session
+            .exec(&format!("limits {name} --json{options}"))?;
+        let answer = process.read_all()?;
+        succeed(&process.finish()?, name)?;
+        serde_json::from_str(&answer)
+            .context("the host's answer to `limits` is of another version of Denali")
+    }
+
     fn order(&self, verb: &str, name: &str) -> Result<()> {
         check_service_name(name)?;
         let mut process = self.session.exec(&format!("{verb} {name}"))?;

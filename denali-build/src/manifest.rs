@@ -7,16 +7,20 @@
 //! arguments = ["--verbose"]
 //! environment = { GREETING = "hello" }
 //! address = "dhcp"                    # or "10.90.4.5"; default: one from the host's pool
+//! cpu = { weight = 300, cap = 0.5 }   # default: weight 100, no cap
+//! rate = { packets = "10k/s", bytes = "1M/s" }  # default: no bound
 //! ```
 //!
 //! Errors point at the line of the key they speak of.
+
+mod limits;
 
 use crate::failure::{Failure, Status};
 use anyhow::{Context, Result};
 use denali_abi::convert::usize_to_u64;
 use denali_abi::layout::{GUEST_END, PAGE_SIZE};
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
-use denali_protocol::{Address, PublishedPort, Transport};
+use denali_protocol::{Address, Limits, PublishedPort, Transport};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -27,7 +31,15 @@ use toml_edit::{Document, Item, TableLike};
 const TABLE: &str = "package.metadata.denali";
 
 /// The keys of the table.
-const KEYS: [&str; 5] = ["memory", "publish", "arguments", "environment", "address"];
+const KEYS: [&str; 7] = [
+    "memory",
+    "publish",
+    "arguments",
+    "environment",
+    "address",
+    "cpu",
+    "rate",
+];
 
 /// The least memory a service can be given, in bytes: a few pages and what the kernel keeps for it.
 const MEMORY_MIN: u64 = 64 << 10;
@@ -45,6 +57,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// `None` takes an address from the host's pool.
     pub address: Option<Address>,
+    /// What it may take of CPU and network.
+    pub limits: Limits,
 }
 
 /// Reads the settings from the manifest at `path`.
@@ -107,6 +121,7 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, Failure> {
         arguments: reader.arguments(table)?,
         environment: reader.environment(table)?,
         address: reader.address(table)?,
+        limits: reader.limits(table)?,
     };
     reader.check_length(&settings, item.span())?;
     Ok(settings)
@@ -349,7 +364,8 @@ mod tests {
     fn all_keys_are_read() {
         let text = with(
             "memory = \"2M\"\npublish = [\"8080:80\", \"53:53/udp\"]\narguments = [\"-v\"]\n\
-             environment = { A = \"b\" }\naddress = \"10.90.4.5\"",
+             environment = { A = \"b\" }\naddress = \"10.90.4.5\"\n\
+             cpu = { weight = 300, cap = 0.5 }\nrate = { packets = \"10k/s\" }",
         );
         let settings = parse(&text, "Cargo.toml").unwrap();
         assert_eq!(settings.memory, 2 << 20);
@@ -371,6 +387,8 @@ mod tests {
         assert_eq!(settings.arguments, ["-v"]);
         assert_eq!(settings.environment["A"], "b");
         assert_eq!(settings.address, Some(Address::Static([10, 90, 4, 5])));
+        let limits = settings.limits.to_string();
+        assert_eq!(limits, "weight 300, cap 0.5, packets 10k/s, bytes -");
     }
 
     #[test]
@@ -423,6 +441,30 @@ mod tests {
             (
                 "memory = \"2M\"\naddress = \"10.0\"",
                 "Cargo.toml:6: package.metadata.denali.address",
+            ),
+            (
+                "memory = \"2M\"\ncpu = 1",
+                "Cargo.toml:6: package.metadata.denali.cpu is not a table",
+            ),
+            (
+                "memory = \"2M\"\ncpu = { weight = 0 }",
+                "denali.cpu.weight: 0 is not a weight from 1 to 10000",
+            ),
+            (
+                "memory = \"2M\"\ncpu = { cap = 1.5 }",
+                "denali.cpu.cap: 1.5 is not a part of a CPU",
+            ),
+            (
+                "memory = \"2M\"\ncpu = { caps = 1 }",
+                "denali.cpu has no key `caps`",
+            ),
+            (
+                "memory = \"2M\"\nrate = { bytes = 5 }",
+                "denali.rate.bytes is of type integer",
+            ),
+            (
+                "memory = \"2M\"\nrate = { bytes = \"5\" }",
+                "denali.rate.bytes: \"5\" is not a rate",
             ),
             ("memory = ", "Cargo.toml:5: "),
         ];

@@ -19,6 +19,7 @@ pub fn manifest(name: &str, version: &str, settings: &Settings, image: &Image) -
         arguments: settings.arguments.clone(),
         environment: settings.environment.clone(),
         address: settings.address,
+        limits: settings.limits,
     }
 }
 

@@ -92,6 +92,7 @@ fn same_input_gives_the_same_package() {
         arguments: Vec::new(),
         environment: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
         address: None,
+        limits: denali_protocol::Limits::default(),
     };
     let pack = || {
         let image = Image::from_elf(&ElfFile::sound().bytes(), MEMORY).unwrap();

@@ -12,6 +12,9 @@ use std::time::Duration;
 pub struct Args {
     #[command(flatten)]
     host: HostOption,
+    /// Show what each service may take of CPU and network, too
+    #[arg(long)]
+    wide: bool,
     /// Print the services as JSON
     #[arg(long)]
     json: bool,
@@ -46,18 +49,37 @@ pub fn exec(args: &Args) -> Result<()> {
     if args.json {
         console::json(&services)
     } else {
-        print(&services)
+        print(&services, args.wide)
     }
 }
 
-fn print(services: &[Service]) -> Result<()> {
+fn print(services: &[Service], wide: bool) -> Result<()> {
+    let columns = |service: Option<&Service>| match service {
+        _ if !wide => String::new(),
+        None => limit_columns("WEIGHT", "CAP", "PACKETS", "BYTES"),
+        Some(Service { limits, .. }) => limit_columns(
+            &limits.cpu_weight.to_string(),
+            &limits.cap_text(),
+            &limits.packets_text(),
+            &limits.bytes_text(),
+        ),
+    };
     console::line(&format!(
-        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {:<16} {}",
-        "NAME", "STATE", "ADDRESS", "RESIDENT", "MEMORY", "CPU", "AGE", "PORTS", "REASON"
+        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
+        "NAME",
+        "STATE",
+        "ADDRESS",
+        "RESIDENT",
+        "MEMORY",
+        "CPU",
+        "AGE",
+        columns(None),
+        "PORTS",
+        "REASON"
     ))?;
     for service in services {
         console::line(&format!(
-            "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {:<16} {}",
+            "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
             service.name,
             state(service.state),
             service.address.as_deref().unwrap_or("-"),
@@ -65,11 +87,16 @@ fn print(services: &[Service]) -> Result<()> {
             console::size(service.memory),
             console::seconds(Duration::from_nanos(service.cpu_ns)),
             console::seconds(Duration::from_nanos(service.age_ns)),
+            columns(Some(service)),
             ports(&service.publish),
             service.reason.as_deref().unwrap_or("-")
         ))?;
     }
     Ok(())
+}
+
+fn limit_columns(weight: &str, cap: &str, packets: &str, bytes: &str) -> String {
+    format!("{weight:>6} {cap:>5} {packets:>9} {bytes:>9}  ")
 }
 
 const fn state(state: ServiceState) -> &'static str {

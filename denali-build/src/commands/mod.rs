@@ -4,6 +4,7 @@ pub mod build;
 pub mod demo;
 pub mod deploy;
 pub mod host;
+pub mod limits;
 pub mod logs;
 pub mod ls;
 pub mod new;
@@ -28,6 +29,7 @@ pub fn exec(arguments: Arguments) -> Result<()> {
         Verb::Deploy(args) => deploy::exec(&args),
         Verb::Ls(args) => ls::exec(&args),
         Verb::Logs(args) => logs::exec(&args),
+        Verb::Limits(args) => limits::exec(&args),
         Verb::Stop(args) => stop::exec(&args),
         Verb::Start(args) => start::exec(&args),
         Verb::Rm(args) => rm::exec(&args),

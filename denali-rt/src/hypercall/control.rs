@@ -2,7 +2,7 @@
 
 use super::{address, call};
 use crate::sync::WaitQueue;
-use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::{Hypercall, IMAGE_WRITE_MAX};
@@ -100,6 +100,19 @@ pub fn vm_status(vm: u64) -> Result<VmStatus, Errno> {
     let mut status = VmStatus::default();
     call(Hypercall::VmStatus, [vm, address(&raw mut status), 0, 0])?;
     Ok(status)
+}
+
+/// Gives a VM new limits, from now on.
+///
+/// # Errors
+///
+/// The kernel's answer; [`Errno::Invalid`] if a value is out of range.
+pub fn vm_limits(vm: u64, limits: &Limits) -> Result<(), Errno> {
+    call(
+        Hypercall::VmLimits,
+        [vm, address(core::ptr::from_ref(limits)), 0, 0],
+    )
+    .map(drop)
 }
 
 /// Returns the id of the first VM, or of the next one behind `after`, or `None` behind the last.

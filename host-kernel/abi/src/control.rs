@@ -5,6 +5,56 @@ use crate::net::NetworkConfig;
 use crate::registers::NAME_MAX;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// What a VM may take of CPU and network. All zero: the default weight, and no bound.
+///
+/// The packet and byte rates bound each direction by itself: so much it may send, and so much it is
+/// given.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Limits {
+    /// Its part of a busy CPU in proportion to the weights of others, at most [`WEIGHT_MAX`];
+    /// 0 takes [`WEIGHT_DEFAULT`].
+    pub cpu_weight: u32,
+    /// The most CPU time it gets, also of an idle CPU, in thousandths of one CPU, at most
+    /// [`CAP_WHOLE`]; 0 means no bound.
+    pub cpu_cap: u32,
+    /// The most frames a second; 0 means no bound.
+    pub packet_rate: u64,
+    /// The most bytes of frames a second; 0 means no bound.
+    pub byte_rate: u64,
+}
+
+const _: () = assert!(size_of::<Limits>() == 24);
+
+/// The weight of a VM that asks for none.
+pub const WEIGHT_DEFAULT: u32 = 100;
+
+/// The largest weight.
+pub const WEIGHT_MAX: u32 = 10_000;
+
+/// A whole CPU as a cap, in thousandths.
+pub const CAP_WHOLE: u32 = 1000;
+
+impl Limits {
+    /// Returns whether each value is in its range.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        self.cpu_weight <= WEIGHT_MAX && self.cpu_cap <= CAP_WHOLE
+    }
+
+    /// Returns the weight that counts, from 1 to [`WEIGHT_MAX`].
+    #[must_use]
+    pub const fn weight(&self) -> u32 {
+        match self.cpu_weight {
+            0 => WEIGHT_DEFAULT,
+            weight if weight > WEIGHT_MAX => WEIGHT_MAX,
+            weight => weight,
+        }
+    }
+}
+
 /// The argument of `vm_create`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -19,11 +69,13 @@ pub struct VmConfig {
     pub arguments: u64,
     /// The virtual Ethernet; the MAC must be unicast and not in use.
     pub network: NetworkConfig,
+    /// What it may take.
+    pub limits: Limits,
     /// A name for logs, padded with zeros.
     pub name: [u8; NAME_MAX],
 }
 
-const _: () = assert!(size_of::<VmConfig>() == 88);
+const _: () = assert!(size_of::<VmConfig>() == 112);
 
 /// What a VM is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +139,7 @@ pub struct VmStatus {
     pub page_faults: u64,
     /// Frames delivered to it.
     pub rx_frames: u64,
-    /// Frames dropped for want of a posted buffer.
+    /// Frames dropped for want of a posted buffer, or beyond its rate.
     pub rx_dropped: u64,
     /// Frames it sent.
     pub tx_frames: u64,
@@ -97,11 +149,13 @@ pub struct VmStatus {
     pub console_written: u64,
     /// Its network configuration; with DHCP the address is the one it was given last.
     pub network: NetworkConfig,
+    /// What it may take.
+    pub limits: Limits,
     /// Its name, padded with zeros.
     pub name: [u8; NAME_MAX],
 }
 
-const _: () = assert!(size_of::<VmStatus>() == 200);
+const _: () = assert!(size_of::<VmStatus>() == 224);
 
 /// The state and counters of the host.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -2,7 +2,7 @@
 //!
 //! It costs time in proportion to memory, so it belongs into tests and simulations.
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, may_run};
 use crate::machine::{Access, FrameId, Machine, Page};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{FrameUse, Owner};
@@ -34,7 +34,7 @@ pub enum AuditError {
     Users(ImageId),
     /// The number of runnable VMs is wrong.
     ReadyCount,
-    /// A VM's alarm is not set, or one is set for nobody.
+    /// A VM's alarm or the end of its pause is not set, or one is set for nobody.
     Alarm,
 }
 
@@ -85,8 +85,15 @@ impl Kernel {
     pub fn audit_counts(&self) -> Result<(), AuditError> {
         let mut ready = 0;
         let mut alarms = 0;
+        let mut capped = 0;
         for (id, vm) in self.vms.iter() {
-            ready += u32::from(vm.state == VmState::Ready);
+            ready += u32::from(may_run(vm));
+            if let Some(until) = vm.capped_until.filter(|_| vm.state == VmState::Ready) {
+                capped += 1;
+                if !self.capped.contains(until, id) {
+                    return Err(AuditError::Alarm);
+                }
+            }
             if let Some(deadline) = vm.deadline {
                 alarms += 1;
                 if vm.state != VmState::Idle || !self.alarms.contains(deadline, id) {
@@ -103,7 +110,7 @@ impl Kernel {
         if ready != self.ready_vms {
             return Err(AuditError::ReadyCount);
         }
-        if alarms != self.alarms.len() {
+        if alarms != self.alarms.len() || capped != self.capped.len() {
             return Err(AuditError::Alarm);
         }
         Ok(())

@@ -79,6 +79,8 @@ pub struct Kernel {
     pub(crate) images: Table<ImageId, Image>,
     pub(crate) vms: Table<VmId, Vm>,
     pub(crate) alarms: Alarms,
+    /// Ready VMs that have used up their cap, and until when.
+    pub(crate) capped: Alarms,
     pub(crate) policies: Policies,
     pub(crate) switch: Switch,
     pub(crate) nic_waiters: VecDeque<VmId>,
@@ -87,7 +89,7 @@ pub struct Kernel {
     pub(crate) supervisor: Option<Supervisor>,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
-    /// VMs in the state [`VmState::Ready`].
+    /// VMs in the state [`VmState::Ready`] that have not used up their cap.
     pub(crate) ready_vms: u32,
     /// Who was told to run, and when.
     running: Option<(VmId, Time)>,
@@ -121,6 +123,7 @@ impl Kernel {
             images: Table::new(IMAGES_MAX),
             vms: Table::new(vms_max(total)),
             alarms: Alarms::default(),
+            capped: Alarms::default(),
             policies,
             switch: Switch::new(machine.nic_mac()),
             nic_waiters: VecDeque::new(),
@@ -152,17 +155,22 @@ impl Kernel {
         while let Some(vm) = self.alarms.expire(now) {
             self.wake(vm);
         }
+        while let Some(vm) = self.capped.expire(now) {
+            self.uncap(vm);
+        }
+        let alarm = self.next_alarm();
         if let Some((id, slice_ns)) = self.choose()
             && let Some(vm) = self.vms.get_mut(id)
         {
             vm.counters.switches += 1;
             self.stats.switches += 1;
             self.running = Some((id, now));
+            let slice_ns = slice_ns.min(vm.allowance.cpu_left_ns(now));
             let end = now.plus_ns(slice_ns.clamp(SLICE_NS_MIN, QUANTUM_NS));
-            let until = self
-                .alarms
-                .next_deadline()
-                .map_or(end, |alarm| alarm.min(end));
+            // An alarm may be late by the shortest slice: alarms in quick succession would else
+            // leave whoever runs nothing but world switches.
+            let soonest = now.plus_ns(SLICE_NS_MIN);
+            let until = alarm.map_or(end, |alarm| alarm.max(soonest).min(end));
             return Next::Run {
                 vm: id,
                 space: vm.space,
@@ -170,9 +178,13 @@ impl Kernel {
             };
         }
         self.idle_since = Some(now);
-        Next::Idle {
-            until: self.alarms.next_deadline(),
-        }
+        Next::Idle { until: alarm }
+    }
+
+    /// Returns when time next changes who may run.
+    fn next_alarm(&self) -> Option<Time> {
+        let (alarm, capped) = (self.alarms.next_deadline(), self.capped.next_deadline());
+        alarm.into_iter().chain(capped).min()
     }
 
     /// Deals with the exit of a VM that ran.
@@ -284,10 +296,20 @@ impl Kernel {
         if running != id {
             return;
         }
-        let ran_ns = machine.now().since_ns(since);
-        if let Some(vm) = self.vms.get_mut(id) {
-            vm.counters.cpu_ns += ran_ns;
-            self.policies.scheduler.charge(id, ran_ns);
+        self.charge_since(id, since, machine);
+    }
+
+    /// Charges a VM for the time since `since`, spent by it or for it.
+    pub(crate) fn charge_since(&mut self, id: VmId, since: Time, machine: &mut dyn Machine) {
+        let now = machine.now();
+        let ran_ns = now.since_ns(since);
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
+        vm.counters.cpu_ns += ran_ns;
+        self.policies.scheduler.charge(id, ran_ns);
+        if let Some(until) = vm.allowance.charge_cpu(ran_ns, now) {
+            self.cap(id, until);
         }
     }
 
@@ -300,11 +322,7 @@ impl Kernel {
             let Some(choice) = self.policies.scheduler.pick() else {
                 break;
             };
-            if self
-                .vms
-                .get(choice.vm)
-                .is_some_and(|vm| vm.state == VmState::Ready)
-            {
+            if self.vms.get(choice.vm).is_some_and(may_run) {
                 return Some((choice.vm, choice.slice_ns));
             }
             self.stats.scheduler_refused += 1;
@@ -312,7 +330,7 @@ impl Kernel {
         }
         self.stats.scheduler_refused += 1;
         let first = self.rescue_index;
-        let ready = |(id, vm): (VmId, &Vm)| (vm.state == VmState::Ready).then_some(id);
+        let ready = |(id, vm): (VmId, &Vm)| may_run(vm).then_some(id);
         let behind = self
             .vms
             .iter()
@@ -322,6 +340,11 @@ impl Kernel {
         self.rescue_index = id.index() + 1;
         Some((id, SLICE_NS_MIN))
     }
+}
+
+/// Returns whether a VM competes for the CPU.
+pub(crate) fn may_run(vm: &Vm) -> bool {
+    vm.state == VmState::Ready && vm.capped_until.is_none()
 }
 
 /// Returns how many VMs fit into a host with `frames` frames.

@@ -30,6 +30,7 @@ pub mod hypercall;
 pub mod kernel;
 pub mod machine;
 pub mod memory;
+pub mod meter;
 pub mod net;
 mod network;
 pub mod policy;

@@ -11,6 +11,7 @@ use crate::net::refusal::Refusal;
 use crate::net::ring::{Delivery, RingState, RingViolation, Room};
 use crate::net::switch::Destination;
 use crate::policy::queue::{self, Full, Verdict};
+use crate::time::Time;
 use crate::vm::VmId;
 use alloc::boxed::Box;
 use core::fmt;
@@ -23,6 +24,9 @@ pub(crate) const RECEIVE_BATCH_MAX: usize = 64;
 
 /// Frames for all VMs from the wire per event: each costs a delivery to every VM.
 const BROADCASTS_MAX: usize = 4;
+
+/// Turns given per event beyond one for each VM that waits for the NIC: as many as it has room for.
+const RESUMED_TURNS_MAX: usize = 256;
 
 /// Where a frame lies between two rings. Taken while in use, so that its user may use the kernel.
 #[derive(Default)]
@@ -51,8 +55,36 @@ pub(crate) enum Drained {
     AwaitsNic,
     /// The rest waits for the guest's next crossing.
     Partly,
+    /// The rest waits until the VM's rate lets it send again.
+    Limited(Time),
     /// The guest broke the rules and ended.
     Ended,
+}
+
+/// On what occasion a VM sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It crossed into the kernel.
+    Crossing,
+    /// The NIC has room, and it is the VM's turn.
+    Resumed,
+}
+
+/// Where a VM begins to wait for the NIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Front,
+    Back,
+}
+
+/// What becomes of the next frame of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Permission {
+    Send,
+    /// Its turn is over.
+    TurnOver,
+    /// Its rate is used up until then.
+    Limited(Time),
 }
 
 /// What became of a frame that a VM sent.
@@ -68,23 +100,40 @@ enum Sent {
 impl Kernel {
     /// Sends what the transmit ring of `id` holds, within its budget.
     pub(crate) fn drain_transmit(&mut self, id: VmId, machine: &mut dyn Machine) -> Drained {
+        self.drain_turn(id, Turn::Crossing, machine)
+    }
+
+    fn drain_turn(&mut self, id: VmId, turn: Turn, machine: &mut dyn Machine) -> Drained {
         let mut buffer = self.staging.take();
         let budget = queue::budget(self.policies.queue.as_mut(), id.index());
+        let contended = !self.nic_waiters.is_empty();
+        self.policies.queue.begin_turn(id.index(), contended);
+        let waits = turn == Turn::Crossing && contended && self.policies.queue.takes_turns();
         let mut drained = Drained::Partly;
-        for _ in 0..budget {
+        for nth in 0..budget {
             let next = self.with_ring(id, machine, |ring, view| {
                 ring.next_transmit(view, &mut buffer)
             });
             let outgoing = match next {
                 None => return Drained::Ended,
                 Some(None) => {
+                    self.policies.queue.ring_empty(id.index());
                     drained = Drained::All;
                     break;
                 }
                 Some(Some(outgoing)) => outgoing,
             };
-            let frame = buffer.get(..outgoing.frame_len()).unwrap_or_default();
-            let sent = self.send(id, frame, machine);
+            let length = outgoing.frame_len();
+            match self.permission(id, length, nth == 0, machine) {
+                Permission::Send => {}
+                Permission::TurnOver => break,
+                Permission::Limited(until) => {
+                    drained = Drained::Limited(until);
+                    break;
+                }
+            }
+            let frame = buffer.get(..length).unwrap_or_default();
+            let sent = self.send(id, frame, waits, machine);
             match sent {
                 Sent::Done | Sent::ToAll => {}
                 Sent::AwaitsNic => {
@@ -96,6 +145,9 @@ impl Kernel {
             // A frame to others can end them, never its sender.
             if let Some(vm) = self.vms.get_mut(id) {
                 vm.ring.consume(outgoing);
+                if vm.allowance.limits_frames() {
+                    vm.allowance.charge_transmit(length, machine.now());
+                }
             }
             if sent == Sent::ToAll {
                 break;
@@ -108,12 +160,34 @@ impl Kernel {
             Some(Room::AsBefore) => {}
         }
         if drained == Drained::AwaitsNic {
-            self.await_nic(id);
+            let place = self.place_to_wait(id, turn);
+            self.await_nic(id, place);
         }
         drained
     }
 
-    /// Moves frames from the NIC to the VMs they are for.
+    /// Decides whether the next frame of a VM, or the first one of its turn, may be sent now.
+    fn permission(
+        &mut self,
+        id: VmId,
+        length: usize,
+        is_first: bool,
+        machine: &mut dyn Machine,
+    ) -> Permission {
+        if let Some(vm) = self.vms.get(id).filter(|vm| vm.allowance.limits_frames())
+            && let Err(until) = vm.allowance.may_transmit(machine.now())
+        {
+            return Permission::Limited(until);
+        }
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        if self.policies.queue.may_send(id.index(), length) || is_first {
+            Permission::Send
+        } else {
+            Permission::TurnOver
+        }
+    }
+
+    /// Moves frames from the NIC to the VMs they are for, at the expense of who gets one.
     pub(crate) fn receive(&mut self, machine: &mut dyn Machine) {
         let mut buffer = self.staging.take();
         let mut broadcasts = 0;
@@ -130,7 +204,14 @@ impl Kernel {
                 continue;
             };
             let delivered = match self.switch.route_received(frame) {
-                Destination::Vm(to) => self.deliver_from_wire(to, frame, machine),
+                Destination::Vm(to) => {
+                    let since = machine.now();
+                    let delivered = self.deliver_from_wire(to, frame, machine);
+                    if let Some(id) = self.vms.id_at(to) {
+                        self.charge_since(id, since, machine);
+                    }
+                    delivered
+                }
                 Destination::AllVms { except, .. } => {
                     broadcasts += 1;
                     self.broadcast(except, frame, machine)
@@ -144,9 +225,15 @@ impl Kernel {
         self.staging.0 = Some(buffer);
     }
 
-    /// Sends on for the VMs that waited for room in the NIC.
+    /// Sends on for the VMs that waited for room in the NIC, each at its own expense.
     pub(crate) fn resume_transmit(&mut self, machine: &mut dyn Machine) {
-        for _ in 0..self.nic_waiters.len() {
+        let takes_turns = self.policies.queue.takes_turns();
+        let turns = if takes_turns {
+            self.nic_waiters.len() + RESUMED_TURNS_MAX
+        } else {
+            self.nic_waiters.len()
+        };
+        for _ in 0..turns {
             let Some(id) = self.nic_waiters.pop_front() else {
                 return;
             };
@@ -156,26 +243,57 @@ impl Kernel {
                 .filter(|vm| vm.is_active() && vm.awaits_nic);
             let Some(vm) = waiting else { continue };
             vm.awaits_nic = false;
-            match self.drain_transmit(id, machine) {
+            let since = machine.now();
+            let drained = self.drain_turn(id, Turn::Resumed, machine);
+            self.charge_since(id, since, machine);
+            match drained {
                 Drained::AwaitsNic => return,
-                Drained::Partly => self.raise(id, TRANSMIT, machine),
+                Drained::Partly if takes_turns => self.await_nic(id, Place::Back),
+                Drained::Partly | Drained::Limited(_) => self.raise(id, TRANSMIT, machine),
                 Drained::All | Drained::Ended => {}
             }
         }
+        // There is room, so the NIC will not ask again: whoever still waits has to.
+        while let Some(id) = self.nic_waiters.pop_front() {
+            if let Some(vm) = self.vms.get_mut(id) {
+                vm.awaits_nic = false;
+            }
+            self.raise(id, TRANSMIT, machine);
+        }
     }
 
-    fn await_nic(&mut self, id: VmId) {
-        let Some(vm) = self.vms.get_mut(id) else {
+    /// Decides where a VM waits that found no room in the NIC.
+    fn place_to_wait(&mut self, id: VmId, turn: Turn) -> Place {
+        let waiting = self.nic_waiters.len();
+        let queue = self.policies.queue.as_mut();
+        let first = match turn {
+            // A turn that was cut short goes on when there is room.
+            Turn::Resumed => queue.takes_turns(),
+            Turn::Crossing => {
+                let waits = self.vms.get(id).is_some_and(|vm| vm.awaits_nic);
+                !waits && queue.goes_first(id.index(), waiting)
+            }
+        };
+        if first { Place::Front } else { Place::Back }
+    }
+
+    /// Lets a VM wait for the NIC, unless it does.
+    fn await_nic(&mut self, id: VmId, place: Place) {
+        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
             return;
         };
         if !vm.awaits_nic {
             vm.awaits_nic = true;
-            self.nic_waiters.push_back(id);
+            match place {
+                Place::Front => self.nic_waiters.push_front(id),
+                Place::Back => self.nic_waiters.push_back(id),
+            }
         }
     }
 
-    /// Sends one frame of a VM to wherever the switch lets it.
-    fn send(&mut self, from: VmId, frame: &[u8], machine: &mut dyn Machine) -> Sent {
+    /// Sends one frame of a VM to wherever the switch lets it. If the VM `waits` behind others, no
+    /// frame goes to the NIC.
+    fn send(&mut self, from: VmId, frame: &[u8], waits: bool, machine: &mut dyn Machine) -> Sent {
         let destination = match self.check_transmit(from, frame) {
             Ok(destination) => destination,
             Err(_refusal) => {
@@ -199,10 +317,16 @@ impl Kernel {
                     self.count_dropped(to);
                 }
             }
+            Destination::Wire if waits => return Sent::AwaitsNic,
             Destination::Wire => {
                 if self.transmit(frame, machine).is_err() && self.keeps(Full::Nic { from: index }) {
                     return Sent::AwaitsNic;
                 }
+            }
+            Destination::AllVms { wire: true, .. } if waits => return Sent::AwaitsNic,
+            Destination::AllVms { .. } if !self.policies.queue.may_flood(index, machine.now()) => {
+                self.count(from, |counters| counters.tx_refused += 1);
+                return Sent::Done;
             }
             Destination::AllVms { except, wire } => {
                 // The wire first: if it has to wait, nobody here has heard the frame yet.
@@ -256,11 +380,15 @@ impl Kernel {
 
     /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room.
     fn deliver_frame(&mut self, to: u32, frame: &[u8], machine: &mut dyn Machine) -> bool {
-        let receiver = self.vms.id_at(to);
-        let Some(id) = receiver.filter(|&id| self.vms.get(id).is_some_and(|vm| vm.is_active()))
-        else {
+        let Some(id) = self.vms.id_at(to) else {
             return false;
         };
+        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
+            return false;
+        };
+        if vm.allowance.limits_frames() && !vm.allowance.take_receive(frame.len(), machine.now()) {
+            return false;
+        }
         match self.with_ring(id, machine, |ring, view| ring.deliver(view, frame)) {
             Some(Delivery::Filled) => {
                 self.count(id, |counters| counters.rx_frames += 1);

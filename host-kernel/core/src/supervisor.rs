@@ -12,6 +12,7 @@ use crate::vm::VmId;
 use crate::vm::creation::{Entrance, VmSpec};
 use alloc::vec::Vec;
 use core::fmt;
+use denali_abi::control::Limits;
 use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
 use denali_abi::image::{ImageError, ImageHeader};
@@ -136,6 +137,7 @@ impl Kernel {
             image,
             memory_pages: header.memory_pages,
             network,
+            limits: Limits::default(),
             name,
         };
         match self.create_vm(&spec, arguments, Entrance::Privileged, machine) {

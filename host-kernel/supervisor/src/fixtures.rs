@@ -12,14 +12,14 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
-use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::control::{self, HostStatus, VmConfig, VmStatus};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
 use denali_abi::image::{BUILD_ID_LEN, IMAGE_MAGIC, ImageHeader};
 use denali_abi::layout::IMAGE_BASE;
 use denali_abi::net::NetworkConfig;
 use denali_protocol::{
-    BUILD_ID_ENTRY, BootConfig, IMAGE_ENTRY, MANIFEST_ENTRY, Manifest, PACKAGE_FORMAT,
+    BUILD_ID_ENTRY, BootConfig, IMAGE_ENTRY, Limits, MANIFEST_ENTRY, Manifest, PACKAGE_FORMAT,
     PublishedPort, Transport,
 };
 use std::sync::{Mutex, MutexGuard};
@@ -69,6 +69,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         arguments: vec!["--verbose".into()],
         environment: [("LEVEL".into(), "info".into())].into(),
         address: None,
+        limits: Limits::default(),
     }
 }
 
@@ -135,6 +136,7 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
             ..NetworkConfig::default()
         },
         memory_pages: 256,
+        limits: Limits::default(),
         origin: Some(Origin {
             manifest: manifest(name),
             arguments: Vec::new(),
@@ -206,6 +208,9 @@ impl Kernel for SharedKernel {
     }
     fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno> {
         self.lock().vm_status(vm)
+    }
+    fn vm_limits(&mut self, vm: VmId, limits: &control::Limits) -> Result<(), Errno> {
+        self.lock().vm_limits(vm, limits)
     }
     fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {
         self.lock().vm_next(after)

@@ -11,7 +11,7 @@ use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::NAME_MAX;
-use denali_protocol::{self as protocol, Manifest, PublishedPort, ServiceState};
+use denali_protocol::{self as protocol, Limits, Manifest, PublishedPort, ServiceState};
 
 /// What the supervisor knows of one service.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Service {
     pub network: NetworkConfig,
     /// Memory limit in pages.
     pub memory_pages: u32,
+    /// What it may take of CPU and network.
+    pub limits: Limits,
     /// What came with the package; `None` if the supervisor restarted since.
     pub origin: Option<Origin>,
 }
@@ -56,6 +58,7 @@ impl Service {
             vm: Some(VmId(status.vm)),
             network,
             memory_pages: status.memory_pages,
+            limits: Limits::from_abi(&status.limits),
             origin: None,
         }
     }
@@ -71,6 +74,7 @@ impl Service {
             image: self.image.0,
             memory_pages: self.memory_pages,
             network: self.network,
+            limits: self.limits.to_abi(),
             name,
             ..VmConfig::default()
         }
@@ -128,6 +132,7 @@ impl Service {
             age_ns: now_ns.saturating_sub(status.created_ns),
             rx_frames: status.rx_frames,
             tx_frames: status.tx_frames,
+            limits: self.limits,
         }
     }
 }

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use denali_abi::control::VmStatus;
 use denali_abi::layout::PAGE_SIZE;
-use denali_protocol as protocol;
+use denali_protocol::{self as protocol, Limits};
 
 /// VMs looked at when the table is rebuilt, at most.
 const REBUILD_VMS_MAX: usize = 1 << 16;
@@ -185,6 +185,30 @@ impl Supervisor {
             .map_err(|errno| Failure::Refused(admission::refused_by_kernel(errno, need, &host)))
     }
 
+    /// Changes what the service `name` may take, now and whenever it runs again.
+    ///
+    /// # Errors
+    ///
+    /// No such service, or the kernel's refusal; nothing was changed then.
+    pub fn set_limits(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut Limits),
+    ) -> Result<(), Failure> {
+        let service = self.table.get(name).ok_or(Failure::NoSuchService)?;
+        let (vm, mut limits) = (service.vm, service.limits);
+        change(&mut limits);
+        if let Some(vm) = vm {
+            self.kernel
+                .vm_limits(vm, &limits.to_abi())
+                .map_err(|error| Failure::Other(format!("cannot change its limits: {error}")))?;
+        }
+        if let Some(service) = self.table.get_mut(name) {
+            service.limits = limits;
+        }
+        Ok(())
+    }
+
     /// Ends the service `name` and frees everything it had.
     ///
     /// # Errors
@@ -329,6 +353,42 @@ mod tests {
         kernel.lock().frames_total = 100;
         assert!(matches!(supervisor.start("web"), Err(Failure::Refused(_))));
         assert_eq!(kernel.lock().vms.len(), 1);
+    }
+
+    #[test]
+    fn limits_hold_now_and_after_a_new_start() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        let of_vm = || {
+            let vm = kernel.vm_named("web");
+            Limits::from_abi(&kernel.lock().vms[&vm.0].status.limits)
+        };
+        assert_eq!(of_vm(), Limits::default());
+        let halve = |limits: &mut Limits| limits.cpu_cap = Some(500);
+        supervisor.set_limits("web", halve).unwrap();
+        assert_eq!(of_vm().cpu_cap, Some(500));
+        supervisor.stop("web").unwrap();
+        supervisor.start("web").unwrap();
+        assert_eq!(of_vm().cpu_cap, Some(500));
+        assert_eq!(supervisor.view("web").unwrap().limits.cpu_cap, Some(500));
+        drop(supervisor);
+        let mut restarted = kernel.supervisor();
+        assert_eq!(restarted.view("web").unwrap().limits.cpu_cap, Some(500));
+        assert_eq!(
+            restarted.set_limits("x", halve),
+            Err(Failure::NoSuchService)
+        );
+    }
+
+    #[test]
+    fn limits_the_kernel_refuses_change_nothing() {
+        let kernel = SharedKernel::new(1000);
+        let mut supervisor = with_service(&kernel);
+        let failure = (Call::VmLimits, Errno::Invalid);
+        kernel.lock().failures.push(failure);
+        let refused = supervisor.set_limits("web", |limits| limits.cpu_weight = 1);
+        assert!(matches!(refused, Err(Failure::Other(_))));
+        assert_eq!(supervisor.view("web").unwrap().limits, Limits::default());
     }
 
     #[test]

@@ -5,11 +5,12 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::trace::Event;
 use crate::vm::VmId;
+use crate::vm::allowance::Allowance;
 use crate::vm::creation::{Entrance, VmSpec};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Handle;
 use denali_abi::ABI_VERSION;
-use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
 use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
@@ -141,6 +142,7 @@ impl Kernel {
             image: ImageId::from_raw(config.image).ok_or(Errno::NotFound)?,
             memory_pages: config.memory_pages,
             network: config.network,
+            limits: config.limits,
             name: config.name,
         };
         self.create_vm(&spec, arguments, Entrance::Gatekeeper, machine)
@@ -201,6 +203,7 @@ impl Kernel {
             tx_refused: vm.counters.tx_refused,
             console_written: vm.counters.console_written,
             network,
+            limits: *vm.allowance.limits(),
             name: vm.name,
         };
         self.copy_out(caller, address, status.as_bytes(), machine)?;
@@ -274,6 +277,29 @@ impl Kernel {
             reserved_tail: [0; 2],
         };
         self.copy_out(caller, address, status.as_bytes(), machine)?;
+        Ok(0)
+    }
+
+    /// Gives a VM new limits; what it took so far is forgotten.
+    pub(super) fn vm_limits(
+        &mut self,
+        caller: VmId,
+        vm: u64,
+        address: u64,
+        machine: &mut dyn Machine,
+    ) -> Result<u64, Errno> {
+        let id = self.find(vm)?;
+        let mut limits = Limits::new_zeroed();
+        self.copy_in(caller, address, limits.as_mut_bytes(), machine)?;
+        if !limits.is_valid() {
+            return Err(Errno::Invalid);
+        }
+        let vm = self.vms.get_mut(id).ok_or(Errno::NotFound)?;
+        vm.allowance = Allowance::new(limits);
+        if vm.state != VmState::Ended {
+            self.policies.scheduler.set_weight(id, limits.weight());
+        }
+        self.uncap(id);
         Ok(0)
     }
 

@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::network::Drained;
 use crate::time::Time;
-use crate::vm::{VmId, interrupt};
+use crate::vm::{VmId, WakeOn, interrupt};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
@@ -35,14 +35,20 @@ impl Kernel {
         if drained == Drained::Partly {
             mask |= TRANSMIT;
         }
-        let deadline = (deadline_ns != NO_DEADLINE).then(|| Time::from_ns(deadline_ns));
+        let mut deadline = (deadline_ns != NO_DEADLINE).then(|| Time::from_ns(deadline_ns));
         if deadline.is_some_and(|deadline| deadline <= machine.now()) {
             mask |= TIMER;
+        }
+        let mut wake_on = WakeOn::Interrupt;
+        if let Drained::Limited(until) = drained
+            && deadline.is_none_or(|deadline| until < deadline)
+        {
+            (deadline, wake_on) = (Some(until), WakeOn::Rate);
         }
         if mask != 0 {
             return Reply::Value(u64::from(mask));
         }
-        self.idle(caller, deadline, machine);
+        self.idle(caller, deadline, wake_on, machine);
         Reply::Nothing
     }
 
@@ -72,7 +78,9 @@ impl Kernel {
     pub(super) fn network_notify(&mut self, caller: VmId, machine: &mut dyn Machine) -> Reply {
         match self.drain_transmit(caller, machine) {
             Drained::Ended => Reply::Nothing,
-            Drained::All | Drained::AwaitsNic | Drained::Partly => Reply::Value(0),
+            Drained::All | Drained::AwaitsNic | Drained::Partly | Drained::Limited(_) => {
+                Reply::Value(0)
+            }
         }
     }
 

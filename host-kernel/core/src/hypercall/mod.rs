@@ -84,6 +84,7 @@ impl Kernel {
                 self.console_read(caller, [first, second, third, fourth], machine)?
             }
             Hypercall::HostStatus => self.host_status(caller, first, machine)?,
+            Hypercall::VmLimits => self.vm_limits(caller, first, second, machine)?,
         };
         Ok(Reply::Value(value))
     }

@@ -14,7 +14,7 @@ use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use denali_abi::convert::{u32_to_usize, u64_to_usize};
+use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::registers::ClockParameters;
 
@@ -27,6 +27,15 @@ const GARBAGE: u8 = 0xa5;
 /// Bits of the page number below each level of page tables under the root (Intel SDM vol. 3A
 /// §4.5): the next one below the root maps 512 GiB, then 1 GiB, then 2 MiB.
 const LEVEL_BITS: [u32; 3] = [27, 18, 9];
+
+/// What the kernel's work costs in virtual time; nothing by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Costs {
+    /// Nanoseconds for each piece of memory or frame of the NIC that is written, whatever its size.
+    pub call_ns: u64,
+    /// Nanoseconds for each KiB of it.
+    pub kib_ns: u64,
+}
 
 /// One frame of memory.
 #[derive(Clone, Debug)]
@@ -60,6 +69,7 @@ pub struct FakeMachine {
     was_full: bool,
     mac: [u8; 6],
     log: Vec<u8>,
+    costs: Costs,
 }
 
 impl FakeMachine {
@@ -82,12 +92,24 @@ impl FakeMachine {
             was_full: false,
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
             log: Vec::new(),
+            costs: Costs::default(),
         }
     }
 
     /// Lets `ns` nanoseconds pass.
     pub fn advance(&mut self, ns: u64) {
         self.now = self.now.plus_ns(ns);
+    }
+
+    /// Sets what the kernel's work costs.
+    pub const fn set_costs(&mut self, costs: Costs) {
+        self.costs = costs;
+    }
+
+    /// Lets the time pass that it takes to write `length` bytes.
+    fn work(&mut self, length: usize) {
+        let Costs { call_ns, kib_ns } = self.costs;
+        self.advance(call_ns + kib_ns * usize_to_u64(length) / 1024);
     }
 
     /// Makes the guest that runs next exit this way, after those scripted before.
@@ -370,16 +392,19 @@ impl Machine for FakeMachine {
 
     fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
         self.assert_fresh(frame);
+        self.work(bytes.len());
         self.bytes_mut(u32_to_usize(frame.0))[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
     fn zero_frame(&mut self, frame: FrameId) {
+        self.work(FRAME_LEN);
         let frame = u32_to_usize(frame.0);
         self.bytes_mut(frame).fill(0);
         self.frames[frame].stale = false;
     }
 
     fn copy_frame(&mut self, from: FrameId, to: FrameId) {
+        self.work(FRAME_LEN);
         let source = self.frames[u32_to_usize(from.0)].bytes.clone();
         let to = u32_to_usize(to.0);
         self.frames[to].bytes = source;
@@ -396,6 +421,7 @@ impl Machine for FakeMachine {
 
     fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let frame = self.arriving.pop_front()?;
+        self.work(frame.len());
         buffer[..frame.len()].copy_from_slice(&frame);
         Some(frame.len())
     }
@@ -406,6 +432,7 @@ impl Machine for FakeMachine {
             return Err(NicFull);
         }
         self.transmit_room -= 1;
+        self.work(frame.len());
         self.sent.push_back(frame.to_vec());
         Ok(())
     }

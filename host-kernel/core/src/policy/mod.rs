@@ -12,8 +12,9 @@ use core::fmt;
 use gatekeeper::Gatekeeper;
 use gatekeeper::fifo::Fifo;
 use gatekeeper::strict::Strict;
-use queue::{DropTail, QueueDiscipline};
+use queue::{DeficitRoundRobin, DropTail, QueueDiscipline};
 use scheduler::Scheduler;
+use scheduler::fair::Fair;
 use scheduler::round_robin::RoundRobin;
 
 /// The policies of one kernel.
@@ -52,8 +53,8 @@ impl Default for Policies {
     fn default() -> Self {
         Self {
             gatekeeper: Box::new(Strict),
-            scheduler: Box::<RoundRobin>::default(),
-            queue: Box::new(DropTail),
+            scheduler: Box::<Fair>::default(),
+            queue: Box::<DeficitRoundRobin>::default(),
         }
     }
 }
@@ -78,6 +79,7 @@ impl Policies {
                         known: "strict, fifo",
                     });
                 }
+                Some(("scheduler", "fair")) => policies.scheduler = Box::<Fair>::default(),
                 Some(("scheduler", "round-robin")) => {
                     policies.scheduler = Box::<RoundRobin>::default();
                 }
@@ -85,15 +87,16 @@ impl Policies {
                     complain(UnknownPolicy {
                         key: "scheduler",
                         value,
-                        known: "round-robin",
+                        known: "fair, round-robin",
                     });
                 }
+                Some(("queue", "drr")) => policies.queue = Box::<DeficitRoundRobin>::default(),
                 Some(("queue", "drop-tail")) => policies.queue = Box::new(DropTail),
                 Some(("queue", value)) => {
                     complain(UnknownPolicy {
                         key: "queue",
                         value,
-                        known: "drop-tail",
+                        known: "drr, drop-tail",
                     });
                 }
                 _ => {}
@@ -117,7 +120,7 @@ mod tests {
         assert_eq!(complaints.len(), 1);
         assert_eq!(
             format!("{}", complaints[0]),
-            "command line: no scheduler called 'lottery', taking the first of: round-robin"
+            "command line: no scheduler called 'lottery', taking the first of: fair, round-robin"
         );
         assert!(format!("{policies:?}").contains("Fifo"));
     }

@@ -3,6 +3,7 @@
 //! Everything that can be refused is refused before anything is taken, so a failed creation leaves
 //! nothing behind.
 
+use super::allowance::Allowance;
 use super::image::{Contents, ImageId};
 use super::{Counters, FIXED_FRAMES, MEMORY_PAGES_MIN, Segments, Vm, VmId, WakeOn};
 use crate::kernel::Kernel;
@@ -14,7 +15,7 @@ use crate::policy::gatekeeper::{Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
 use denali_abi::ABI_VERSION;
-use denali_abi::control::VmState;
+use denali_abi::control::{Limits, VmState};
 use denali_abi::end::EndRecord;
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
@@ -32,6 +33,8 @@ pub(crate) struct VmSpec {
     pub(crate) memory_pages: u32,
     /// Its virtual Ethernet.
     pub(crate) network: NetworkConfig,
+    /// What it may take.
+    pub(crate) limits: Limits,
     /// Its name, padded with zeros.
     pub(crate) name: [u8; NAME_MAX],
 }
@@ -84,6 +87,8 @@ impl Kernel {
             state,
             wake_on: WakeOn::Interrupt,
             deadline: None,
+            capped_until: None,
+            allowance: Allowance::new(spec.limits),
             space,
             registers,
             shared,
@@ -123,6 +128,9 @@ impl Kernel {
             image,
             pages: limit,
         });
+        self.policies.queue.join(id.index());
+        let weight = spec.limits.weight();
+        self.policies.scheduler.set_weight(id, weight);
         self.begin(id, entrance);
         Ok(id)
     }
@@ -136,7 +144,8 @@ impl Kernel {
         } else {
             spec.memory_pages
         };
-        if limit < MEMORY_PAGES_MIN || arguments.len() > ARGUMENTS_MAX {
+        let fits = limit >= MEMORY_PAGES_MIN && arguments.len() <= ARGUMENTS_MAX;
+        if !fits || !spec.limits.is_valid() {
             return Err(Errno::Invalid);
         }
         let others = self.supervisor_promise().saturating_add(image.page_count());

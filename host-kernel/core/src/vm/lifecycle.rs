@@ -28,27 +28,38 @@ impl Kernel {
             return;
         }
         interrupt::post(vm.shared, bits, machine);
-        if vm.state != VmState::Idle || vm.wake_on != WakeOn::Interrupt {
+        let Some(at_deadline) = vm
+            .wake_on
+            .at_deadline()
+            .filter(|_| vm.state == VmState::Idle)
+        else {
             return;
-        }
+        };
         let mut mask = interrupt::take(vm.shared, machine);
         if vm
             .deadline
             .is_some_and(|deadline| deadline <= machine.now())
         {
-            mask |= TIMER;
+            mask |= at_deadline;
         }
         machine.set_result(vm.space, i64::from(mask));
         self.wake(id);
     }
 
-    /// Lets a VM wait for an interrupt or, if there is one, the deadline.
-    pub(crate) fn idle(&mut self, id: VmId, deadline: Option<Time>, machine: &mut dyn Machine) {
+    /// Lets a VM wait for an interrupt or, if there is one, the deadline, which means what `wake_on`
+    /// says.
+    pub(crate) fn idle(
+        &mut self,
+        id: VmId,
+        deadline: Option<Time>,
+        wake_on: WakeOn,
+        machine: &mut dyn Machine,
+    ) {
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };
-        machine.set_result(vm.space, i64::from(TIMER));
-        vm.wake_on = WakeOn::Interrupt;
+        machine.set_result(vm.space, i64::from(wake_on.at_deadline().unwrap_or(TIMER)));
+        vm.wake_on = wake_on;
         self.sleep(id, deadline);
     }
 
@@ -64,8 +75,7 @@ impl Kernel {
             self.alarms.cancel(deadline, id);
         }
         vm.state = VmState::Ready;
-        self.ready_vms += 1;
-        self.policies.scheduler.ready(id);
+        self.become_ready(id);
     }
 
     /// Ends a VM: frees all it had but its descriptor and console, and tells the supervisor.
@@ -81,10 +91,13 @@ impl Kernel {
         };
         match vm.state {
             VmState::Ended => return,
-            VmState::Ready => self.ready_vms -= 1,
+            VmState::Ready => self.cease_ready(id),
             VmState::Dormant => self.policies.gatekeeper.leave(id),
             VmState::Idle => {}
         }
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
         vm.state = VmState::Ended;
         self.policies.scheduler.leave(id);
         if let Some(deadline) = vm.deadline.take() {
@@ -155,11 +168,62 @@ impl Kernel {
             self.trace.record(Event::VmWaits { vm: id });
             return;
         }
-        self.ready_vms += 1;
-        self.policies.scheduler.ready(id);
-        if let Entrance::PrivilegedAt(time) = entrance {
+        if matches!(entrance, Entrance::PrivilegedAt(_)) {
             vm.wake_on = WakeOn::Deadline;
+        }
+        self.become_ready(id);
+        if let Entrance::PrivilegedAt(time) = entrance {
             self.sleep(id, Some(time));
+        }
+    }
+
+    /// Lets a VM whose state is [`VmState::Ready`] compete for the CPU, once its cap allows it.
+    fn become_ready(&mut self, id: VmId) {
+        if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
+            self.capped.set(until, id);
+        } else {
+            self.ready_vms += 1;
+            self.policies.scheduler.ready(id);
+        }
+    }
+
+    /// Takes a VM whose state is [`VmState::Ready`] out of the competition for the CPU.
+    fn cease_ready(&mut self, id: VmId) {
+        if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
+            self.capped.cancel(until, id);
+        } else {
+            self.ready_vms -= 1;
+            self.policies.scheduler.block(id);
+        }
+    }
+
+    /// Keeps a VM that has used up its cap from running before `until`.
+    pub(crate) fn cap(&mut self, id: VmId, until: Time) {
+        let Some(is_ready) = self.vms.get(id).map(|vm| vm.state == VmState::Ready) else {
+            return;
+        };
+        if is_ready {
+            self.cease_ready(id);
+        }
+        if let Some(vm) = self.vms.get_mut(id) {
+            vm.capped_until = Some(until);
+        }
+        if is_ready {
+            self.become_ready(id);
+        }
+    }
+
+    /// Lets a VM that had used up its cap run again.
+    pub(crate) fn uncap(&mut self, id: VmId) {
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
+        let is_ready = vm.state == VmState::Ready;
+        if let Some(until) = vm.capped_until.take()
+            && is_ready
+        {
+            self.capped.cancel(until, id);
+            self.become_ready(id);
         }
     }
 
@@ -169,11 +233,10 @@ impl Kernel {
         };
         vm.state = VmState::Idle;
         vm.deadline = deadline;
-        self.ready_vms -= 1;
+        self.cease_ready(id);
         if let Some(deadline) = deadline {
             self.alarms.set(deadline, id);
         }
-        self.policies.scheduler.block(id);
     }
 
     /// Admits VMs that waited, as far as the gatekeeper names them and memory can be promised.
@@ -200,8 +263,7 @@ impl Kernel {
             }
             vm.promised = vm.memory_pages;
             vm.state = VmState::Ready;
-            self.ready_vms += 1;
-            self.policies.scheduler.ready(id);
+            self.become_ready(id);
             self.trace.record(Event::VmAdmitted { vm: id });
         }
     }

@@ -11,6 +11,7 @@
 //! supervisor destroys it when it has read both. Transitions happen in `lifecycle.rs` alone.
 
 pub mod alarm;
+pub mod allowance;
 pub(crate) mod creation;
 pub mod image;
 pub mod interrupt;
@@ -21,11 +22,13 @@ use crate::machine::{FrameId, Space};
 use crate::memory::frame::FrameList;
 use crate::net::ring::RingState;
 use crate::time::Time;
+use allowance::Allowance;
 use denali_abi::control::VmState;
 use denali_abi::end::EndRecord;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::NetworkConfig;
 use denali_abi::registers::NAME_MAX;
+use denali_abi::shared::interrupt::{TIMER, TRANSMIT};
 use image::ImageId;
 use table::id_type;
 
@@ -45,6 +48,8 @@ pub const MEMORY_PAGES_MIN: u32 = FIXED_FRAMES + 7;
 pub enum WakeOn {
     /// A virtual interrupt or the deadline: it waits in idle-with-timeout.
     Interrupt,
+    /// As [`WakeOn::Interrupt`], but its deadline is when its rate lets it send again.
+    Rate,
     /// The deadline alone: a restarted supervisor that has not begun.
     Deadline,
 }
@@ -62,11 +67,11 @@ pub struct Counters {
     pub page_faults: u64,
     /// Frames delivered to it.
     pub rx_frames: u64,
-    /// Frames dropped for want of a buffer.
+    /// Frames dropped for want of a buffer, or beyond its rate.
     pub rx_dropped: u64,
     /// Frames it sent.
     pub tx_frames: u64,
-    /// Frames refused on transmit.
+    /// Frames refused on transmit, or lost beyond the rate of broadcasts.
     pub tx_refused: u64,
     /// Bytes ever written to its console.
     pub console_written: u64,
@@ -94,6 +99,10 @@ pub struct Vm {
     pub wake_on: WakeOn,
     /// Its alarm, if it is idle with a deadline.
     pub deadline: Option<Time>,
+    /// When it may run again, if it has used up its cap.
+    pub capped_until: Option<Time>,
+    /// What it may take, and what it took.
+    pub allowance: Allowance,
     /// Address space and register context.
     pub space: Space,
     /// The frame of the virtual registers.
@@ -130,6 +139,18 @@ const _: () = assert!(
     size_of::<Vm>() <= 384,
     "descriptors are what thousands of VMs cost"
 );
+
+impl WakeOn {
+    /// Returns the interrupt that the deadline means, if interrupts end the wait too.
+    #[must_use]
+    pub const fn at_deadline(self) -> Option<u32> {
+        match self {
+            Self::Interrupt => Some(TIMER),
+            Self::Rate => Some(TRANSMIT),
+            Self::Deadline => None,
+        }
+    }
+}
 
 impl Vm {
     /// Returns whether it may run or wait to run: admitted and not ended.

@@ -9,7 +9,7 @@
     reason = "a module of several test binaries, each of which uses a part"
 )]
 
-use denali_abi::control::{HostStatus, VmConfig, VmState, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
 use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
@@ -220,6 +220,7 @@ impl Host {
             arguments_len: 5,
             arguments: SCRATCH + 1024,
             network: network(number),
+            limits: Limits::default(),
             name: name("service"),
         }
     }

@@ -9,9 +9,12 @@
 
 extern crate alloc;
 
+pub mod limits;
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+pub use limits::Limits;
 use serde::{Deserialize, Serialize};
 
 /// Name of the manifest inside a package.
@@ -54,6 +57,9 @@ pub struct Manifest {
     pub environment: BTreeMap<String, String>,
     /// `None` takes an address from the host's pool.
     pub address: Option<Address>,
+    /// What it may take of CPU and network.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
 }
 
 /// One port of the service made reachable on the host.
@@ -138,6 +144,9 @@ pub struct Service {
     pub rx_frames: u64,
     /// Frames sent.
     pub tx_frames: u64,
+    /// What it may take of CPU and network.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// The host, as `host --json` shows it.

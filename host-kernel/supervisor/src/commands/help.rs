@@ -5,7 +5,7 @@ use crate::terminal::Terminal;
 
 const TEXT: &str = "\
 commands:
-  ls [--json]                        services, their state and addresses (also: ps)
+  ls [--wide] [--json]               services, their state and addresses (also: ps)
   deploy NAME --length N --sha256 HEX [--json]
                                      run the package on standard input
                                      (easier: cargo denali deploy)
@@ -14,6 +14,9 @@ commands:
   stop NAME [--json]                 end a service; it stays listed
   start NAME [--json]                run a stopped or ended service again
   rm NAME [--json]                   end a service and free what it had
+  limits NAME [--weight N] [--cap PART] [--packets RATE] [--bytes RATE] [--json]
+                                     what a service may take of CPU and network;
+                                     PART as 0.5, RATE as 10k/s, or none
   host [--json]                      memory, VMs and counters of the host
   version [--json]                   versions of supervisor and kernel interface
   help                               this text

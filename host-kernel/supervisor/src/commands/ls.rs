@@ -6,7 +6,7 @@ use crate::supervisor::Supervisor;
 use crate::terminal::Terminal;
 use alloc::string::String;
 use alloc::vec::Vec;
-use denali_protocol::Service;
+use denali_protocol::{Limits, Service};
 
 pub(super) fn exec(
     mut words: Words<'_>,
@@ -14,6 +14,7 @@ pub(super) fn exec(
     terminal: &mut dyn Terminal,
 ) -> Result<(), Stop> {
     let format = words.format();
+    let wide = words.flag("--wide");
     words.end()?;
     let services = shared.with(Supervisor::list);
     match format {
@@ -26,11 +27,27 @@ pub(super) fn exec(
             const HEAD: [&str; 8] = [
                 "NAME", "STATE", "ADDRESS", "PORTS", "MEMORY", "RESIDENT", "CPU", "AGE",
             ];
+            const HEAD_WIDE: [&str; 4] = ["WEIGHT", "CAP", "PACKETS", "BYTES"];
             let mut rows: Vec<Vec<String>> = alloc::vec![HEAD.map(String::from).to_vec()];
             rows.extend(services.iter().map(row));
+            if wide {
+                rows[0].extend(HEAD_WIDE.map(String::from));
+                for (row, service) in rows.iter_mut().skip(1).zip(&services) {
+                    row.extend(limits(&service.limits));
+                }
+            }
             print(terminal, &table::render(&rows))
         }
     }
+}
+
+fn limits(limits: &Limits) -> [String; 4] {
+    [
+        alloc::format!("{}", limits.cpu_weight),
+        limits.cap_text(),
+        limits.packets_text(),
+        limits.bytes_text(),
+    ]
 }
 
 fn row(service: &Service) -> Vec<String> {

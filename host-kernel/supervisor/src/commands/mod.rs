@@ -3,6 +3,7 @@
 mod deploy;
 mod help;
 mod host;
+mod limits;
 mod logs;
 mod ls;
 mod rm;
@@ -116,6 +117,7 @@ fn dispatch(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<
         Some("ls" | "ps") => ls::exec(words, shared, terminal),
         Some("deploy") => deploy::exec(words, shared, terminal),
         Some("logs") => logs::exec(words, shared, terminal),
+        Some("limits") => limits::exec(words, shared, terminal),
         Some("stop") => stop::exec(words, shared, terminal),
         Some("start") => start::exec(words, shared, terminal),
         Some("rm") => rm::exec(words, shared, terminal),

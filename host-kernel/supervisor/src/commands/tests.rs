@@ -298,3 +298,47 @@ fn a_console_that_wrapped_is_shown_from_the_oldest_byte_kept() {
     drop(kernel);
     assert_eq!(bench.run("logs web").1, "kept\n");
 }
+
+#[test]
+fn limits_are_shown_and_changed() {
+    let bench = Bench::with_service();
+    let (code, output, _) = bench.run("limits web");
+    assert_eq!(code, status::OK);
+    assert_eq!(output, "web: weight 100, cap -, packets -, bytes -\n");
+    let (code, output, _) = bench.run("limits web --weight 300 --cap 0.5 --packets 10k/s");
+    assert_eq!(code, status::OK);
+    assert_eq!(output, "web: weight 300, cap 0.5, packets 10k/s, bytes -\n");
+    let (_, output, _) = bench.run("limits --cap none web --json");
+    let service: Service = json(&output);
+    assert_eq!(
+        (service.limits.cpu_weight, service.limits.cpu_cap),
+        (300, None)
+    );
+    let (_, output, _) = bench.run("ls --wide");
+    assert!(output.contains("WEIGHT  CAP  PACKETS  BYTES"), "{output}");
+    assert!(output.contains("300     -    10k/s    -"), "{output}");
+    assert!(!bench.run("ls").1.contains("WEIGHT"));
+}
+
+#[test]
+fn limits_that_cannot_be_are_usage_errors() {
+    let bench = Bench::with_service();
+    for (options, part) in [
+        ("--weight 0", "--weight `0` is not a number from 1 to 10000"),
+        (
+            "--cap 2",
+            "--cap `2` is not a part of a CPU such as 0.5, or none",
+        ),
+        (
+            "--packets 5",
+            "--packets `5` is not a rate such as 10k/s, or none",
+        ),
+        ("--bytes -1/s", "--bytes `-1/s` is not a rate"),
+        ("--speed 5", "`--speed`"),
+    ] {
+        let (code, _, errors) = bench.run(&format!("limits web {options}"));
+        assert_eq!(code, status::USAGE, "{options}");
+        assert!(errors.contains(part), "{errors}");
+    }
+    assert_eq!(bench.run("limits nobody --weight 5").0, status::NOT_FOUND);
+}

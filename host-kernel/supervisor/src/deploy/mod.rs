@@ -65,6 +65,7 @@ impl Supervisor {
             vm: None,
             network,
             memory_pages: package.memory_pages,
+            limits: package.manifest.limits,
             origin: Some(origin),
         };
         if let Err(errno) = self.create(&mut service, &package) {

@@ -4,7 +4,7 @@ use super::{ConsolePiece, ImageId, Kernel, VmId};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
-use denali_abi::control::{HostStatus, VmConfig, VmState, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
 use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
@@ -20,6 +20,8 @@ pub enum Call {
     VmCreate,
     /// `vm_destroy`.
     VmDestroy,
+    /// `vm_limits`.
+    VmLimits,
 }
 
 /// One VM of the fake.
@@ -179,6 +181,7 @@ impl Kernel for FakeKernel {
             memory_pages: config.memory_pages,
             created_ns: self.now_ns + id,
             network: config.network,
+            limits: config.limits,
             name: config.name,
             ..VmStatus::default()
         };
@@ -218,6 +221,13 @@ impl Kernel for FakeKernel {
             .get(&vm.0)
             .map(|vm| vm.status)
             .ok_or(Errno::NotFound)
+    }
+
+    fn vm_limits(&mut self, vm: VmId, limits: &Limits) -> Result<(), Errno> {
+        self.fail(Call::VmLimits)?;
+        let record = self.vms.get_mut(&vm.0).ok_or(Errno::NotFound)?;
+        record.status.limits = *limits;
+        Ok(())
     }
 
     fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {

@@ -2,7 +2,7 @@
 
 use super::{ConsolePiece, ImageId, Kernel, VmId};
 use alloc::vec;
-use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
 use denali_rt::hypercall::control;
@@ -38,6 +38,10 @@ impl Kernel for Hypercalls {
 
     fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno> {
         control::vm_status(vm.0)
+    }
+
+    fn vm_limits(&mut self, vm: VmId, limits: &Limits) -> Result<(), Errno> {
+        control::vm_limits(vm.0, limits)
     }
 
     fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {

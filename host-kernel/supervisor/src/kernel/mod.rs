@@ -7,7 +7,7 @@
 pub mod fake;
 pub mod hypercalls;
 
-use denali_abi::control::{HostStatus, VmConfig, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
 
@@ -54,6 +54,9 @@ pub trait Kernel {
 
     /// Returns the state and counters of a VM.
     fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno>;
+
+    /// Gives a VM new limits.
+    fn vm_limits(&mut self, vm: VmId, limits: &Limits) -> Result<(), Errno>;
 
     /// Returns the VM behind `after` in the table, or the first.
     fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId>;

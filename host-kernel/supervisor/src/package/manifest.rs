@@ -54,6 +54,9 @@ fn check(manifest: &Manifest) -> Result<(), String> {
             "`memory` must be a multiple of {PAGE_SIZE} bytes above 0"
         ));
     }
+    if !manifest.limits.is_valid() {
+        return Err("`limits` has a value out of range".into());
+    }
     check_ports(manifest)?;
     check_arguments(manifest)
 }
@@ -130,12 +133,14 @@ mod tests {
             protocol: Transport::Tcp,
         };
         assert_eq!(manifest("a").publish[0].host, 8080);
-        let cases: [(&str, Change); 11] = [
+        let cases: [(&str, Change); 13] = [
             ("format", |manifest| manifest.format = 2),
             ("name", |manifest| manifest.name = "a b".into()),
             ("version", |manifest| manifest.version = "1".repeat(65)),
             ("memory", |manifest| manifest.memory = 0),
             ("memory", |manifest| manifest.memory = 4097),
+            ("limits", |manifest| manifest.limits.cpu_weight = 0),
+            ("limits", |manifest| manifest.limits.cpu_cap = Some(1001)),
             ("publish", |manifest| manifest.publish[0].guest = 0),
             ("publish", |manifest| {
                 manifest.publish.push(manifest.publish[0]);

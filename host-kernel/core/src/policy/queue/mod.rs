@@ -5,9 +5,12 @@
 //! which bound what it answers.
 
 pub mod drop_tail;
+pub mod drr;
 
 pub use drop_tail::DropTail;
+pub use drr::DeficitRoundRobin;
 
+use crate::time::Time;
 use denali_abi::net::RING_LEN;
 
 /// What has no room for a frame.
@@ -42,9 +45,42 @@ pub enum Verdict {
 }
 
 /// A queue discipline. Whatever it answers, it costs speed, never isolation.
+///
+/// The provided methods are those of a discipline without turns.
 pub trait QueueDiscipline: core::fmt::Debug {
+    /// Takes note that `vm` was created: whatever it needs is allocated now.
+    fn join(&mut self, _vm: u32) {}
+
     /// Returns how many frames `vm` may send in one crossing.
     fn transmit_budget(&mut self, vm: u32) -> u32;
+
+    /// Takes note that it is the turn of `vm` to send, while others wait for the NIC or not.
+    fn begin_turn(&mut self, _vm: u32, _contended: bool) {}
+
+    /// Decides whether the next frame of `vm` is still part of its turn. The first one of a turn is
+    /// sent whatever the answer.
+    fn may_send(&mut self, _vm: u32, _length: u32) -> bool {
+        true
+    }
+
+    /// Takes note that `vm` has nothing more to send.
+    fn ring_empty(&mut self, _vm: u32) {}
+
+    /// Decides whether `vm` may send a frame to all VMs; else it is lost.
+    fn may_flood(&mut self, _vm: u32, _now: Time) -> bool {
+        true
+    }
+
+    /// Returns whether a VM that has a frame for the NIC queues behind those that wait for it.
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
+    /// Decides whether `vm`, which begins to wait for the NIC, goes before the `waiting` VMs that do
+    /// already.
+    fn goes_first(&mut self, _vm: u32, _waiting: usize) -> bool {
+        false
+    }
 
     /// Decides about a frame that finds no room.
     fn on_full(&mut self, full: Full) -> Verdict;

@@ -4,6 +4,7 @@
 //! it picks is. A policy that picks nobody, or always the wrong one, costs speed only: the
 //! mechanism then finds a runnable VM itself.
 
+pub mod fair;
 pub mod round_robin;
 
 use crate::vm::VmId;
@@ -39,6 +40,10 @@ pub trait Scheduler: core::fmt::Debug {
 
     /// Takes note that `vm` gives up the rest of its quantum.
     fn yield_now(&mut self, vm: VmId);
+
+    /// Takes note of the weight of `vm`, before it first becomes runnable and at every change. A
+    /// policy without weights need not care.
+    fn set_weight(&mut self, _vm: VmId, _weight: u32) {}
 
     /// Returns who should run next; it stays runnable until the policy is told otherwise.
     fn pick(&mut self) -> Option<Choice>;

@@ -1,0 +1,179 @@
+//! Weighted fair shares by virtual time, kind to those who idled.
+//!
+//! Each VM has a virtual time: the CPU time it was served, divided by its weight. The one whose next
+//! quantum would end first in virtual time runs next, so VMs that want more than they get share the
+//! CPU in proportion to their weights, to within one quantum (weighted fair queueing, Demers, Keshav
+//! & Shenker 1989).
+//!
+//! *Idle compensation*: a VM that wakes is expected to give up its quantum early again, and is placed
+//! by where it stands, not by where a whole quantum would take it. So it runs before the busy ones,
+//! until it has used a quantum since it woke. What it did not use while it slept counts for one
+//! quantum at most, so a long sleep buys no long monopoly. Nobody starves: who runs moves ahead, and
+//! nobody gets further ahead than one quantum by waking. A new VM begins without compensation.
+
+use super::{Choice, QUANTUM_NS, Scheduler};
+use crate::vm::VmId;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use denali_abi::control::{WEIGHT_DEFAULT, WEIGHT_MAX};
+use denali_abi::convert::u32_to_usize;
+
+/// CPU time in nanoseconds times [`WEIGHT_MAX`], divided by a weight.
+type VirtualTime = u128;
+
+/// What is known of the VM at one index.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    vm: VmId,
+    weight: u32,
+    served: VirtualTime,
+    /// What is left of the quantum since it woke, in which it runs before the busy ones.
+    compensation_ns: u64,
+    ready: bool,
+    /// Whether it ever was runnable.
+    began: bool,
+}
+
+impl Account {
+    /// Returns how far `ran_ns` of CPU time move the VM in virtual time.
+    fn virtual_time(&self, ran_ns: u64) -> VirtualTime {
+        u128::from(ran_ns) * u128::from(WEIGHT_MAX) / u128::from(self.weight)
+    }
+
+    /// Returns where the VM queues.
+    fn place(&self) -> (VirtualTime, VmId) {
+        let expected_ns = if self.compensation_ns > 0 {
+            0
+        } else {
+            QUANTUM_NS
+        };
+        (self.served + self.virtual_time(expected_ns), self.vm)
+    }
+}
+
+/// The accounts, and those who are runnable in order of their places.
+#[derive(Debug, Default)]
+pub struct Fair {
+    accounts: Vec<Option<Account>>,
+    queue: BTreeSet<(VirtualTime, VmId)>,
+    /// The foremost place of the runnable; it never goes back.
+    floor: VirtualTime,
+}
+
+impl Fair {
+    fn account(&mut self, vm: VmId) -> Option<&mut Account> {
+        let account = self.accounts.get_mut(u32_to_usize(vm.index()))?.as_mut()?;
+        (account.vm == vm).then_some(account)
+    }
+
+    /// Opens an account for `vm`, unless it has one.
+    fn open(&mut self, vm: VmId) {
+        if self.account(vm).is_some() {
+            return;
+        }
+        let index = u32_to_usize(vm.index());
+        if index >= self.accounts.len() {
+            self.accounts.resize(index + 1, None);
+        }
+        let mut account = Account {
+            vm,
+            weight: WEIGHT_DEFAULT,
+            served: 0,
+            compensation_ns: 0,
+            ready: false,
+            began: false,
+        };
+        account.served = self.floor.saturating_sub(account.virtual_time(QUANTUM_NS));
+        self.accounts[index] = Some(account);
+    }
+
+    /// Changes the account of `vm`, and its place in the queue accordingly.
+    fn change(&mut self, vm: VmId, change: impl FnOnce(&mut Account)) {
+        let Some(account) = self.account(vm) else {
+            return;
+        };
+        let before = account.place();
+        change(account);
+        let (after, ready) = (account.place(), account.ready);
+        if ready && after != before {
+            self.queue.remove(&before);
+            self.queue.insert(after);
+        }
+        if let Some(&(first, _)) = self.queue.first() {
+            self.floor = self.floor.max(first);
+        }
+    }
+}
+
+impl Scheduler for Fair {
+    fn ready(&mut self, vm: VmId) {
+        self.open(vm);
+        let floor = self.floor;
+        let Some(account) = self.account(vm) else {
+            return;
+        };
+        if account.ready {
+            return;
+        }
+        account.ready = true;
+        if account.began {
+            let earliest = floor.saturating_sub(account.virtual_time(QUANTUM_NS));
+            account.served = account.served.max(earliest);
+            account.compensation_ns = QUANTUM_NS;
+        }
+        account.began = true;
+        let place = account.place();
+        self.queue.insert(place);
+    }
+
+    fn block(&mut self, vm: VmId) {
+        let Some(account) = self.account(vm) else {
+            return;
+        };
+        account.ready = false;
+        let place = account.place();
+        self.queue.remove(&place);
+    }
+
+    fn leave(&mut self, vm: VmId) {
+        self.block(vm);
+        if self.account(vm).is_some() {
+            self.accounts[u32_to_usize(vm.index())] = None;
+        }
+    }
+
+    fn charge(&mut self, vm: VmId, ran_ns: u64) {
+        self.change(vm, |account| {
+            account.served = account.served.saturating_add(account.virtual_time(ran_ns));
+            account.compensation_ns = account.compensation_ns.saturating_sub(ran_ns);
+        });
+    }
+
+    fn yield_now(&mut self, vm: VmId) {
+        let next = self.queue.iter().find(|&&(_, other)| other != vm);
+        let Some(&(behind, _)) = next else {
+            return;
+        };
+        self.change(vm, |account| {
+            account.compensation_ns = 0;
+            account.served = account.served.max(behind.saturating_add(1));
+        });
+    }
+
+    fn set_weight(&mut self, vm: VmId, weight: u32) {
+        self.open(vm);
+        self.change(vm, |account| account.weight = weight.clamp(1, WEIGHT_MAX));
+    }
+
+    fn pick(&mut self) -> Option<Choice> {
+        let &(_, vm) = self.queue.first()?;
+        Some(Choice {
+            vm,
+            slice_ns: QUANTUM_NS,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "fair_tests.rs"]
+mod tests;
