@@ -202,7 +202,11 @@ fn dhcp(to: [u8; 6], from: [u8; 6], ports: [u8; 2], op: u8, kind: u8, yours: [u8
     message[28..34].copy_from_slice(&client);
     message[236..240].copy_from_slice(&[99, 130, 83, 99]);
     message.extend([53, 1, kind, 255]);
-    let length = |more: usize| u16::try_from(message.len() + more).expect("short").to_be_bytes();
+    let length = |more: usize| {
+        u16::try_from(message.len() + more)
+            .expect("short")
+            .to_be_bytes()
+    };
     let (addresses, destination) = match op {
         1 => ([[0; 4], [255; 4]], BROADCAST),
         _ => ([[10, 90, 0, 2], yours], to),
@@ -236,13 +240,30 @@ fn the_status_shows_the_address_a_dhcp_server_gave() {
         ..Descriptor::default()
     };
     host.write(vm, SCRATCH, &request);
-    host.write(vm, shared(offset_of!(SharedPage, tx)), descriptor.as_bytes());
-    host.write(vm, shared(offset_of!(SharedPage, tx_produced)), &1_u32.to_le_bytes());
+    host.write(
+        vm,
+        shared(offset_of!(SharedPage, tx)),
+        descriptor.as_bytes(),
+    );
+    host.write(
+        vm,
+        shared(offset_of!(SharedPage, tx_produced)),
+        &1_u32.to_le_bytes(),
+    );
     assert_eq!(host.call(vm, Hypercall::NetworkNotify, &[]), Some(0));
-    assert_eq!(host.status(vm).map(|status| status.network.address), Ok([0; 4]));
+    assert_eq!(
+        host.status(vm).map(|status| status.network.address),
+        Ok([0; 4])
+    );
     let address = [10, 90, 0, 100];
-    arrive(&mut host, &dhcp(mac, ROUTER, [67, 68], 2, ACKNOWLEDGE, address));
-    assert_eq!(host.status(vm).map(|status| status.network.address), Ok(address));
+    arrive(
+        &mut host,
+        &dhcp(mac, ROUTER, [67, 68], 2, ACKNOWLEDGE, address),
+    );
+    assert_eq!(
+        host.status(vm).map(|status| status.network.address),
+        Ok(address)
+    );
 }
 
 #[test]

@@ -206,6 +206,10 @@ pub struct Removed {
 }
 
 /// One step of a deploy, a JSON line each; the last is `done` or `refused`.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, never in a collection"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "step")]
 pub enum DeployStep {
