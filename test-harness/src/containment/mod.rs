@@ -405,6 +405,7 @@ fn manifest(name: &str) -> Manifest {
         arguments: vec![name.to_owned()],
         environment: BTreeMap::new(),
         address: None,
+        limits: denali_protocol::Limits::default(),
     };
     package::manifest(name, "0.1.0", &settings, image())
 }
