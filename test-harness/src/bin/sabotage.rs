@@ -171,7 +171,7 @@ fn prove(sabotage: &Sabotage, sound: &Path) -> Result<Vec<String>> {
         COMPARISON => {
             for _ in 0..4 {
                 arena.run("control", |_| true)?;
-                arena.run("hypercalls", |name| name.starts_with("linux"))?;
+                arena.run("hypercalls", |_| true)?;
             }
             arena.compare()
         }

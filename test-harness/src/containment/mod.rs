@@ -50,8 +50,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Answers the victim must give while hogs run.
 const ANSWERS_BESIDE_HOGS: u64 = 4;
 
-/// Frames that may be missing in the end: what victim and supervisor came to use meanwhile.
-const RESIDENT_GROWTH_MAX: u64 = 2 << 20;
+/// Bytes that may be missing in the end: what victim and supervisor came to use meanwhile.
+const RESIDENT_GROWTH_MAX: u64 = 512 << 10;
 
 /// A host under attack.
 #[derive(Debug)]
