@@ -185,7 +185,7 @@ impl World {
                 self.next_request = Some(WARM_UP_NS);
             }
             Kind::Packets | Kind::Sender => {
-                self.fill_outbox(vm, &frame(ROUTER, number, 1514, u64::MAX))
+                self.fill_outbox(vm, &frame(ROUTER, number, 1514, u64::MAX));
             }
             Kind::Broadcasts => self.fill_outbox(vm, &frame([0xff; 6], number, 64, u64::MAX)),
             Kind::Cpu | Kind::Timers | Kind::Console | Kind::Pages => {
