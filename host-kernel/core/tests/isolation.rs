@@ -2,6 +2,8 @@
 //!
 //! `cargo test -p denali-kernel-core --test isolation -- --nocapture` prints the tables.
 
+#![expect(clippy::print_stdout, reason = "a table is what this test is for")]
+
 mod host;
 mod world;
 
