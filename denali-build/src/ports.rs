@@ -3,9 +3,10 @@
 //! QEMU's user networking forwards them from 127.0.0.1 to the services. Its list of forwards is
 //! the only record there is, so it cannot disagree with what happens.
 
+use crate::console;
 use crate::failure::{Failure, Status};
 use crate::host::Running;
-use crate::qemu::NETDEV;
+use crate::qemu::{Internet, NETDEV};
 use crate::qmp::Monitor;
 use anyhow::Result;
 use denali_protocol::{PublishedPort, Service, Transport};
@@ -16,6 +17,7 @@ use std::net::{TcpListener, UdpSocket};
 #[derive(Debug)]
 pub struct Ports {
     monitor: Monitor,
+    internet: Internet,
 }
 
 /// A forward as QEMU lists it.
@@ -36,6 +38,7 @@ impl Ports {
     pub fn of(running: &Running) -> Result<Self> {
         Ok(Self {
             monitor: Monitor::connect(&running.monitor())?,
+            internet: running.state.internet,
         })
     }
 
@@ -86,6 +89,12 @@ impl Ports {
             ))?;
             if !answer.trim().is_empty() {
                 return Err(taken(port, &format!("({})", answer.trim())).into());
+            }
+            if port.protocol == Transport::Udp && self.internet == Internet::Closed {
+                console::note(&format!(
+                    "warning: no answers will come from port {host}/udp: QEMU passes them on only \
+                     on a host made by: cargo denali host up --internet"
+                ));
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use crate::host::network;
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ pub(crate) const NETDEV: &str = "net0";
 const SOCKET_PATH_MAX: usize = 107;
 
 /// Whether a local host reaches what this machine reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Internet {
     /// Services reach each other and nothing else.
     Closed,

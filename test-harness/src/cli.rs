@@ -408,7 +408,7 @@ impl Outcome {
             hints.len() == 1 && hints[0].contains(help),
             "no `help: …{help}…` in {self}"
         );
-        assert!(!self.stderr.contains("panicked at"), "a panic in {self}");
+        assert!(!self.stderr.contains("thread 'main'"), "a panic in {self}");
     }
 }
 

@@ -34,6 +34,9 @@ const IDLE_S: u64 = 5;
 /// would use all hundred.
 const IDLE_PERCENT_MAX: u64 = 20;
 
+/// The name server that hosts booted from the disk know: a service of theirs.
+const NAME_SERVER: &str = "10.90.2.1";
+
 /// A user with a host to take kernel and boot module from.
 struct Workshop {
     host: Host,
@@ -97,7 +100,7 @@ impl Workshop {
                 "--gateway",
                 "10.90.0.2",
                 "--dns",
-                "10.90.1.1",
+                NAME_SERVER,
                 "--pool",
                 "10.90.1.1",
             ];
@@ -123,9 +126,9 @@ fn pvh_boots_on_a_processor_without_protections(workshop: &Workshop) {
 
 fn a_disk_boots_by_bios(workshop: &Workshop) {
     let machine = workshop.check(&Board::new("q35", "max").disk(workshop.iso()));
-    // The first service has the first address of the pool, and that is the disk's name server.
-    workshop.ask(&machine, &["rm", "minimal"]);
-    let server = Guest::new("dns_server").arguments(&["192.0.2.77"]);
+    let server = Guest::new("dns_server")
+        .arguments(&["192.0.2.77"])
+        .address(NAME_SERVER);
     workshop.deploy(&machine, &server.project());
     let resolver = Guest::new("resolver").arguments(&["denali.example"]);
     workshop.deploy(&machine, &resolver.project());

@@ -25,7 +25,7 @@ fn interrupt(running: Running) {
         1,
         "{outcome}"
     );
-    assert!(!outcome.stderr.contains("panicked at"), "{outcome}");
+    assert!(!outcome.stderr.contains("thread 'main'"), "{outcome}");
 }
 
 /// Returns whether there is a file of this name below `folder`.

@@ -37,7 +37,8 @@ struct Network {
 
 impl Network {
     fn with_echo() -> Self {
-        let host = Host::up(&[]);
+        // Without a way out QEMU forwards no datagrams.
+        let host = Host::up(&["--internet"]);
         let port = free_port();
         host.deploy(&echo(port).project());
         Self { host, port }

@@ -97,6 +97,7 @@ pub fn up(options: &Options) -> Result<Running> {
         pid: child.id(),
         port,
         memory,
+        internet: options.internet,
     };
     let running = state::save(&folder, state)?;
     wait_until_it_answers(child, &running, &machine, &keys)?;

@@ -2,6 +2,7 @@
 
 use crate::directories;
 use crate::failure::{Failure, Status};
+use crate::qemu::Internet;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -21,6 +22,8 @@ pub struct State {
     pub port: u16,
     /// Its memory in bytes.
     pub memory: u64,
+    /// What its services reach.
+    pub internet: Internet,
 }
 
 /// A host that runs on this machine.

@@ -1,8 +1,8 @@
 //! The switch from one green thread to another.
 //!
 //! A switch is a function call to the compiler, so only what a callee must keep is kept: six
-//! registers, the control words of SSE and x87 (System V ABI §3.2.1), and in a guest the FS base,
-//! which belongs to the thread. The rest of a thread's state lies on its stack already.
+//! registers and the control words of SSE and x87 (System V ABI §3.2.1). The rest of a thread's
+//! state lies on its stack already; the FS base is nobody's, as guests have no thread-local storage.
 
 #![expect(unsafe_code, reason = "changes the stack pointer")]
 
@@ -18,47 +18,13 @@ impl Context {
     pub(crate) const RUNNING: Self = Self(0);
 }
 
-#[cfg(denali)]
-macro_rules! save_fs_base {
-    () => {
-        "rdfsbase rax
-        push rax"
-    };
-}
-
-#[cfg(denali)]
-macro_rules! load_fs_base {
-    () => {
-        "pop rcx
-        wrfsbase rcx"
-    };
-}
-
-/// Outside a VM the FS base belongs to the system's thread.
-#[cfg(not(denali))]
-macro_rules! save_fs_base {
-    () => {
-        ""
-    };
-}
-
-#[cfg(not(denali))]
-macro_rules! load_fs_base {
-    () => {
-        ""
-    };
-}
-
 /// Where a new thread starts: it gets the context of the thread that was switched away from.
 pub(crate) type Entry = extern "C" fn(Context) -> !;
 
 /// MXCSR with all exceptions masked (SDM vol. 1 §11.6.4) below, x87 control word likewise above.
 const CONTROL_WORDS: usize = 0x037f_0000_1f80;
 
-/// Words [`switch`] pops: FS base (guests only), control words, six registers, the return address.
-#[cfg(denali)]
-const FRAME: usize = 9;
-#[cfg(not(denali))]
+/// Words [`switch`] pops: control words, six registers, the return address.
 const FRAME: usize = 8;
 
 /// Lays out the stack of a new thread below `top` so that the first switch to it calls `entry`.
@@ -100,10 +66,8 @@ pub(crate) unsafe extern "C" fn switch(to: Context) -> Context {
         "sub rsp, 8",
         "stmxcsr [rsp]",
         "fnstcw [rsp + 4]",
-        save_fs_base!(),
         "mov rax, rsp",
         "mov rsp, rdi",
-        load_fs_base!(),
         "ldmxcsr [rsp]",
         "fldcw [rsp + 4]",
         "add rsp, 8",

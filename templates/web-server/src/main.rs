@@ -24,11 +24,12 @@ denali_rt::entry!(main);
 /// The port the server listens on, inside its VM.
 const PORT: u16 = 80;
 
-/// Connections served at once; further ones wait in the listener's backlog.
+/// Connections served at once; as many may wait to be.
 const CONNECTIONS_MAX: usize = 512;
 
 fn main() -> io::Result<()> {
     let listener = TcpListener::bind(PORT)?;
+    listener.set_backlog(CONNECTIONS_MAX)?;
     log::info!("{} files, listening on port {PORT}", assets::count());
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {

@@ -12,10 +12,10 @@ denali_rt::entry!(main);
 const LEN: usize = 16 * 16;
 
 /// Times the registers are filled, with other values each time.
-const ROUNDS: u8 = 8;
+const ROUNDS: u8 = 4;
 
 /// Turns of an empty loop a round: many quanta, whatever the machine.
-const TURNS: u64 = 50_000_000;
+const TURNS: u64 = 30_000_000;
 
 fn main() -> Result<(), &'static str> {
     for round in 0..ROUNDS {
