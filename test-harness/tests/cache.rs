@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 /// The memory of the VM in bytes; little, so that it fills soon.
-const MEMORY: u64 = 8 * 1024 * 1024;
+const MEMORY: u64 = 16 * 1024 * 1024;
 
 /// Memory that may come and go between two rounds, in bytes: the allocator's slack.
 const SLACK: u64 = 64 * 1024;
@@ -54,7 +54,7 @@ impl Server {
         let project = Project::shared(host.home(), "cache");
         let port = free_port();
         project.edit("\"11211:11211\"", &format!("\"{port}:11211\""));
-        project.edit("memory = \"32M\"", "memory = \"8M\"");
+        project.edit("memory = \"32M\"", "memory = \"16M\"");
         host.deploy(project.folder());
         let server = Self { host, port };
         note(&format!(

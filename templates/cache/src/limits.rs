@@ -12,8 +12,9 @@ const ITEM_LEN_MAX: usize = 1024 * 1024;
 /// Most connections unless `-c` says otherwise.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// What a connection takes at most in bytes: buffers of its socket, its thread's stack.
-const CONNECTION_LEN: usize = 36 * 1024;
+/// What a connection takes at most in bytes: its socket with 16 KiB of buffers, and most of the stack
+/// of its thread. Where this is too little, further connections wait instead of being refused.
+const CONNECTION_LEN: usize = 64 * 1024;
 
 /// What stays for everything else: the network's rings, and what the runtime leaves alone for them.
 const RESERVE_LEN: usize = 512 * 1024;
