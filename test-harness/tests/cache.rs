@@ -104,6 +104,14 @@ impl Client {
         Self(stream)
     }
 
+    /// Opens a connection and waits until the cache has answered on it: QEMU's user network queues
+    /// a single connection that it has not accepted yet.
+    fn served(port: u16) -> Self {
+        let mut client = Self::open(port);
+        assert_eq!(client.ask("mn\r\n", "\r\n"), "MN\r\n");
+        client
+    }
+
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).expect("sent");
     }
@@ -510,10 +518,7 @@ fn one_connection_too_many_is_told_so(server: &Server) {
     wait::until("earlier connections to end", || {
         (server.stat("curr_connections") == 1).then_some(())
     });
-    let mut clients: Vec<_> = (0..most).map(|_| server.open()).collect();
-    for client in &mut clients {
-        assert_eq!(client.ask("mn\r\n", "\r\n"), "MN\r\n");
-    }
+    let mut clients: Vec<_> = (0..most).map(|_| Client::served(server.port)).collect();
     let refused = server.open().receive("\r\n");
     assert_eq!(
         String::from_utf8_lossy(&refused),
@@ -574,7 +579,7 @@ fn throughput_is_reported(server: &Server) {
 /// Returns how many requests per second are answered, each connection waiting for its answer.
 fn load(port: u16, connections: usize, request: &str, answer_len: usize) -> f64 {
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let mut clients: Vec<_> = (0..connections).map(|_| Client::open(port)).collect();
+    let mut clients: Vec<_> = (0..connections).map(|_| Client::served(port)).collect();
     // The first request of each also proves that the answer is as long as expected.
     let started = Instant::now();
     thread::scope(|scope| {
