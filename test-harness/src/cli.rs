@@ -65,17 +65,19 @@ pub(crate) fn cargo_variables() -> impl Iterator<Item = String> {
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        // The whole workspace, so that features unify as in the build of this test.
+        // As for a test of the whole workspace: features and panic strategy are those of the build
+        // that made this test, so nothing is compiled twice.
         let mut command = Command::new(env!("CARGO"));
         for variable in cargo_variables() {
             command.env_remove(variable);
         }
         let output = command
             .args([
-                "build",
+                "test",
                 "--workspace",
-                "--bin",
-                "cargo-denali",
+                "--no-run",
+                "--test",
+                "commands",
                 "--message-format=json",
             ])
             .arg("--target-dir")
@@ -87,10 +89,11 @@ pub fn program() -> &'static Path {
         assert!(output.status.success(), "cargo-denali does not build");
         cargo_metadata::Message::parse_stream(output.stdout.as_slice())
             .filter_map(|message| match message.expect("cargo writes JSON") {
-                cargo_metadata::Message::CompilerArtifact(artifact) => artifact.executable,
+                cargo_metadata::Message::CompilerArtifact(artifact) => Some(artifact),
                 _ => None,
             })
-            .last()
+            .find(|artifact| artifact.target.name == "cargo-denali")
+            .and_then(|artifact| artifact.executable)
             .expect("cargo reports the program")
             .into_std_path_buf()
     })

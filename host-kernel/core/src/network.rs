@@ -6,9 +6,9 @@
 use crate::kernel::Kernel;
 use crate::machine::{Machine, NicFull};
 use crate::memory::address_space::GuestView;
-use crate::net::ethernet::{Arp, ArpOperation, Frame, Ipv4, ethertype};
 use crate::net::refusal::Refusal;
 use crate::net::ring::{Delivery, RingState, RingViolation, Room};
+use crate::net::source::{is_arp_request, sender_address};
 use crate::net::switch::Destination;
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
@@ -483,20 +483,4 @@ impl Kernel {
         let unknown = self.switch.address_of(supervisor.index()).is_none();
         unknown && is_arp_request(frame) && self.deliver_frame(supervisor.index(), frame, machine)
     }
-}
-
-fn sender_address(frame: &[u8]) -> Option<[u8; 4]> {
-    let frame = Frame::parse(frame)?;
-    match frame.ethertype {
-        ethertype::ARP => Arp::parse(frame.payload).map(|arp| arp.sender),
-        ethertype::IPV4 => Ipv4::parse(frame.payload).map(|packet| packet.source),
-        _ => None,
-    }
-}
-
-fn is_arp_request(frame: &[u8]) -> bool {
-    let arp = Frame::parse(frame)
-        .filter(|frame| frame.ethertype == ethertype::ARP)
-        .and_then(|frame| Arp::parse(frame.payload));
-    arp.is_some_and(|arp| arp.operation == ArpOperation::Request)
 }

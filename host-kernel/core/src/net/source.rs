@@ -191,6 +191,26 @@ fn check_icmpv6(message: &Icmpv6<'_>, own: [u8; 16]) -> Result<(), Refusal> {
     }
 }
 
+/// Returns the IPv4 address a frame says it comes from.
+#[must_use]
+pub(crate) fn sender_address(frame: &[u8]) -> Option<[u8; 4]> {
+    let frame = Frame::parse(frame)?;
+    match frame.ethertype {
+        ethertype::ARP => Arp::parse(frame.payload).map(|arp| arp.sender),
+        ethertype::IPV4 => Ipv4::parse(frame.payload).map(|packet| packet.source),
+        _ => None,
+    }
+}
+
+/// Returns whether a frame asks who has an address.
+#[must_use]
+pub(crate) fn is_arp_request(frame: &[u8]) -> bool {
+    let arp = Frame::parse(frame)
+        .filter(|frame| frame.ethertype == ethertype::ARP)
+        .and_then(|frame| Arp::parse(frame.payload));
+    arp.is_some_and(|arp| arp.operation == ArpOperation::Request)
+}
+
 #[cfg(test)]
 #[path = "source_tests.rs"]
 mod tests;

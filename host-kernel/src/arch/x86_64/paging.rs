@@ -150,11 +150,7 @@ impl Paging {
                 start: pool.start + PAGE,
                 end: pool.end,
             },
-            no_execute: if features.nx && !cfg!(sabotage = "executable-data") {
-                NO_EXECUTE
-            } else {
-                0
-            },
+            no_execute: NO_EXECUTE * u64::from(features.nx && !cfg!(sabotage = "executable-data")),
             global: if global { GLOBAL } else { 0 },
         };
         zero_page(paging.root);

@@ -1,3 +1,5 @@
+//! The fair scheduler under test: shares, caps, compensation.
+
 use super::*;
 
 fn vm(index: u64) -> VmId {
