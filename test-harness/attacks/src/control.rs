@@ -26,11 +26,12 @@ pub const ATTACKS: &[Attack] = &[
     control!("vm-next", VmNext),
     control!("console-read", ConsoleRead),
     control!("host-status", HostStatus),
+    control!("vm-limits", VmLimits),
     Attack::new(
         "every-control-call",
         End::Refused(Errno::NotPermitted),
         || {
-            for number in CONTROL_BASE..CONTROL_BASE + 10 {
+            for number in CONTROL_BASE..=Hypercall::VmLimits.number() {
                 for argument in FOREIGN {
                     refused(call(number, [argument; 4]), Errno::NotPermitted)?;
                 }
