@@ -53,7 +53,9 @@ pub(crate) fn cargo_variables() -> impl Iterator<Item = String> {
             "CARGO_CRATE_",
             "CARGO_BIN_",
         ];
-        name == "CARGO" || about_the_test.iter().any(|prefix| name.starts_with(prefix))
+        // A target folder of the tester's own would be shared by every project of the tests.
+        matches!(name.as_str(), "CARGO" | "CARGO_TARGET_DIR")
+            || about_the_test.iter().any(|prefix| name.starts_with(prefix))
     })
 }
 
