@@ -54,14 +54,20 @@ impl Subnet {
         Ipv4Addr::from_bits(self.address.to_bits() | !self.mask())
     }
 
-    /// Returns whether a service may have `address`: inside, and nobody else's by configuration.
+    /// Returns whether a service may ask for `address`: inside, and neither the host's nor the
+    /// router's. The name server's it may, for the name server can be a service.
     #[must_use]
-    pub fn has_room_for(&self, address: Ipv4Addr) -> bool {
+    pub fn allows(&self, address: Ipv4Addr) -> bool {
         address > self.network()
             && address < self.broadcast()
             && address != self.address
             && Some(address) != self.gateway
-            && Some(address) != self.dns
+    }
+
+    /// Returns whether `address` may be given to a service that asked for none in particular.
+    #[must_use]
+    pub fn has_room_for(&self, address: Ipv4Addr) -> bool {
+        self.allows(address) && Some(address) != self.dns
     }
 
     fn mask(&self) -> u32 {
@@ -167,6 +173,10 @@ mod tests {
         assert_eq!(subnet.network(), Ipv4Addr::new(10, 90, 0, 0));
         assert_eq!(subnet.broadcast(), Ipv4Addr::new(10, 90, 255, 255));
         assert!(subnet.has_room_for(Ipv4Addr::new(10, 90, 1, 1)));
+        assert!(
+            subnet.allows(Ipv4Addr::new(10, 90, 0, 3)),
+            "the name server may be a service"
+        );
         for taken in [
             [10, 90, 0, 0],
             [10, 90, 0, 2],

@@ -205,7 +205,7 @@ impl Supervisor {
             ));
         };
         let kept = old.and_then(Service::address) == Some(address);
-        if !subnet.has_room_for(address) && !kept {
+        if !subnet.allows(address) && !kept {
             let (network, len) = (subnet.network(), subnet.prefix_len);
             return Err(Refused::conflict(format!(
                 "address {address} is outside {network}/{len} or the host's own: \
