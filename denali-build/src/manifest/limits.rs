@@ -84,3 +84,43 @@ impl Reader<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::parse;
+
+    #[test]
+    fn each_mistake_is_shown_with_its_line_and_key() {
+        let cases = [
+            (
+                "memory = \"2M\"\ncpu = 1",
+                "Cargo.toml:6: package.metadata.denali.cpu is not a table",
+            ),
+            (
+                "memory = \"2M\"\ncpu = { weight = 0 }",
+                "denali.cpu.weight: 0 is not a weight from 1 to 10000",
+            ),
+            (
+                "memory = \"2M\"\ncpu = { cap = 1.5 }",
+                "denali.cpu.cap: 1.5 is not a part of a CPU",
+            ),
+            (
+                "memory = \"2M\"\ncpu = { caps = 1 }",
+                "denali.cpu has no key `caps`",
+            ),
+            (
+                "memory = \"2M\"\nrate = { bytes = 5 }",
+                "denali.rate.bytes is of type integer",
+            ),
+            (
+                "memory = \"2M\"\nrate = { bytes = \"5\" }",
+                "denali.rate.bytes: \"5\" is not a rate",
+            ),
+        ];
+        for (lines, expected) in cases {
+            let text = format!("\n\n\n[package.metadata.denali]\n{lines}\n");
+            let failure = parse(&text, "Cargo.toml").unwrap_err();
+            assert!(failure.to_string().contains(expected), "{lines}: {failure}");
+        }
+    }
+}

@@ -442,30 +442,6 @@ mod tests {
                 "memory = \"2M\"\naddress = \"10.0\"",
                 "Cargo.toml:6: package.metadata.denali.address",
             ),
-            (
-                "memory = \"2M\"\ncpu = 1",
-                "Cargo.toml:6: package.metadata.denali.cpu is not a table",
-            ),
-            (
-                "memory = \"2M\"\ncpu = { weight = 0 }",
-                "denali.cpu.weight: 0 is not a weight from 1 to 10000",
-            ),
-            (
-                "memory = \"2M\"\ncpu = { cap = 1.5 }",
-                "denali.cpu.cap: 1.5 is not a part of a CPU",
-            ),
-            (
-                "memory = \"2M\"\ncpu = { caps = 1 }",
-                "denali.cpu has no key `caps`",
-            ),
-            (
-                "memory = \"2M\"\nrate = { bytes = 5 }",
-                "denali.rate.bytes is of type integer",
-            ),
-            (
-                "memory = \"2M\"\nrate = { bytes = \"5\" }",
-                "denali.rate.bytes: \"5\" is not a rate",
-            ),
             ("memory = ", "Cargo.toml:5: "),
         ];
         for (lines, expected) in cases {

@@ -1,7 +1,7 @@
 //! Measures against processors that leak: from what the CPU is to what the kernel does about it.
 //!
-//! [`CpuProfile::read`] asks the processor what it is, [`vulnerability`] says which of the known
-//! leaks it has, [`decide`] what is switched on, and [`apply`] writes the registers that stay
+//! [`CpuProfile::read`] asks the processor what it is, `vulnerability` says which of the known
+//! leaks it has, [`decide()`] what is switched on, and [`apply()`] writes the registers that stay
 //! written. What must happen at each crossing (page tables, barriers, `verw`) the machine half does
 //! itself, looking at [`Measures::has`]. Nothing here touches hardware but through [`Cpu`].
 //!
