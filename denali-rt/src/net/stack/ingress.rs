@@ -1,5 +1,6 @@
 //! Taking frames in: each goes to the socket it concerns, or to none.
 
+use super::closing::{self, Arrival};
 use super::connection::{Connection, Owner};
 use super::header::{self, Header, Segment, SegmentKind};
 use super::service::Cause;
@@ -8,6 +9,7 @@ use super::time_wait::{self, Verdict};
 use super::{Link, Signal, Stack, smol};
 use crate::time::Instant;
 use smoltcp::iface::SocketSet;
+use smoltcp::socket::tcp::State;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, HardwareAddress};
 
 impl<L: Link, S: Signal> Stack<L, S> {
@@ -55,6 +57,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             remote: segment.remote,
         };
         if let Some(id) = self.table.find(&key) {
+            self.pass_acknowledgement(id, segment, now);
             self.pass_to(id, now);
             return;
         }
@@ -127,6 +130,23 @@ impl<L: Link, S: Signal> Stack<L, S> {
             .poll_ingress_single(smol(now), &mut self.link, &mut connection.set);
         self.settle(id, Cause::Frame, now);
         self.schedule_after_frame(id, now);
+    }
+
+    /// Hands the acknowledgement of the next frame to a connection that both ends are closing, if
+    /// the frame is a FIN: the connection has had one already, so this one repeats it.
+    fn pass_acknowledgement(&mut self, id: ConnectionId, segment: &Segment, now: Instant) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if connection.state != State::Closing {
+            return;
+        }
+        let frame = self.link.peek().map(|(frame, _)| frame);
+        if let Some(frame) = frame.and_then(|frame| closing::acknowledgement(frame, segment)) {
+            let mut arrival = Arrival::new(&mut self.link, frame);
+            self.interface
+                .poll_ingress_single(smol(now), &mut arrival, &mut connection.set);
+        }
     }
 
     /// Hands the next frame to smoltcp alone, which answers ARP, echo requests and strays.

@@ -9,6 +9,7 @@
 //! | [`header`]     | finds out whom a frame concerns                                   |
 //! | [`table`]      | connections by number and by addresses                            |
 //! | [`connection`] | one TCP connection                                                |
+//! | `closing`      | takes the acknowledgement out of a repeated FIN                   |
 //! | `ingress`      | hands a frame to its socket, admits new connections               |
 //! | `service`      | lets a connection transmit, sees what became of it, sets its timer |
 //! | `operations`   | connect, listen, accept, read, write, close                       |
@@ -20,6 +21,7 @@
 //! | [`stats`]      | counters                                                          |
 
 pub(super) mod address;
+mod closing;
 pub(super) mod connection;
 mod datagram;
 mod hash;
