@@ -100,8 +100,12 @@ macro_rules! entry {
 /// Says that this program is a service, and exits with code 2.
 #[cfg(not(denali))]
 #[doc(hidden)]
+#[expect(
+    clippy::print_stderr,
+    reason = "here it is a program of the developer's machine"
+)]
 pub extern "C" fn refuse() {
-    crate::eprintln!("this is a Denali service: build it with `cargo denali build`");
+    std::eprintln!("this is a Denali service: build it with `cargo denali build`");
     crate::process::exit(2)
 }
 
