@@ -44,10 +44,6 @@ impl BlockId {
 
 /// What a block is used for.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "all blocks are as long as the largest"
-)]
 enum Block {
     Free { next: Link },
     Head(Item),
