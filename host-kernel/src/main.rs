@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use arch::paging::Isolation;
 use arch::{Apic, Clock, Loader, Paging, World, cpu};
 use denali_kernel_core::kernel::{Boot, Kernel, Next};
-use denali_kernel_core::machine::{FrameId, Machine};
+use denali_kernel_core::machine::{Event, FrameId, Machine};
 use denali_kernel_core::memory::FrameRange;
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
 use host_kernel::drivers::nic::Nic;
@@ -100,6 +100,10 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
         for _ in 0..EVENT_BATCH_MAX {
             let Some(event) = pc.poll_event() else { break };
             kernel.deliver(event, &mut pc);
+            // Those who got frames make room for more before there are more.
+            if event == Event::NicReceive {
+                break;
+            }
         }
         let now = pc.now();
         match kernel.next(now) {

@@ -15,12 +15,16 @@ use crate::time::Time;
 use crate::vm::VmId;
 use alloc::boxed::Box;
 use core::fmt;
+use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
-use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, addressing};
+use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, RING_LEN, addressing};
 use denali_abi::shared::interrupt::{RECEIVE, TRANSMIT};
 
 /// Frames taken from the NIC per event; the machine reports the rest again.
-pub(crate) const RECEIVE_BATCH_MAX: usize = 64;
+///
+/// Half a VM's receive ring: a burst for one VM waits in the NIC while the VM empties its ring,
+/// instead of being dropped because there is no room in it.
+pub(crate) const RECEIVE_BATCH_MAX: usize = u32_to_usize(RING_LEN) / 2;
 
 /// Frames for all VMs from the wire per event: each costs a delivery to every VM.
 const BROADCASTS_MAX: usize = 4;
