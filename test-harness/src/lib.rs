@@ -1,4 +1,4 @@
-//! Everything that boots a machine, and the checks of the source tree.
+//! Everything that boots a machine.
 //!
 //! The end-to-end tests drive the real `cargo-denali`, as a user would, in folders of their own.
 //!
@@ -15,7 +15,6 @@
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
-//! | [`tidy`]    | checks of the source tree that no compiler makes                      |
 
 pub mod cli;
 pub mod containment;
@@ -27,5 +26,4 @@ pub mod http;
 pub mod machine;
 pub mod project;
 pub mod suite;
-pub mod tidy;
 pub mod wait;

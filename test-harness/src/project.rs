@@ -2,13 +2,15 @@
 
 use crate::cli;
 use crate::home::Home;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// A project.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Project {
     folder: PathBuf,
+    /// Keeps a shared project to one test at a time; released when dropped.
+    _lock: Option<File>,
 }
 
 impl Project {
@@ -23,11 +25,12 @@ impl Project {
             .succeeds();
         Self {
             folder: home.path().join(name),
+            _lock: None,
         }
     }
 
     /// Makes a project that all tests share, so that its dependencies are built once. Its name is
-    /// its template's.
+    /// its template's. Waits while another test has it.
     ///
     /// # Panics
     ///
@@ -35,10 +38,17 @@ impl Project {
     #[must_use]
     pub fn shared(home: &Home, template: &str) -> Self {
         let fresh = Self::new(home, template, template);
-        let folder = cli::target_dir().join("harness/projects").join(template);
+        let shared = cli::target_dir().join("harness/projects");
+        let folder = shared.join(template);
+        fs::create_dir_all(&shared).expect("a folder below target");
+        let lock = File::create(shared.join(format!("{template}.lock"))).expect("a lock");
+        lock.lock().expect("locks");
         mirror(&fresh.folder, &folder);
         fs::remove_dir_all(&fresh.folder).expect("a folder of ours");
-        Self { folder }
+        Self {
+            folder,
+            _lock: Some(lock),
+        }
     }
 
     /// Returns its folder.

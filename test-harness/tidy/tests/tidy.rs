@@ -1,12 +1,13 @@
 //! The source tree itself under test: sizes, layering, unsafe inventory, links.
 
+use denali_tidy::{budget, documents, layering, sources, unsafe_inventory};
 use std::path::Path;
-use test_harness::tidy::{budget, documents, layering, sources, unsafe_inventory};
 
 #[test]
 fn the_tree_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
+        .ancestors()
+        .nth(2)
         .expect("the workspace");
     let files = sources(root);
     let mut findings = sources::check(&files);

@@ -1,10 +1,10 @@
 //! `cargo prepush`: everything to check before a push that is not a test.
 
 use anyhow::{Context as _, Result, bail};
+use denali_tidy::{budget, sources};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
-use test_harness::tidy::{self, budget};
 
 /// One run of cargo.
 struct Check {
@@ -73,8 +73,8 @@ fn main() -> Result<()> {
             failed.push(name);
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    report(&budget::count(&tidy::sources(&root)).to_string());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    report(&budget::count(&sources(&root)).to_string());
     if !failed.is_empty() {
         bail!("not ready to push: {}", failed.join(", "));
     }

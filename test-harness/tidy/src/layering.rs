@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What each crate of ours may depend on, among ours.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("denali-abi", &[]),
     ("denali-freestanding", &[]),
     ("denali-protocol", &["denali-abi"]),
@@ -23,6 +23,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("denali-build", &["denali-abi", "denali-protocol"]),
     ("denali-guests", &["denali-abi", "denali-rt"]),
     ("denali-attacks", &["denali-abi", "denali-rt"]),
+    ("denali-tidy", &["denali-abi"]),
     (
         "test-harness",
         &[
