@@ -1,8 +1,10 @@
 //! The allocator of a guest.
 
 use super::pages::{Memory, Pages};
+use super::trim::{self, Decision, Schedule};
 use super::{Counts, Stats};
 use crate::sync::GuestCell;
+use crate::time::Instant;
 use crate::{hypercall, registers};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ops::Range;
@@ -15,11 +17,13 @@ use talc::base::binning::DefaultBinning;
 #[global_allocator]
 static HEAP: Heap = Heap {
     talc: GuestCell::new(Talc::new(Pages::new(Vm))),
+    trims: GuestCell::new(Schedule::new()),
     peak: AtomicUsize::new(0),
 };
 
 struct Heap {
     talc: GuestCell<Talc<Pages<Vm>, DefaultBinning>>,
+    trims: GuestCell<Schedule>,
     peak: AtomicUsize,
 }
 
@@ -40,6 +44,18 @@ pub(super) fn stats() -> Stats {
     })
 }
 
+/// Trims the heap if it is time to; otherwise says when it will be, if at all.
+pub(super) fn tidy(now: Instant) -> Option<Instant> {
+    match HEAP.trims.with(|trims| trims.decide(now)) {
+        Decision::NotNeeded => None,
+        Decision::At(due) => Some(due),
+        Decision::Now => {
+            HEAP.talc.with(trim::trim);
+            None
+        }
+    }
+}
+
 // SAFETY: talc is an allocator, and the cell lets one caller at a time use it.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -56,6 +72,7 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`.
         self.talc
             .with(|talc| unsafe { talc.deallocate(pointer, layout) });
+        self.trims.with(|trims| trims.freed(layout.size()));
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {

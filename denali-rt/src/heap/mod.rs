@@ -3,6 +3,7 @@
 //! | file        | what                                                  |
 //! |-------------|-------------------------------------------------------|
 //! | `pages.rs`  | where the memory comes from and goes to               |
+//! | `trim.rs`   | what lies free in between goes back, too              |
 //! | `global.rs` | the allocator of a guest                              |
 
 #![cfg_attr(
@@ -14,6 +15,13 @@
 mod global;
 #[cfg(any(denali, test))]
 mod pages;
+#[cfg(any(denali, test))]
+mod trim;
+
+#[cfg(test)]
+mod fake;
+
+use crate::time::Instant;
 
 /// What the heap holds, at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +53,20 @@ pub fn stats() -> Stats {
     #[cfg(not(denali))]
     {
         Stats::default()
+    }
+}
+
+/// Gives free memory back to the kernel if the heap has been quiet; otherwise says when to ask again,
+/// if ever. To be called when the VM is about to idle. Does nothing outside of a VM.
+pub(crate) fn tidy(now: Instant) -> Option<Instant> {
+    #[cfg(denali)]
+    {
+        global::tidy(now)
+    }
+    #[cfg(not(denali))]
+    {
+        let _ = now;
+        None
     }
 }
 

@@ -75,6 +75,17 @@ impl<M: Memory> Pages<M> {
         }
     }
 
+    /// Gives the whole pages between two addresses back to the kernel.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may live there.
+    pub(super) unsafe fn give_back(&mut self, start: u64, end: u64) {
+        // SAFETY: the caller warrants that nothing lives there.
+        unsafe { self.memory.release(start, end) };
+        self.released += (end - start) / PAGE_SIZE;
+    }
+
     /// Returns how many pages have gone back to the kernel.
     pub(crate) fn released(&self) -> u64 {
         self.released
@@ -146,8 +157,7 @@ unsafe impl<M: Memory> Source for Pages<M> {
         }
         // SAFETY: talc calls this when everything from `free` to the end of the heap is free, and
         // the heap ends at `new_end` from now on.
-        unsafe { self.memory.release(new_end, old_end) };
-        self.released += (old_end - new_end) / PAGE_SIZE;
+        unsafe { self.give_back(new_end, old_end) };
         self.end = u64_to_usize(new_end);
         pointer(new_end)
     }
@@ -164,61 +174,10 @@ fn pointer(address: u64) -> *mut u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heap::fake::{BEFORE_PAGES, FakeVm, LIMIT_PAGES, bytes, heap};
     use crate::heap::{Counts, Stats};
     use alloc::vec::Vec;
-    use core::cell::Cell;
-    use std::boxed::Box;
-    use std::rc::Rc;
     use talc::base::binning::DefaultBinning;
-
-    const ARENA_LEN: usize = 4 << 20;
-    const LIMIT_PAGES: u64 = 512;
-    const BEFORE_PAGES: u64 = 20;
-
-    /// A VM whose heap is an array. Every granted page counts as resident at once.
-    #[derive(Debug)]
-    struct FakeVm {
-        start: u64,
-        released_pages: Rc<Cell<u64>>,
-    }
-
-    impl Memory for FakeVm {
-        fn addresses(&self) -> Range<u64> {
-            self.start..self.start + usize_to_u64(ARENA_LEN) - PAGE_SIZE
-        }
-
-        fn resident_pages(&self) -> u64 {
-            BEFORE_PAGES
-        }
-
-        fn limit_pages(&self) -> u64 {
-            LIMIT_PAGES
-        }
-
-        unsafe fn release(&mut self, start: u64, end: u64) {
-            assert!(start.is_multiple_of(PAGE_SIZE) && start < end);
-            let len = u64_to_usize(end - start);
-            // SAFETY: the heap gave the range up, and it lies in the arena.
-            unsafe { pointer(start).write_bytes(0xdd, len) };
-            self.released_pages
-                .set(self.released_pages.get() + (end - start) / PAGE_SIZE);
-        }
-    }
-
-    fn heap() -> (Talc<Pages<FakeVm>, DefaultBinning>, Rc<Cell<u64>>) {
-        let arena = Box::leak(alloc::vec![0_u8; ARENA_LEN].into_boxed_slice());
-        let start = usize_to_u64(arena.as_mut_ptr().expose_provenance());
-        let released_pages = Rc::new(Cell::new(0));
-        let vm = FakeVm {
-            start: start.next_multiple_of(PAGE_SIZE),
-            released_pages: Rc::clone(&released_pages),
-        };
-        (Talc::new(Pages::new(vm)), released_pages)
-    }
-
-    fn bytes(len: usize) -> Layout {
-        Layout::from_size_align(len, 8).unwrap()
-    }
 
     #[test]
     fn an_allocation_fails_before_the_memory_limit() {
@@ -240,7 +199,7 @@ mod tests {
         // SAFETY: the size is not zero.
         let first = unsafe { talc.allocate(bytes(100)) };
         assert!(first.is_some());
-        let start = talc.source.memory.start;
+        let start = talc.source.memory.addresses().start;
         assert_eq!(usize_to_u64(talc.source.end) - start, PAGE_SIZE);
         // SAFETY: the size is not zero.
         let second = unsafe { talc.allocate(bytes(3 * 4096)) };

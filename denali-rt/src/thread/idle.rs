@@ -4,6 +4,7 @@
 //! There is no idle thread and no poll thread: whichever thread gives the CPU away does this on its
 //! own stack. So an idle VM makes a single crossing, and that one says when to come back.
 
+use crate::heap;
 use crate::hypercall::{self, control};
 use crate::net;
 use crate::thread::scheduler;
@@ -27,8 +28,12 @@ pub(super) fn wait() {
     if scheduler::has_runnable() {
         return;
     }
-    let timer_deadline = scheduler::next_deadline();
-    let deadline = network_deadline.into_iter().chain(timer_deadline).min();
+    let deadlines = [
+        network_deadline,
+        scheduler::next_deadline(),
+        heap::tidy(Instant::now()),
+    ];
+    let deadline = deadlines.into_iter().flatten().min();
     let pending = hypercall::idle_with_timeout(deadline);
     if pending & interrupt::CONTROL != 0 {
         control::vm_changes().wake_all();

@@ -62,7 +62,7 @@ pub fn check(sources: &[Source]) -> Vec<Finding> {
         .map(|source| {
             source.finding(
                 0,
-                "unsafe code outside the inventory (test-harness/src/tidy/unsafe_inventory.rs)",
+                "unsafe code outside the inventory (test-harness/tidy/src/unsafe_inventory.rs)",
             )
         })
         .collect()
