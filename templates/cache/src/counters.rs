@@ -26,6 +26,7 @@ pub struct Counters {
     pub curr_connections: u64,
     pub total_connections: u64,
     pub rejected_connections: u64,
+    pub idle_kicks: u64,
     pub cmd_set: u64,
     pub cmd_flush: u64,
     pub cmd_meta: u64,

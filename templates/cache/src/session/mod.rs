@@ -22,15 +22,28 @@ mod tests;
 
 use crate::cache::Cache;
 use crate::protocol::{Command, Retrieve, answer, parse};
+use core::time::Duration;
 use denali_rt::io::{self, Read, Write};
+use denali_rt::net::TcpStream;
 use input::{Input, Line};
 use responder::Responder;
 use storage::Pending;
 
 /// What a session talks through.
-pub trait Stream: Read<Error = io::Error> + Write<Error = io::Error> {}
+pub trait Stream: Read<Error = io::Error> + Write<Error = io::Error> {
+    /// Sets how long a read waits; `None` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// What the stream says to it.
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+}
 
-impl<S: Read<Error = io::Error> + Write<Error = io::Error>> Stream for S {}
+impl Stream for TcpStream {
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        TcpStream::set_read_timeout(self, timeout)
+    }
+}
 
 /// What comes after a command.
 #[derive(Debug)]
@@ -67,9 +80,11 @@ impl<'c, S: Stream> Session<'c, S> {
     ///
     /// # Errors
     ///
-    /// What reading or writing returns; [`io::ErrorKind::UnexpectedEof`] if the client goes away in
-    /// the middle of a value.
+    /// What reading or writing returns: [`io::ErrorKind::TimedOut`] if the client is silent for too
+    /// long, [`io::ErrorKind::UnexpectedEof`] if it goes away in the middle of a value.
     pub fn serve(&mut self) -> io::Result<()> {
+        let patience = self.responder.cache.limits.patience;
+        self.responder.stream.set_read_timeout(patience.idle)?;
         // Set while a line with keys to retrieve goes on.
         let mut keys = None;
         loop {
@@ -92,8 +107,10 @@ impl<'c, S: Stream> Session<'c, S> {
             self.input.consume(len);
             match next {
                 Next::Command => {}
-                Next::Value(pending) => self.receive_value(pending)?,
-                Next::Unwanted(len) => self.skip(len)?,
+                Next::Value(pending) => {
+                    self.with_patience(patience.stalled, |it| it.receive_value(pending))?;
+                }
+                Next::Unwanted(len) => self.with_patience(patience.stalled, |it| it.skip(len))?,
                 Next::Keys(how) => keys = Some(how),
                 Next::Close => return self.responder.flush(),
             }
@@ -103,11 +120,27 @@ impl<'c, S: Stream> Session<'c, S> {
     /// Waits for more from the client, after sending it what it is waiting for.
     fn receive(&mut self) -> io::Result<usize> {
         self.responder.flush()?;
-        let read = self.input.fill(&mut self.responder.stream)?;
-        self.responder
-            .cache
-            .with(|state| state.counters.bytes_read += read as u64);
-        Ok(read)
+        let read = self.input.fill(&mut self.responder.stream);
+        self.responder.cache.with(|state| match &read {
+            Ok(len) => state.counters.bytes_read += *len as u64,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                state.counters.idle_kicks += 1;
+            }
+            Err(_) => {}
+        });
+        read
+    }
+
+    /// Does something during which the client may be silent for less long than between commands.
+    fn with_patience(
+        &mut self,
+        silence: Duration,
+        receive: impl FnOnce(&mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.responder.stream.set_read_timeout(Some(silence))?;
+        receive(self)?;
+        let idle = self.responder.cache.limits.patience.idle;
+        self.responder.stream.set_read_timeout(idle)
     }
 
     fn receive_more(&mut self) -> io::Result<()> {

@@ -41,6 +41,7 @@ impl<S: Stream> Responder<'_, S> {
             ("curr_connections", counters.curr_connections),
             ("total_connections", counters.total_connections),
             ("rejected_connections", counters.rejected_connections),
+            ("idle_kicks", counters.idle_kicks),
             ("cmd_get", counters.get.hits + counters.get.misses),
             ("cmd_set", counters.cmd_set),
             ("cmd_flush", counters.cmd_flush),
@@ -95,6 +96,8 @@ impl<S: Stream> Responder<'_, S> {
         self.stat_text("cas_enabled", "yes")?;
         self.stat_text("flush_enabled", "yes")?;
         self.stat_text("maxconns_fast", "yes")?;
+        let idle = limits.patience.idle.unwrap_or_default();
+        self.stat("idle_timeout", idle.as_secs())?;
         self.stat("item_size_max", limits.store.item_len_max as u64)
     }
 

@@ -2,14 +2,13 @@
 
 use super::*;
 use crate::clock::Moment;
-use crate::limits::Limits;
+use crate::limits::{Limits, Patience};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use std::thread_local;
 
-thread_local! {
+denali_rt::thread_local! {
     static TICK: Cell<u32> = const { Cell::new(1) };
 }
 
@@ -33,6 +32,10 @@ struct Client<'a> {
     /// Most bytes that arrive together.
     together: usize,
     received: &'a mut Vec<u8>,
+    /// Whether it stays silent after that, instead of going away.
+    stays: bool,
+    /// How long its silence is borne at present.
+    timeout: &'a Cell<Option<Duration>>,
 }
 
 impl io::ErrorType for Client<'_> {
@@ -41,6 +44,9 @@ impl io::ErrorType for Client<'_> {
 
 impl Read for Client<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stays && self.sent.is_empty() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let len = buffer.len().min(self.sent.len()).min(self.together);
         let (now, later) = self.sent.split_at(len);
         buffer[..len].copy_from_slice(now);
@@ -60,6 +66,13 @@ impl Write for Client<'_> {
     }
 }
 
+impl Stream for Client<'_> {
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.timeout.set(timeout);
+        Ok(())
+    }
+}
+
 fn cache() -> Cache {
     let limits = Limits::new(4 << 20, ["-I", "1m"]).expect("plenty of memory");
     Cache::new(limits, [3, 4], test_time)
@@ -72,6 +85,8 @@ fn ask_slowly(cache: &Cache, sent: &[u8], together: usize) -> String {
         sent,
         together,
         received: &mut received,
+        stays: false,
+        timeout: &Cell::default(),
     };
     // A client that leaves in the middle of a value is a test, too.
     let _ = Session::new(cache, client).serve();
@@ -306,6 +321,45 @@ fn a_client_that_leaves_in_the_middle_leaves_nothing_behind() {
     ask(&cache, "set a 0 0 100000\r\nonly a little");
     ask(&cache, "ms a 100 T\r\nrefused");
     assert_eq!(cache.with(|state| state.store.bytes().0), 0);
+}
+
+/// Sends bytes and stays silent then. Returns how long that was borne.
+fn fall_silent_after(cache: &Cache, sent: &str) -> Option<Duration> {
+    let timeout = Cell::default();
+    let client = Client {
+        sent: sent.as_bytes(),
+        together: usize::MAX,
+        received: &mut Vec::new(),
+        stays: true,
+        timeout: &timeout,
+    };
+    let ended = Session::new(cache, client).serve().expect_err("it ends");
+    assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+    timeout.get()
+}
+
+#[test]
+fn silence_is_borne_longer_between_commands_than_within_a_value() {
+    let cache = cache();
+    let Patience { idle, stalled } = cache.limits.patience;
+    for sent in [
+        "",
+        "get a\r\n",
+        "set a 0 0 1\r\nx\r\n",
+        "set a 0 0 1\r\nx\r\nget",
+    ] {
+        assert_eq!(fall_silent_after(&cache, sent), idle, "{sent:?}");
+    }
+    for sent in ["set a 0 0 9\r\n", "ms a 9\r\nx", "set a 0 0 9000000\r\nx"] {
+        assert_eq!(fall_silent_after(&cache, sent), Some(stalled), "{sent:?}");
+    }
+    assert!(ask(&cache, "stats\r\n").contains("STAT idle_kicks 7\r\n"));
+    ask(&cache, "delete a\r\n");
+    assert_eq!(
+        cache.with(|state| state.store.bytes().0),
+        0,
+        "nothing is left"
+    );
 }
 
 #[test]
