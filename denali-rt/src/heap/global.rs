@@ -1,7 +1,7 @@
 //! The allocator of a guest.
 
 use super::pages::{Memory, Pages};
-use super::trim::{self, Decision, Schedule};
+use super::trim::{self, Schedule};
 use super::{Counts, Stats};
 use crate::sync::GuestCell;
 use crate::time::Instant;
@@ -46,14 +46,17 @@ pub(super) fn stats() -> Stats {
 
 /// Trims the heap if it is time to; otherwise says when it will be, if at all.
 pub(super) fn tidy(now: Instant) -> Option<Instant> {
-    match HEAP.trims.with(|trims| trims.decide(now)) {
-        Decision::NotNeeded => None,
-        Decision::At(due) => Some(due),
-        Decision::Now => {
-            HEAP.talc.with(trim::trim);
+    HEAP.talc.with(|talc| {
+        HEAP.trims.with(|trims| {
+            let due = trims.due(now, talc.counters().total_freed_bytes())?;
+            if now < due {
+                return Some(due);
+            }
+            trim::trim(talc);
+            trims.trimmed(talc.counters().total_freed_bytes());
             None
-        }
-    }
+        })
+    })
 }
 
 // SAFETY: talc is an allocator, and the cell lets one caller at a time use it.
@@ -72,7 +75,6 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`.
         self.talc
             .with(|talc| unsafe { talc.deallocate(pointer, layout) });
-        self.trims.with(|trims| trims.freed(layout.size()));
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {

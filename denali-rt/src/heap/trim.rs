@@ -14,7 +14,7 @@ use talc::base::Talc;
 use talc::base::binning::Binning;
 
 /// Bytes that must have been freed since the last trim to make another worth its crossings.
-const WORTHWHILE: usize = 64 * 1024;
+const WORTHWHILE: u64 = 64 * 1024;
 
 /// How long nothing may have been freed: what a busy service frees it soon needs again.
 const QUIET: Duration = Duration::from_millis(500);
@@ -22,55 +22,38 @@ const QUIET: Duration = Duration::from_millis(500);
 /// The smallest free area that is looked for, in bytes.
 const SMALLEST: usize = 2 * u64_to_usize(PAGE_SIZE);
 
-/// Decides when to trim.
+/// Decides when to trim, from how many bytes have been freed since the start.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// Bytes freed since the last trim.
-    freed: usize,
-    /// What `freed` was when it was last looked at, and when that was.
-    seen: (usize, Instant),
+    /// How many they were after the last trim.
+    trimmed: u64,
+    /// How many they were when they were last looked at, and when that number was new.
+    seen: (u64, Instant),
 }
 
 impl Schedule {
     pub(super) const fn new() -> Self {
         Self {
-            freed: 0,
+            trimmed: 0,
             seen: (0, Instant::from_ns(0)),
         }
     }
 
-    /// Takes note of freed bytes.
-    pub(super) fn freed(&mut self, bytes: usize) {
-        self.freed = self.freed.saturating_add(bytes);
+    /// Returns when to trim if nothing more is freed: perhaps now; `None` if it is not worthwhile.
+    pub(super) fn due(&mut self, now: Instant, freed: u64) -> Option<Instant> {
+        if freed - self.trimmed < WORTHWHILE {
+            return None;
+        }
+        if freed != self.seen.0 {
+            self.seen = (freed, now);
+        }
+        Some(self.seen.1 + QUIET)
     }
 
-    /// Decides whether to trim at `now`; if not, says when to ask again.
-    pub(super) fn decide(&mut self, now: Instant) -> Decision {
-        if self.freed < WORTHWHILE {
-            return Decision::NotNeeded;
-        }
-        if self.freed != self.seen.0 {
-            self.seen = (self.freed, now);
-        }
-        let due = self.seen.1 + QUIET;
-        if now < due {
-            return Decision::At(due);
-        }
-        self.freed = 0;
-        self.seen.0 = 0;
-        Decision::Now
+    /// Takes note of a trim, whose own areas are among those `freed`.
+    pub(super) fn trimmed(&mut self, freed: u64) {
+        self.trimmed = freed;
     }
-}
-
-/// Whether to trim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// Not before more is freed.
-    NotNeeded,
-    /// Not before then.
-    At(Instant),
-    /// Now.
-    Now,
 }
 
 /// An area taken for a trim; it lies at the area's start.
@@ -152,14 +135,13 @@ mod tests {
     fn a_trim_waits_until_the_heap_is_quiet() {
         let mut schedule = Schedule::new();
         let at = |milliseconds| Instant::from_ns(0) + Duration::from_millis(milliseconds);
-        schedule.freed(WORTHWHILE - 1);
-        assert_eq!(schedule.decide(at(0)), Decision::NotNeeded);
-        schedule.freed(1);
-        assert_eq!(schedule.decide(at(1)), Decision::At(at(501)));
-        assert_eq!(schedule.decide(at(400)), Decision::At(at(501)));
-        schedule.freed(1);
-        assert_eq!(schedule.decide(at(500)), Decision::At(at(1000)));
-        assert_eq!(schedule.decide(at(1000)), Decision::Now);
-        assert_eq!(schedule.decide(at(2000)), Decision::NotNeeded);
+        assert_eq!(schedule.due(at(0), WORTHWHILE - 1), None);
+        assert_eq!(schedule.due(at(1), WORTHWHILE), Some(at(501)));
+        assert_eq!(schedule.due(at(400), WORTHWHILE), Some(at(501)));
+        assert_eq!(schedule.due(at(500), WORTHWHILE + 1), Some(at(1000)));
+        assert_eq!(schedule.due(at(1000), WORTHWHILE + 1), Some(at(1000)));
+        schedule.trimmed(WORTHWHILE + 9);
+        assert_eq!(schedule.due(at(2000), WORTHWHILE + 9), None);
+        assert_eq!(schedule.due(at(3000), 2 * WORTHWHILE + 9), Some(at(3500)));
     }
 }

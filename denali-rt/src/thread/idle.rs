@@ -14,9 +14,8 @@ use denali_abi::shared::interrupt;
 /// How long runnable threads may keep the network and timers waiting.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Lets the network and timers catch up. Returns the network's next deadline.
-pub(super) fn poll() -> Option<Instant> {
-    let now = Instant::now();
+/// Lets the network and timers catch up with `now`. Returns the network's next deadline.
+pub(super) fn poll(now: Instant) -> Option<Instant> {
     let network_deadline = net::poll(now);
     scheduler::wake_expired(now);
     network_deadline
@@ -24,14 +23,15 @@ pub(super) fn poll() -> Option<Instant> {
 
 /// Idles until something happens, unless a thread is runnable by then.
 pub(super) fn wait() {
-    let network_deadline = poll();
+    let now = Instant::now();
+    let network_deadline = poll(now);
     if scheduler::has_runnable() {
         return;
     }
     let deadlines = [
         network_deadline,
         scheduler::next_deadline(),
-        heap::tidy(Instant::now()),
+        heap::tidy(now),
     ];
     let deadline = deadlines.into_iter().flatten().min();
     let pending = hypercall::idle_with_timeout(deadline);

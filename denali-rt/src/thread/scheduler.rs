@@ -237,8 +237,9 @@ pub(crate) fn has_runnable() -> bool {
 /// Runs other threads until the current one is its turn, or idles while there is none.
 fn switch_away() {
     loop {
-        if with(|scheduler| scheduler.is_poll_due(Instant::now())) {
-            idle::poll();
+        let now = Instant::now();
+        if with(|scheduler| scheduler.is_poll_due(now)) {
+            idle::poll(now);
         }
         match with(Scheduler::step) {
             Step::Stay => return,
