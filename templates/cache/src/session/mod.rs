@@ -21,6 +21,7 @@ mod storage;
 mod tests;
 
 use crate::cache::Cache;
+use crate::limits::Patience;
 use crate::protocol::{Command, Retrieve, answer, parse};
 use core::time::Duration;
 use denali_rt::io::{self, Read, Write};
@@ -83,8 +84,8 @@ impl<'c, S: Stream> Session<'c, S> {
     /// What reading or writing returns: [`io::ErrorKind::TimedOut`] if the client is silent for too
     /// long, [`io::ErrorKind::UnexpectedEof`] if it goes away in the middle of a value.
     pub fn serve(&mut self) -> io::Result<()> {
-        let patience = self.responder.cache.limits.patience;
-        self.responder.stream.set_read_timeout(patience.idle)?;
+        let idle = self.responder.cache.limits.patience.idle;
+        self.responder.stream.set_read_timeout(idle)?;
         // Set while a line with keys to retrieve goes on.
         let mut keys = None;
         loop {
@@ -107,10 +108,8 @@ impl<'c, S: Stream> Session<'c, S> {
             self.input.consume(len);
             match next {
                 Next::Command => {}
-                Next::Value(pending) => {
-                    self.with_patience(patience.stalled, |it| it.receive_value(pending))?;
-                }
-                Next::Unwanted(len) => self.with_patience(patience.stalled, |it| it.skip(len))?,
+                Next::Value(pending) => self.receive_value(pending)?,
+                Next::Unwanted(len) => self.skip(len)?,
                 Next::Keys(how) => keys = Some(how),
                 Next::Close => return self.responder.flush(),
             }
@@ -131,20 +130,13 @@ impl<'c, S: Stream> Session<'c, S> {
         read
     }
 
-    /// Does something during which the client may be silent for less long than between commands.
-    fn with_patience(
-        &mut self,
-        silence: Duration,
-        receive: impl FnOnce(&mut Self) -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.responder.stream.set_read_timeout(Some(silence))?;
-        receive(self)?;
-        let idle = self.responder.cache.limits.patience.idle;
-        self.responder.stream.set_read_timeout(idle)
-    }
-
+    /// Waits for more of a value: less long than for a command.
     fn receive_more(&mut self) -> io::Result<()> {
-        match self.receive()? {
+        let Patience { idle, stalled } = self.responder.cache.limits.patience;
+        self.responder.stream.set_read_timeout(Some(stalled))?;
+        let read = self.receive()?;
+        self.responder.stream.set_read_timeout(idle)?;
+        match read {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Moment;
-use crate::limits::{Limits, Patience};
+use crate::limits::Limits;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
