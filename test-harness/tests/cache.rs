@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use test_harness::external;
 use test_harness::host::{Host, free_port};
 use test_harness::project::Project;
@@ -23,7 +24,9 @@ fn main() -> ExitCode {
             items_expire_in_real_time,
             a_full_cache_evicts_and_stays_within_its_memory,
             hostile_clients_at_full_memory_do_no_harm,
+            one_connection_too_many_is_told_so,
             connections_leave_no_memory_behind,
+            throughput_is_reported,
         ],
     )
 }
@@ -37,6 +40,9 @@ const SLACK: u64 = 64 * 1024;
 /// How long a client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
+/// How long each load is measured.
+const LOAD_TIME: Duration = Duration::from_secs(3);
+
 struct Server {
     host: Host,
     port: u16,
@@ -49,6 +55,10 @@ impl Server {
         let port = free_port();
         project.edit("\"11211:11211\"", &format!("\"{port}:11211\""));
         project.edit("memory = \"32M\"", "memory = \"16M\"");
+        // Where many clients leave at once, the news of it may be lost on the way: connections of
+        // that kind end by their idle timeout.
+        let patience = "arguments = [\"-o\", \"idle_timeout=30\"]\npublish = [";
+        project.edit("publish = [", patience);
         host.deploy(project.folder());
         let server = Self { host, port };
         note(&format!(
@@ -96,6 +106,14 @@ impl Client {
             .set_write_timeout(Some(ANSWER_MAX))
             .expect("a socket option");
         Self(stream)
+    }
+
+    /// Opens a connection and waits until the cache has answered on it: QEMU's user network queues
+    /// a single connection that it has not accepted yet.
+    fn served(port: u16) -> Self {
+        let mut client = Self::open(port);
+        assert_eq!(client.ask("mn\r\n", "\r\n"), "MN\r\n");
+        client
     }
 
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -499,6 +517,30 @@ fn hostile_clients_at_full_memory_do_no_harm(server: &Server) {
     assert!(server.resident() <= MEMORY);
 }
 
+fn one_connection_too_many_is_told_so(server: &Server) {
+    let most = server.stat("max_connections");
+    wait::until("earlier connections to end", || {
+        (server.stat("curr_connections") == 1).then_some(())
+    });
+    let mut clients: Vec<_> = (0..most).map(|_| Client::served(server.port)).collect();
+    let refused = server.open().receive("\r\n");
+    assert_eq!(
+        String::from_utf8_lossy(&refused),
+        "ERROR Too many open connections\r\n"
+    );
+    assert!(server.resident() <= MEMORY);
+    note(&format!(
+        "{most} connections on a full cache: {} pages",
+        server.resident() / 4096
+    ));
+    clients.truncate(1);
+    wait::until("a connection to be free again", || {
+        let mut client = server.open();
+        client.0.write_all(b"mn\r\n").ok()?;
+        (client.receive("\r\n") == b"MN\r\n").then_some(())
+    });
+}
+
 fn connections_leave_no_memory_behind(server: &Server) {
     let rounds = |connections: usize| {
         for _ in 0..connections {
@@ -516,4 +558,54 @@ fn connections_leave_no_memory_behind(server: &Server) {
         "{before} bytes before, {} after",
         server.resident()
     );
+}
+
+fn throughput_is_reported(server: &Server) {
+    server.open().ask("flush_all\r\n", "OK\r\n");
+    for connections in [1, 16, 64] {
+        for (name, request, answer_len) in [
+            (
+                "sets",
+                format!("set load 0 0 100\r\n{}\r\n", "v".repeat(100)),
+                8,
+            ),
+            ("gets", "get load\r\n".to_owned(), 16 + 2 + 100 + 2 + 5),
+        ] {
+            let rate = load(server.port, connections, &request, answer_len);
+            note(&format!(
+                "{connections:>2} connections: {rate:>6.0} {name}/s"
+            ));
+            assert!(rate > 10.0, "{rate} {name}/s");
+        }
+    }
+}
+
+/// Returns how many requests per second are answered, each connection waiting for its answer.
+fn load(port: u16, connections: usize, request: &str, answer_len: usize) -> f64 {
+    let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut clients: Vec<_> = (0..connections).map(|_| Client::served(port)).collect();
+    // The first request of each also proves that the answer is as long as expected.
+    let started = Instant::now();
+    thread::scope(|scope| {
+        for client in &mut clients {
+            let (done, stop) = (&done, &stop);
+            scope.spawn(move || {
+                let mut answer = vec![0; answer_len];
+                while !stop.load(Ordering::Relaxed) {
+                    client.send(request);
+                    client.0.read_exact(&mut answer).expect("an answer");
+                    assert!(
+                        answer.ends_with(b"\r\n"),
+                        "{}",
+                        String::from_utf8_lossy(&answer)
+                    );
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        thread::sleep(LOAD_TIME);
+        stop.store(true, Ordering::Relaxed);
+    });
+    let requests = u32::try_from(done.load(Ordering::Relaxed)).expect("fewer than 2^32");
+    f64::from(requests) / started.elapsed().as_secs_f64()
 }
