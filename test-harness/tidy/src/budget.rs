@@ -2,9 +2,9 @@
 
 use super::{Finding, Source, unsafe_inventory};
 
-/// Most lines of code in ring 0: neither blank, nor comment, nor test. A tenth of it is the table of
-/// measures against processor leaks and their switches.
-pub const LINES_MAX: usize = 12_000;
+/// Most lines of code in ring 0: neither blank, nor comment, nor test; see
+/// `docs/src/decisions/0015-ring-0-budget.md`.
+pub const LINES_MAX: usize = 15_000;
 
 /// Most uses of `unsafe` in ring 0.
 pub const UNSAFE_MAX: usize = 150;
