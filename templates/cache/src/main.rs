@@ -7,7 +7,7 @@
 #![cfg_attr(denali, no_main)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(all(test, not(denali)))]
 extern crate std;
 
 mod cache;
