@@ -5,6 +5,7 @@
 //! been in a guest's hands and is handed to another without having been overwritten whole, an
 //! address space in use twice, a mapping into a table that is not there.
 
+use super::lies::Lies;
 use super::{
     Access, Event, Exit, FaultAccess, FrameId, Machine, NicFull, Page, Position, Space,
     TableMissing,
@@ -14,6 +15,7 @@ use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Range;
 use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::registers::ClockParameters;
@@ -70,6 +72,7 @@ pub struct FakeMachine {
     mac: [u8; 6],
     log: Vec<u8>,
     costs: Costs,
+    lies: Lies,
 }
 
 impl FakeMachine {
@@ -93,7 +96,14 @@ impl FakeMachine {
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
             log: Vec::new(),
             costs: Costs::default(),
+            lies: Lies::default(),
         }
+    }
+
+    /// From now on tells the kernel something else on `of_256` of 256 reads, by a seed other than 0,
+    /// as memory would that another processor or a device writes to; but not of the frame `except`.
+    pub const fn lie(&mut self, of_256: u8, seed: u64, except: FrameId) {
+        self.lies = Lies::new(of_256, seed, except);
     }
 
     /// Lets `ns` nanoseconds pass.
@@ -175,12 +185,13 @@ impl FakeMachine {
     ///
     /// The page fault it takes.
     pub fn guest_read(&self, space: Space, address: u64, buffer: &mut [u8]) -> Result<(), Exit> {
-        for (at, byte) in (address..).zip(buffer) {
+        for (at, range) in by_page(address, buffer.len()) {
             let (frame, offset) = self.translate(space, at, FaultAccess::Read)?;
-            *byte = self.frames[frame]
-                .bytes
-                .as_ref()
-                .map_or(GARBAGE, |bytes| bytes[offset]);
+            let part = &mut buffer[range];
+            match &self.frames[frame].bytes {
+                Some(bytes) => part.copy_from_slice(&bytes[offset..offset + part.len()]),
+                None => part.fill(GARBAGE),
+            }
         }
         Ok(())
     }
@@ -191,9 +202,10 @@ impl FakeMachine {
     ///
     /// The page fault it takes.
     pub fn guest_write(&mut self, space: Space, address: u64, bytes: &[u8]) -> Result<(), Exit> {
-        for (at, &byte) in (address..).zip(bytes) {
+        for (at, range) in by_page(address, bytes.len()) {
             let (frame, offset) = self.translate(space, at, FaultAccess::Write)?;
-            self.bytes_mut(frame)[offset] = byte;
+            let part = &bytes[range];
+            self.bytes_mut(frame)[offset..offset + part.len()].copy_from_slice(part);
         }
         Ok(())
     }
@@ -240,6 +252,18 @@ impl FakeMachine {
     fn soil(&mut self, frame: FrameId) {
         self.frames[u32_to_usize(frame.0)].stale = true;
     }
+}
+
+/// Cuts `length` bytes at `address` at the borders of pages: where each part begins, and which it is.
+fn by_page(address: u64, length: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
+    let mut done = 0;
+    core::iter::from_fn(move || {
+        let at = address.wrapping_add(usize_to_u64(done));
+        let room = FRAME_LEN - u64_to_usize(at % PAGE_SIZE);
+        let range = done..length.min(done + room);
+        done = range.end;
+        (!range.is_empty()).then_some((at, range))
+    })
 }
 
 impl Machine for FakeMachine {
@@ -388,6 +412,7 @@ impl Machine for FakeMachine {
             Some(bytes) => buffer.copy_from_slice(&bytes[offset..offset + buffer.len()]),
             None => buffer.fill(GARBAGE),
         }
+        self.lies.tell(frame, buffer);
     }
 
     fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {

@@ -11,6 +11,7 @@
 //! inside [`Machine::run`] and [`Machine::idle_until`].
 
 pub mod fake;
+mod lies;
 
 use crate::time::Time;
 use denali_abi::registers::ClockParameters;
