@@ -222,11 +222,20 @@ impl Campaign {
         result
     }
 
+    fn any_call(&mut self, among: fn(Hypercall) -> bool) -> Hypercall {
+        loop {
+            let call = self.random.pick(&Hypercall::ALL);
+            if among(call) {
+                return call;
+            }
+        }
+    }
+
     fn guest_call(&mut self) {
         let Some(vm) = self.ready() else {
             return self.time();
         };
-        let call = Hypercall::ALL[self.random.index(7)];
+        let call = self.any_call(|call| !call.is_control());
         let number = match self.random.below(64) {
             0 => self.random.next(),
             1 => call.number() + self.random.below(0x200),
@@ -338,7 +347,7 @@ impl Campaign {
 
     /// The supervisor asks for something, with arguments that are nearly right.
     fn control_call(&mut self) {
-        let call = Hypercall::ALL[7 + self.random.index(11)];
+        let call = self.any_call(Hypercall::is_control);
         // No campaign without victim.
         let mut arguments = [(); 6].map(|()| length(&mut self.random));
         let vm = match (self.guests.is_empty(), self.random.below(8)) {

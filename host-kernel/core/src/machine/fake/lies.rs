@@ -3,7 +3,7 @@
 //! So does memory that another processor or a device writes to between two reads of the kernel. Code
 //! that copies once, checks the copy and uses the copy does not notice.
 
-use super::FrameId;
+use super::super::FrameId;
 use core::cell::Cell;
 
 /// Whether and how often memory lies; never by default.
