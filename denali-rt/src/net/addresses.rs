@@ -13,7 +13,7 @@ pub trait ToSocketAddrs {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for text that is no address, and as [`lookup`](super::lookup) for a name.
+    /// `InvalidInput` for text that is no address, and as [`lookup`] for a name.
     fn to_socket_addrs(&self) -> Result<vec::IntoIter<SocketAddr>>;
 }
 
