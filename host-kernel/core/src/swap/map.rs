@@ -7,13 +7,14 @@
 use super::BLOCK_LEN;
 use super::seal::Seal;
 use crate::machine::Page;
+use crate::vm::page_number;
 use alloc::vec::Vec;
 use denali_abi::convert::u32_to_usize;
-use denali_abi::layout::{GUEST_END, PAGE_SIZE};
+use denali_abi::layout::GUEST_END;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Pages no guest can have, for what is not one: the register context.
-pub const CONTEXT_PAGE: Page = Page((GUEST_END / PAGE_SIZE) as u32);
+pub const CONTEXT_PAGE: Page = Page(page_number(GUEST_END));
 
 /// The console ring.
 pub const CONSOLE_PAGE: Page = Page(CONTEXT_PAGE.0 + 1);
@@ -47,7 +48,7 @@ impl Entry {
 }
 
 /// Entries in one block of the map.
-pub const ENTRIES_PER_BLOCK: usize = BLOCK_LEN / size_of::<Entry>() - 1;
+pub const ENTRIES_PER_BLOCK: u32 = 127;
 
 /// One block of the map.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -56,7 +57,7 @@ pub struct MapBlock {
     /// The seal of the next block; of the last one, none.
     next: Seal,
     reserved: u64,
-    entries: [Entry; ENTRIES_PER_BLOCK],
+    entries: [Entry; u32_to_usize(ENTRIES_PER_BLOCK)],
 }
 
 const _: () = assert!(size_of::<MapBlock>() == BLOCK_LEN);
@@ -64,8 +65,7 @@ const _: () = assert!(size_of::<MapBlock>() == BLOCK_LEN);
 /// Returns how many blocks the map of `entries` blocks takes.
 #[must_use]
 pub const fn map_blocks(entries: u32) -> u32 {
-    // A map has fewer entries in a block than a `u32` counts.
-    entries.div_ceil(ENTRIES_PER_BLOCK as u32)
+    entries.div_ceil(ENTRIES_PER_BLOCK)
 }
 
 /// Returns how many blocks of swap a VM with a memory limit of `pages` may need.
@@ -85,19 +85,24 @@ pub const fn map_page(nth: u32) -> Page {
 pub fn block_of(entries: &[Entry], nth: u32, next: Seal) -> [u8; BLOCK_LEN] {
     let mut block = MapBlock::new_zeroed();
     block.next = next;
-    let mine = entries.chunks(ENTRIES_PER_BLOCK).nth(u32_to_usize(nth));
+    let mine = entries
+        .chunks(u32_to_usize(ENTRIES_PER_BLOCK))
+        .nth(u32_to_usize(nth));
     for (place, entry) in block.entries.iter_mut().zip(mine.unwrap_or_default()) {
         *place = *entry;
     }
-    zerocopy::transmute!(block)
+    let mut bytes = [0; BLOCK_LEN];
+    bytes.copy_from_slice(block.as_bytes());
+    bytes
 }
 
 /// Adds what an opened block of a map of `count` entries holds, and returns the seal of the next.
 pub fn read_block(block: &[u8; BLOCK_LEN], count: u32, entries: &mut Vec<Entry>) -> Seal {
-    let block: MapBlock = zerocopy::transmute!(*block);
+    let mut copy = MapBlock::new_zeroed();
+    copy.as_mut_bytes().copy_from_slice(block);
     let room = u32_to_usize(count).saturating_sub(entries.len());
-    entries.extend(block.entries.iter().take(room));
-    block.next
+    entries.extend(copy.entries.iter().take(room));
+    copy.next
 }
 
 #[cfg(test)]
