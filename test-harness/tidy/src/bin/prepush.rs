@@ -1,8 +1,9 @@
 //! `cargo prepush`: everything to check before a push that is not a test.
 
 use anyhow::{Context as _, Result, bail};
-use denali_tidy::{budget, sources};
-use std::path::Path;
+use cargo_metadata::MetadataCommand;
+use denali_tidy::{budget, panics, sources};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ struct Check {
 
 /// The kernel comes by itself, as it shares no features with tools that need `std`. Guests come
 /// once as host programs and once as they are compiled for a VM.
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     Check {
         name: "format",
         arguments: "fmt --all --check",
@@ -48,6 +49,11 @@ const CHECKS: [Check; 6] = [
         arguments: "tidy",
         environment: None,
     },
+    Check {
+        name: "kernel",
+        arguments: "build -q --release -p host-kernel",
+        environment: None,
+    },
 ];
 
 fn main() -> Result<()> {
@@ -74,11 +80,25 @@ fn main() -> Result<()> {
         }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let wrong = panics::check(&kernel(&root)?)?;
+    wrong.iter().for_each(|finding| report(finding));
+    if !wrong.is_empty() {
+        failed.push("panics");
+    }
     report(&budget::count(&sources(&root)).to_string());
     if !failed.is_empty() {
         bail!("not ready to push: {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Returns the kernel that was just built.
+fn kernel(root: &Path) -> Result<PathBuf> {
+    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec();
+    let target = metadata
+        .context("asking cargo for its target folder")?
+        .target_directory;
+    Ok(target.join("release/host-kernel").into())
 }
 
 #[expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
