@@ -11,8 +11,6 @@ fn main() {
         "-Wl,--build-id=none",
         "-Wl,-z,max-page-size=4096",
         "-Wl,-z,noexecstack",
-        // On disk only: what calls what, for the check that no guest reaches a panic.
-        "-Wl,--emit-relocs",
         script.as_str(),
     ];
     for argument in arguments {

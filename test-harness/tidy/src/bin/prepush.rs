@@ -1,9 +1,8 @@
 //! `cargo prepush`: everything to check before a push that is not a test.
 
 use anyhow::{Context as _, Result, bail};
-use cargo_metadata::MetadataCommand;
 use denali_tidy::{budget, panics, sources};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -14,8 +13,9 @@ struct Check {
     environment: Option<(&'static str, &'static str)>,
 }
 
-/// The kernel comes by itself, as it shares no features with tools that need `std`. Guests come
-/// once as host programs and once as they are compiled for a VM.
+/// The kernel comes by itself, as it shares no features with tools that need `std`, and is linked once
+/// more so that it keeps its relocations, which GRUB does not load. Guests come once as host programs
+/// and once as they are compiled for a VM.
 const CHECKS: [Check; 7] = [
     Check {
         name: "format",
@@ -51,7 +51,8 @@ const CHECKS: [Check; 7] = [
     },
     Check {
         name: "kernel",
-        arguments: "build -q --release -p host-kernel",
+        arguments: "rustc -q --release -p host-kernel --bin host-kernel --target-dir target/panics \
+                    -- -C link-arg=-Wl,--emit-relocs",
         environment: None,
     },
 ];
@@ -80,7 +81,7 @@ fn main() -> Result<()> {
         }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let wrong = panics::check(&kernel(&root)?)?;
+    let wrong = panics::check(&root.join("target/panics/release/host-kernel"))?;
     wrong.iter().for_each(|finding| report(finding));
     if !wrong.is_empty() {
         failed.push("panics");
@@ -90,15 +91,6 @@ fn main() -> Result<()> {
         bail!("not ready to push: {}", failed.join(", "));
     }
     Ok(())
-}
-
-/// Returns the kernel that was just built.
-fn kernel(root: &Path) -> Result<PathBuf> {
-    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec();
-    let target = metadata
-        .context("asking cargo for its target folder")?
-        .target_directory;
-    Ok(target.join("release/host-kernel").into())
 }
 
 #[expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]

@@ -1,6 +1,6 @@
 //! No guest and no frame reaches a panic: which panics the kernel's run loop and handlers lead to.
 //!
-//! Asked of the very file that boots: the linker's relocations say what leads to what (`graph`), the
+//! Asked of the kernel as it is linked: the linker's relocations say what leads to what (`graph`), the
 //! line tables which function of ours a call belongs to, however the compiler inlined it. What is
 //! found must be exactly what [`allowed`] argues for.
 
