@@ -12,7 +12,7 @@
 
 pub mod fake;
 
-mod disk;
+pub mod disk;
 
 pub use disk::{
     DISK_FRAMES_MAX, DiskCompletion, DiskError, DiskFull, DiskInfo, DiskOperation, DiskRequest,

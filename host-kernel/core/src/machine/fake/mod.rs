@@ -8,8 +8,10 @@
 
 mod disk;
 mod guest;
+mod lies;
 
 pub use disk::{DiskFault, FakeDisks};
+use lies::Lies;
 
 use super::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit, FrameId,
@@ -77,6 +79,7 @@ pub struct FakeMachine {
     log: Vec<u8>,
     costs: Costs,
     disks: FakeDisks,
+    lies: Lies,
 }
 
 impl FakeMachine {
@@ -102,12 +105,19 @@ impl FakeMachine {
             log: Vec::new(),
             costs: Costs::default(),
             disks: FakeDisks::new(),
+            lies: Lies::default(),
         }
     }
 
     /// Returns the disks, to add some and to break them.
     pub const fn fake_disks(&mut self) -> &mut FakeDisks {
         &mut self.disks
+    }
+
+    /// From now on tells the kernel something else on `of_256` of 256 reads, by a seed other than 0,
+    /// as memory would that another processor or a device writes to; but not of the frame `except`.
+    pub const fn lie(&mut self, of_256: u8, seed: u64, except: FrameId) {
+        self.lies = Lies::new(of_256, seed, except);
     }
 
     /// Lets `ns` nanoseconds pass.
@@ -392,6 +402,7 @@ impl Machine for FakeMachine {
             Some(bytes) => buffer.copy_from_slice(&bytes[offset..offset + buffer.len()]),
             None => buffer.fill(GARBAGE),
         }
+        self.lies.tell(frame, buffer);
     }
 
     fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
