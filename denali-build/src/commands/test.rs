@@ -105,7 +105,7 @@ fn run_tests(
         true => Internet::Open,
         false => Internet::Closed,
     };
-    let (host, target) = run::boot(&mut Steps::new(), "test", internet)?;
+    let (host, target) = run::boot(&mut Steps::new(), "test", internet, &[])?;
     let client = Client::connect(&target)?;
     let mut report = start()?;
     let started = Instant::now();
