@@ -5,7 +5,10 @@ use crate::home::Home;
 use crate::wait;
 use denali_protocol::{Service, ServiceState};
 use serde::Deserialize;
+use std::env;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
@@ -37,6 +40,30 @@ impl Host {
     #[must_use]
     pub fn up_as(home: Home, options: &[&str]) -> Self {
         home.denali(["host", "up"]).args(options).succeeds();
+        Self { home }
+    }
+
+    /// Boots a host whose clock advances by a nanosecond an instruction.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    #[must_use]
+    pub fn counting() -> Self {
+        let home = Home::new();
+        // A QEMU that is found first and adds the option to all others.
+        let folder = home.path().join("counting");
+        let wrapper = folder.join("qemu-system-x86_64");
+        let path = env::var("PATH").expect("a path");
+        let script =
+            "#!/bin/sh\nPATH=\"$DENALI_PATH\" exec qemu-system-x86_64 -icount shift=0 \"$@\"\n";
+        fs::create_dir_all(&folder).expect("a folder of ours");
+        fs::write(&wrapper, script).expect("a script of ours");
+        fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).expect("a script of ours");
+        home.denali(["host", "up"])
+            .env("DENALI_PATH", &path)
+            .env("PATH", format!("{}:{path}", folder.display()))
+            .succeeds();
         Self { home }
     }
 

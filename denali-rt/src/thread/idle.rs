@@ -7,6 +7,7 @@
 use crate::heap;
 use crate::hypercall::{self, control};
 use crate::net;
+use crate::process;
 use crate::thread::scheduler;
 use crate::time::{Duration, Instant};
 use denali_abi::shared::interrupt;
@@ -16,6 +17,7 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
 /// Lets the network and timers catch up with `now`. Returns the network's next deadline.
 pub(super) fn poll(now: Instant) -> Option<Instant> {
+    process::notice_stop();
     let network_deadline = net::poll(now);
     scheduler::wake_expired(now);
     network_deadline

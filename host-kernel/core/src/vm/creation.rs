@@ -244,6 +244,7 @@ impl Kernel {
             arguments_len,
             reserved: 0,
             arguments: bytes,
+            stop_deadline_ns: 0,
         }
     }
 }

@@ -8,7 +8,11 @@ use core::mem::offset_of;
 use denali_abi::shared::{SharedPage, interrupt};
 
 /// Every bit the kernel ever sets.
-const KNOWN: u32 = interrupt::RECEIVE | interrupt::TRANSMIT | interrupt::TIMER | interrupt::CONTROL;
+const KNOWN: u32 = interrupt::RECEIVE
+    | interrupt::TRANSMIT
+    | interrupt::TIMER
+    | interrupt::CONTROL
+    | interrupt::STOP;
 
 /// Adds `bits` to the pending mask of the shared page in `frame`.
 pub fn post(frame: FrameId, bits: u32, machine: &mut dyn Machine) {
