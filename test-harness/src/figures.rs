@@ -130,7 +130,7 @@ fn instructions() -> Vec<Figure> {
     );
     let answer = format!("VALUE key 0 100\r\n{value}\r\nEND\r\n");
     let shares = count(&host, "cache", || {
-        exchange(&mut cache, "get key\r\n", &answer)
+        exchange(&mut cache, "get key\r\n", &answer);
     });
     figures.extend(shares.figures("get of cache"));
     figures
