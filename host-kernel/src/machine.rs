@@ -4,6 +4,7 @@ use crate::arch::paging::{self, Paging};
 use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
 use crate::{guest_memory, log};
 use denali_abi::registers::ClockParameters;
+use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
     Access, Event, Exit, FrameId, Machine, NicFull, Page, Position, Space, TableMissing,
 };
@@ -136,6 +137,14 @@ impl Machine for Pc {
 
     fn position(&self, space: Space) -> Position {
         World::position(space)
+    }
+
+    fn interrupted(&self, space: Space) -> UpcallFrame {
+        World::interrupted(space)
+    }
+
+    fn divert(&mut self, space: Space, position: Position) {
+        World::divert(space, position);
     }
 
     fn map(

@@ -2,6 +2,7 @@
 
 use super::device::RingDevice;
 use super::stack::{Setup, Signal, Stack};
+use crate::interrupt;
 use crate::io::{Error, ErrorKind, Result};
 use crate::registers;
 use crate::sync::{GuestCell, WaitQueue};
@@ -48,12 +49,21 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Network, Instant) -> R) -> Result<R> {
     })
 }
 
+/// Calls `f` with the stack if it has started.
+pub(super) fn with_started<R>(f: impl FnOnce(&mut Network) -> R) -> Option<R> {
+    NETWORK.with(|state| match state {
+        State::Present(network) => Some(f(network)),
+        State::Unknown | State::Absent => None,
+    })
+}
+
 /// Repeats `attempt` until it is ready, waiting on `queue` in between; fails at `deadline`.
 pub(super) fn block_on<R>(
     queue: &WaitQueue,
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
 ) -> Result<R> {
+    let _masked = interrupt::mask();
     let mut timed_out = false;
     loop {
         match with(&mut attempt)? {
@@ -70,9 +80,10 @@ pub(super) async fn until_ready<R>(
     mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
 ) -> Result<R> {
     loop {
+        let changed = queue.wait_async();
         match with(&mut attempt)? {
             Poll::Ready(result) => return result.map_err(Error::from),
-            Poll::Pending => queue.wait_async().await,
+            Poll::Pending => changed.await,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The table of threads and the step from one to the next.
 //!
-//! Cooperative: a thread runs until it waits, yields or ends. All state is entered for moments only
-//! and never across a switch.
+//! A thread runs until it waits, yields or ends, or is preempted by an upcall. All state is entered
+//! for moments only and never across a switch; switches happen with interrupts masked.
 
 #![expect(unsafe_code, reason = "switches stacks")]
 
+use crate::interrupt;
 use crate::io::ErrorKind;
 use crate::registers;
 use crate::thread::context::{self, Context};
@@ -12,7 +13,7 @@ use crate::thread::idle;
 use crate::thread::local::{self, Locals};
 use crate::thread::run_queue::RunQueue;
 use crate::thread::stack::{Stack, StackPool, StackSize};
-use crate::time::{Instant, TimerKey, Wheel};
+use crate::time::{Duration, Instant, TimerKey, Wheel};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,6 +36,13 @@ const MAIN: ThreadId = ThreadId {
 
 /// Pages that must be left for one more thread: a few of stack, and what it will allocate.
 const SPAWN_PAGES_MIN: u32 = 8;
+
+/// How long a thread computes before those that compute, too, get their turn.
+const QUANTUM: Duration = Duration::from_millis(10);
+
+/// How long a thread runs before one that was just woken may preempt it: requests that are answered
+/// at once cost no more switches than they did.
+const GRACE: Duration = Duration::from_millis(1);
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +69,8 @@ pub(crate) struct Scheduler {
     previous: ThreadId,
     /// When the network and timers are looked at next, though threads are runnable.
     next_poll: Instant,
+    /// When the current thread got the CPU, or the last quantum of it.
+    began: Instant,
 }
 
 /// Who waits for a point in time.
@@ -156,6 +166,7 @@ pub(crate) fn stack_of(thread: ThreadId) -> Option<Range<u64>> {
 
 /// Waits until [`wake`]d, or until `deadline`.
 pub(crate) fn block(deadline: Option<Instant>) -> Wake {
+    let _masked = interrupt::mask();
     with(|scheduler| scheduler.suspend(State::Blocked, deadline));
     switch_away();
     with(|scheduler| scheduler.control().wake)
@@ -164,6 +175,7 @@ pub(crate) fn block(deadline: Option<Instant>) -> Wake {
 /// Waits until [`unpark`]ed, or until `deadline`; does not wait if that has happened already since
 /// the last time.
 pub(crate) fn park(deadline: Option<Instant>) {
+    let _masked = interrupt::mask();
     if with(|scheduler| core::mem::take(&mut scheduler.control().unparked)) {
         return;
     }
@@ -174,8 +186,24 @@ pub(crate) fn park(deadline: Option<Instant>) {
 
 /// Lets all other runnable threads run first.
 pub(crate) fn yield_now() {
+    let _masked = interrupt::mask();
     with(|scheduler| scheduler.ready.push(scheduler.current));
     switch_away();
+}
+
+/// Lets others run if they are runnable and the current thread has had its share. With interrupts
+/// masked.
+pub(crate) fn preempt(now: Instant) {
+    if with(|scheduler| scheduler.gives_way(now)) {
+        with(|scheduler| scheduler.ready.push_preempted(scheduler.current));
+        switch_away();
+    }
+}
+
+/// Begins a quantum of the current thread.
+#[cfg(denali)]
+pub(crate) fn begin_quantum(now: Instant) {
+    with(|scheduler| scheduler.begin_quantum(now));
 }
 
 /// Ends the wait of a thread in [`block`]. Does nothing if it does not wait or has ended.
@@ -210,6 +238,7 @@ pub(crate) fn wake_expired(now: Instant) {
 
 /// Calls `waker` once `deadline` has come.
 pub(crate) fn set_timer(deadline: Instant, waker: Waker) -> TimerKey {
+    interrupt::arm_before(deadline);
     with(|scheduler| scheduler.timers.insert(deadline, Sleeper::Task(waker)))
 }
 
@@ -234,20 +263,23 @@ pub(crate) fn has_runnable() -> bool {
     with(|scheduler| !scheduler.ready.is_empty())
 }
 
-/// Runs other threads until the current one is its turn, or idles while there is none.
+/// Runs other threads until the current one is its turn, or idles while there is none. With
+/// interrupts masked.
 fn switch_away() {
     loop {
         let now = Instant::now();
         if with(|scheduler| scheduler.is_poll_due(now)) {
-            idle::poll(now);
+            idle::poll(now, 0);
         }
-        match with(Scheduler::step) {
+        match with(|scheduler| scheduler.step(now)) {
             Step::Stay => return,
             Step::Idle => idle::wait(),
             Step::Switch(to) => {
+                let fs_base = context::fs_base();
                 // SAFETY: `step` took the context out of the table entry of a thread that waits
                 // there, so nobody else resumes it, and its stack stays until it has ended.
                 let from = unsafe { context::switch(to) };
+                context::set_fs_base(fs_base);
                 with(|scheduler| scheduler.arrive(from));
                 return;
             }
@@ -261,10 +293,13 @@ extern "C" fn run_thread(from: Context) -> ! {
         scheduler.arrive(from);
         scheduler.control().body.take()
     });
+    context::set_fs_base(0);
+    interrupt::enable_for_new_thread();
     if let Some(body) = body {
         body();
     }
     local::drop_all();
+    let _masked = interrupt::mask();
     with(|scheduler| scheduler.control().state = State::Ending);
     switch_away();
     unreachable!("an ended thread was resumed")
@@ -274,6 +309,15 @@ impl ThreadId {
     /// Returns the thread's place in the table.
     fn slot(self) -> usize {
         u32_to_usize(self.index)
+    }
+
+    /// Returns the id of a thread that does not exist.
+    #[cfg(test)]
+    pub(super) const fn for_test(index: u32) -> Self {
+        Self {
+            index,
+            generation: 0,
+        }
     }
 }
 
@@ -288,6 +332,7 @@ impl Scheduler {
             current: MAIN,
             previous: MAIN,
             next_poll: Instant::from_ns(0),
+            began: Instant::from_ns(0),
         }
     }
 
@@ -395,11 +440,39 @@ impl Scheduler {
         due
     }
 
+    /// Returns whether others should run now; the current thread goes on with its quantum or a new
+    /// one otherwise.
+    fn gives_way(&mut self, now: Instant) -> bool {
+        let ran = now - self.began;
+        if ran >= GRACE && self.ready.has_quick() || ran >= QUANTUM && !self.ready.is_empty() {
+            self.next_poll = now + idle::POLL_INTERVAL;
+            return true;
+        }
+        if ran >= QUANTUM {
+            self.began = now;
+        }
+        self.arm();
+        false
+    }
+
+    fn begin_quantum(&mut self, now: Instant) {
+        self.began = now;
+        self.arm();
+    }
+
+    /// Has the timer interrupt when the quantum is over or somebody's deadline has come.
+    fn arm(&mut self) {
+        let quantum_end = self.began + QUANTUM;
+        let deadline = self.timers.next_deadline();
+        interrupt::arm(deadline.map_or(quantum_end, |deadline| deadline.min(quantum_end)));
+    }
+
     /// Makes the next runnable thread the current one.
-    fn step(&mut self) -> Step {
+    fn step(&mut self, now: Instant) -> Step {
         let Some(next) = self.ready.pop() else {
             return Step::Idle;
         };
+        self.begin_quantum(now);
         if next == self.current {
             return Step::Stay;
         }
