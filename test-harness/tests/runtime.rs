@@ -96,7 +96,6 @@ fn threads_that_compute_starve_nobody_and_lose_nothing(host: &Host) {
     let [one, two, wrong, ticks, expected] = numbers(&log, "rounds")[..] else {
         panic!("other figures than expected: {log}");
     };
-    println!("{QUESTIONS} answers beside {one} and {two} rounds, {ticks} of {expected} ticks");
     assert_eq!(wrong, 0, "{log}");
     assert!(
         one > 0 && two > 0 && one.abs_diff(two) <= one.max(two) / 2 + 4,

@@ -12,7 +12,7 @@ extern crate alloc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use denali_rt::io::Write;
 use denali_rt::net::TcpListener;
@@ -113,17 +113,18 @@ fn compute(number: u8, findings: &Findings) {
 }
 
 fn has_avx() -> bool {
-    let features = __cpuid(1).ecx;
-    let saves_state = features & (1 << 27) != 0;
+    const XSAVE_ENABLED: u32 = 1 << 27;
+    const AVX: u32 = 1 << 28;
+    let needed = XSAVE_ENABLED | AVX;
+    if __cpuid(1).ecx & needed != needed {
+        return false;
+    }
+    let enabled: u32;
     // SAFETY: XGETBV is there if the operating system uses XSAVE.
-    features & (1 << 28) != 0 && saves_state && unsafe { enabled() } & 6 == 6
-}
-
-/// Returns the vector state that is enabled.
-#[target_feature(enable = "xsave")]
-unsafe fn enabled() -> u64 {
-    // SAFETY: register 0 exists wherever XGETBV does.
-    unsafe { _xgetbv(0) }
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") enabled, out("edx") _, options(nomem, nostack));
+    }
+    enabled & 6 == 6
 }
 
 fn has_fs_base() -> bool {

@@ -5,6 +5,14 @@
 
 #![expect(unsafe_code, reason = "switches stacks")]
 
+mod deadlines;
+mod share;
+
+pub(crate) use deadlines::{cancel_timer, next_deadline, set_timer, wake_expired};
+#[cfg(denali)]
+pub(crate) use share::begin_quantum;
+pub(crate) use share::preempt;
+
 use crate::interrupt;
 use crate::io::ErrorKind;
 use crate::registers;
@@ -13,7 +21,7 @@ use crate::thread::idle;
 use crate::thread::local::{self, Locals};
 use crate::thread::run_queue::RunQueue;
 use crate::thread::stack::{Stack, StackPool, StackSize};
-use crate::time::{Duration, Instant, TimerKey, Wheel};
+use crate::time::{Instant, TimerKey, Wheel};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -36,13 +44,6 @@ const MAIN: ThreadId = ThreadId {
 
 /// Pages that must be left for one more thread: a few of stack, and what it will allocate.
 const SPAWN_PAGES_MIN: u32 = 8;
-
-/// How long a thread computes before those that compute, too, get their turn.
-const QUANTUM: Duration = Duration::from_millis(10);
-
-/// How long a thread runs before one that was just woken may preempt it: requests that are answered
-/// at once cost no more switches than they did.
-const GRACE: Duration = Duration::from_millis(1);
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,21 +192,6 @@ pub(crate) fn yield_now() {
     switch_away();
 }
 
-/// Lets others run if they are runnable and the current thread has had its share. With interrupts
-/// masked.
-pub(crate) fn preempt(now: Instant) {
-    if with(|scheduler| scheduler.gives_way(now)) {
-        with(|scheduler| scheduler.ready.push_preempted(scheduler.current));
-        switch_away();
-    }
-}
-
-/// Begins a quantum of the current thread.
-#[cfg(denali)]
-pub(crate) fn begin_quantum(now: Instant) {
-    with(|scheduler| scheduler.begin_quantum(now));
-}
-
 /// Ends the wait of a thread in [`block`]. Does nothing if it does not wait or has ended.
 pub(crate) fn wake(thread: ThreadId) {
     with(|scheduler| {
@@ -228,34 +214,9 @@ pub(crate) fn unpark(thread: ThreadId) {
     });
 }
 
-/// Ends the waits whose deadlines are at or before `now`.
-pub(crate) fn wake_expired(now: Instant) {
-    // Wakers are called outside, since they wake threads.
-    while let Some(task) = with(|scheduler| scheduler.expire(now)) {
-        task.wake();
-    }
-}
-
-/// Calls `waker` once `deadline` has come.
-pub(crate) fn set_timer(deadline: Instant, waker: Waker) -> TimerKey {
-    interrupt::arm_before(deadline);
-    with(|scheduler| scheduler.timers.insert(deadline, Sleeper::Task(waker)))
-}
-
-/// Forgets about a timer that was set, unless it has expired.
-pub(crate) fn cancel_timer(timer: TimerKey) {
-    // The waker is dropped outside, where it may do as it likes.
-    drop(with(|scheduler| scheduler.timers.cancel(timer)));
-}
-
 /// Calls `f` with the running thread's own values.
 pub(super) fn with_locals<R>(f: impl FnOnce(&mut Locals) -> R) -> R {
     with(|scheduler| f(&mut scheduler.control().locals))
-}
-
-/// Returns the earliest deadline of a waiting thread.
-pub(crate) fn next_deadline() -> Option<Instant> {
-    with(|scheduler| scheduler.timers.next_deadline())
 }
 
 /// Returns whether a thread is runnable besides the running one.
@@ -417,20 +378,6 @@ impl Scheduler {
         self.ready.push(thread);
     }
 
-    /// Ends the waits of threads whose deadlines are at or before `now`, up to the first task whose
-    /// deadline is: its waker is returned.
-    fn expire(&mut self, now: Instant) -> Option<Waker> {
-        loop {
-            match self.timers.expire(now)? {
-                Sleeper::Task(waker) => return Some(waker),
-                Sleeper::Thread(thread) => {
-                    self.threads[thread.slot()].timer = None;
-                    self.resume(thread, Wake::Deadline);
-                }
-            }
-        }
-    }
-
     /// Returns whether runnable threads have kept the network and timers waiting for long.
     fn is_poll_due(&mut self, now: Instant) -> bool {
         let due = !self.ready.is_empty() && now >= self.next_poll;
@@ -438,33 +385,6 @@ impl Scheduler {
             self.next_poll = now + idle::POLL_INTERVAL;
         }
         due
-    }
-
-    /// Returns whether others should run now; the current thread goes on with its quantum or a new
-    /// one otherwise.
-    fn gives_way(&mut self, now: Instant) -> bool {
-        let ran = now - self.began;
-        if ran >= GRACE && self.ready.has_quick() || ran >= QUANTUM && !self.ready.is_empty() {
-            self.next_poll = now + idle::POLL_INTERVAL;
-            return true;
-        }
-        if ran >= QUANTUM {
-            self.began = now;
-        }
-        self.arm();
-        false
-    }
-
-    fn begin_quantum(&mut self, now: Instant) {
-        self.began = now;
-        self.arm();
-    }
-
-    /// Has the timer interrupt when the quantum is over or somebody's deadline has come.
-    fn arm(&mut self) {
-        let quantum_end = self.began + QUANTUM;
-        let deadline = self.timers.next_deadline();
-        interrupt::arm(deadline.map_or(quantum_end, |deadline| deadline.min(quantum_end)));
     }
 
     /// Makes the next runnable thread the current one.
