@@ -5,7 +5,8 @@ use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
 use crate::{guest_memory, log};
 use denali_abi::registers::ClockParameters;
 use denali_kernel_core::machine::{
-    Access, Event, Exit, FrameId, Machine, NicFull, Page, Position, Space, TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
+    NicFull, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
 use host_kernel::drivers::nic::{Nic, Vectors};
@@ -202,5 +203,17 @@ impl Machine for Pc {
             // A wire that leads nowhere takes everything.
             None => Ok(()),
         }
+    }
+
+    fn disks(&self) -> &[DiskInfo] {
+        &[]
+    }
+
+    fn disk_submit(&mut self, _request: &DiskRequest<'_>) -> Result<(), DiskFull> {
+        Err(DiskFull)
+    }
+
+    fn disk_completion(&mut self) -> Option<DiskCompletion> {
+        None
     }
 }

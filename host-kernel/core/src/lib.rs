@@ -12,6 +12,7 @@
 //! | [`vm`]      | descriptors, images, alarms, and the life of a VM                      |
 //! | [`memory`]  | who owns each frame, what is promised, which page shows which frame    |
 //! | [`hypercall`] | what guests and the supervisor may ask for                           |
+//! | [`swap`]      | disks as swap space: extents, seals and maps                          |
 //! | [`net`]     | rings, source checks and the switch                                    |
 //! | [`policy`]  | what may be decided one way or another                                 |
 //! | [`audit`]   | every invariant, checked from outside                                  |
@@ -37,6 +38,7 @@ pub mod policy;
 pub mod random;
 pub mod stats;
 mod supervisor;
+pub mod swap;
 pub mod time;
 pub mod trace;
 pub mod vm;

@@ -78,7 +78,15 @@ fn is_only_for_tests(source: &Source) -> bool {
         .file_stem()
         .and_then(|stem| stem.to_str())
         .unwrap_or_default();
-    source.is_test() || stem == "fake" || stem.ends_with("_tests") || stem.starts_with("test_")
+    let in_fake = source
+        .path
+        .components()
+        .any(|part| part.as_os_str() == "fake");
+    source.is_test()
+        || in_fake
+        || stem == "fake"
+        || stem.ends_with("_tests")
+        || stem.starts_with("test_")
 }
 
 fn without_tests(text: &str) -> &str {
@@ -107,7 +115,8 @@ mod tests {
         };
         let sources = [
             source("host-kernel/src/a.rs"),
-            source("host-kernel/core/src/machine/fake.rs"),
+            source("host-kernel/core/src/random/fake.rs"),
+            source("host-kernel/core/src/machine/fake/mod.rs"),
             source("host-kernel/supervisor/src/main.rs"),
             source("denali-rt/src/lib.rs"),
         ];

@@ -36,7 +36,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates from elsewhere that the kernel may link, and why each is there.
-pub const KERNEL_DEPENDENCIES: [(&str, &str); 6] = [
+pub const KERNEL_DEPENDENCIES: [(&str, &str); 7] = [
     (
         "x86_64",
         "names and encodings of the processor's registers and tables",
@@ -44,6 +44,10 @@ pub const KERNEL_DEPENDENCIES: [(&str, &str); 6] = [
     ("talc", "the kernel heap"),
     ("log", "the logging facade"),
     ("chacha20", "the random generator"),
+    (
+        "chacha20poly1305",
+        "encryption and authentication of blocks on disks",
+    ),
     (
         "zerocopy",
         "plain data to bytes and back without unsafe code",

@@ -12,6 +12,13 @@
 
 pub mod fake;
 
+pub mod disk;
+
+pub use disk::{
+    DISK_FRAMES_MAX, DiskCompletion, DiskError, DiskFull, DiskInfo, DiskOperation, DiskRequest,
+    Writable,
+};
+
 use crate::time::Time;
 use denali_abi::registers::ClockParameters;
 
@@ -97,6 +104,9 @@ pub enum Event {
     NicReceive,
     /// The NIC has room to transmit again after a [`NicFull`].
     NicTransmit,
+    /// Disks are done with requests: call [`Machine::disk_completion`] until it returns `None`. The
+    /// machine reports the event again as long as completions are left.
+    DiskDone,
 }
 
 /// The NIC's transmit queue is full; an [`Event::NicTransmit`] follows.
@@ -200,4 +210,18 @@ pub trait Machine {
     ///
     /// [`NicFull`] if there is no room; the frame was not taken.
     fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull>;
+
+    /// Returns the disks, in the order of their addresses; the same for ever.
+    fn disks(&self) -> &[DiskInfo];
+
+    /// Queues a request to a disk. The device is told at the latest when the machine next runs a VM
+    /// or idles. What is wrong with a request comes back as its completion.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskFull`] if there is no room; nothing was taken.
+    fn disk_submit(&mut self, request: &DiskRequest<'_>) -> Result<(), DiskFull>;
+
+    /// Returns the next completion, in the order in which the devices were done.
+    fn disk_completion(&mut self) -> Option<DiskCompletion>;
 }

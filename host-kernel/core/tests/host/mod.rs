@@ -174,7 +174,7 @@ impl Host {
 
     /// Writes as the guest does, faults included; `false` if it ended on the way.
     pub fn write(&mut self, vm: VmId, address: u64, bytes: &[u8]) -> bool {
-        for _ in 0..=bytes.len() / 4096 + 1 {
+        for _ in 0..=bytes.len() / 4096 + 2 {
             match self.machine.guest_write(self.space(vm), address, bytes) {
                 Ok(()) => return true,
                 Err(exit) => self.kernel.handle(vm, exit, &mut self.machine),
@@ -188,7 +188,7 @@ impl Host {
 
     /// Reads as the guest does, faults included; `false` if it ended on the way.
     pub fn read(&mut self, vm: VmId, address: u64, buffer: &mut [u8]) -> bool {
-        for _ in 0..=buffer.len() / 4096 + 1 {
+        for _ in 0..=buffer.len() / 4096 + 2 {
             match self.machine.guest_read(self.space(vm), address, buffer) {
                 Ok(()) => return true,
                 Err(exit) => self.kernel.handle(vm, exit, &mut self.machine),

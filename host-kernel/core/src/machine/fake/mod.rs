@@ -1,21 +1,27 @@
 //! A machine without hardware: the one the core's tests run on.
 //!
 //! Frames are bytes in a table, page tables are modelled with their real levels, time goes on by
-//! hand, the NIC is two queues. It panics where the kernel would break isolation: a frame that has
-//! been in a guest's hands and is handed to another without having been overwritten whole, an
-//! address space in use twice, a mapping into a table that is not there.
+//! hand, the NIC is two queues, disks have contents ([`FakeDisks`]). It panics where the kernel
+//! would break isolation: a frame that has been in a guest's hands and is handed to another without
+//! having been overwritten whole, a frame used while a disk works on it, an address space in use
+//! twice, a mapping into a table that is not there.
+
+mod disk;
+mod guest;
+mod lies;
+
+pub use disk::{DiskFault, FakeDisks};
+use lies::Lies;
 
 use super::{
-    Access, Event, Exit, FaultAccess, FrameId, Machine, NicFull, Page, Position, Space,
-    TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit, FrameId,
+    Machine, NicFull, Page, Position, Space, TableMissing,
 };
-use crate::memory::address_space::allows;
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
-use denali_abi::layout::PAGE_SIZE;
+use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::registers::ClockParameters;
 
 /// Bytes in a frame.
@@ -43,6 +49,8 @@ struct Frame {
     bytes: Option<Box<[u8; FRAME_LEN]>>,
     /// Whether it may hold what its last owner left.
     stale: bool,
+    /// What a disk does to it.
+    busy: Option<DiskOperation>,
 }
 
 /// One address space and the state of its guest.
@@ -70,6 +78,8 @@ pub struct FakeMachine {
     mac: [u8; 6],
     log: Vec<u8>,
     costs: Costs,
+    disks: FakeDisks,
+    lies: Lies,
 }
 
 impl FakeMachine {
@@ -79,6 +89,7 @@ impl FakeMachine {
         let frame = Frame {
             bytes: None,
             stale: true,
+            busy: None,
         };
         Self {
             frames: alloc::vec![frame; u32_to_usize(frames)],
@@ -93,7 +104,20 @@ impl FakeMachine {
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
             log: Vec::new(),
             costs: Costs::default(),
+            disks: FakeDisks::new(),
+            lies: Lies::default(),
         }
+    }
+
+    /// Returns the disks, to add some and to break them.
+    pub const fn fake_disks(&mut self) -> &mut FakeDisks {
+        &mut self.disks
+    }
+
+    /// From now on tells the kernel something else on `of_256` of 256 reads, by a seed other than 0,
+    /// as memory would that another processor or a device writes to; but not of the frame `except`.
+    pub const fn lie(&mut self, of_256: u8, seed: u64, except: FrameId) {
+        self.lies = Lies::new(of_256, seed, except);
     }
 
     /// Lets `ns` nanoseconds pass.
@@ -169,55 +193,6 @@ impl FakeMachine {
         self.guests.len()
     }
 
-    /// Reads memory as the guest does.
-    ///
-    /// # Errors
-    ///
-    /// The page fault it takes.
-    pub fn guest_read(&self, space: Space, address: u64, buffer: &mut [u8]) -> Result<(), Exit> {
-        for (at, byte) in (address..).zip(buffer) {
-            let (frame, offset) = self.translate(space, at, FaultAccess::Read)?;
-            *byte = self.frames[frame]
-                .bytes
-                .as_ref()
-                .map_or(GARBAGE, |bytes| bytes[offset]);
-        }
-        Ok(())
-    }
-
-    /// Writes memory as the guest does.
-    ///
-    /// # Errors
-    ///
-    /// The page fault it takes.
-    pub fn guest_write(&mut self, space: Space, address: u64, bytes: &[u8]) -> Result<(), Exit> {
-        for (at, &byte) in (address..).zip(bytes) {
-            let (frame, offset) = self.translate(space, at, FaultAccess::Write)?;
-            self.bytes_mut(frame)[offset] = byte;
-        }
-        Ok(())
-    }
-
-    fn translate(
-        &self,
-        space: Space,
-        address: u64,
-        access: FaultAccess,
-    ) -> Result<(usize, usize), Exit> {
-        let page = u32::try_from(address / PAGE_SIZE).ok().map(Page);
-        let shown = page.and_then(|page| self.lookup(space, page));
-        match shown {
-            Some((frame, allowed)) if allows(allowed, access) => {
-                Ok((u32_to_usize(frame.0), u64_to_usize(address % PAGE_SIZE)))
-            }
-            _ => Err(Exit::PageFault {
-                address,
-                access,
-                present: shown.is_some(),
-            }),
-        }
-    }
-
     fn guest(&mut self, space: Space) -> &mut Guest {
         self.guests
             .get_mut(&space.root.0)
@@ -231,10 +206,39 @@ impl FakeMachine {
     }
 
     fn assert_fresh(&self, frame: FrameId) {
+        self.assert_idle(frame);
         assert!(
             !self.frames[u32_to_usize(frame.0)].stale,
             "{frame:?} holds its last owner's data"
         );
+    }
+
+    fn assert_idle(&self, frame: FrameId) {
+        let busy = self.frames[u32_to_usize(frame.0)].busy;
+        assert!(busy.is_none(), "{frame:?} belongs to a disk: {busy:?}");
+    }
+
+    /// Does what disks have done by now.
+    fn work_disks(&mut self) {
+        while let Some(done) = self.disks.next_done(self.now) {
+            for (nth, &frame) in done.frames.iter().enumerate() {
+                let frame = u32_to_usize(frame.0);
+                self.frames[frame].busy = None;
+                match done.operation {
+                    DiskOperation::Read if done.result.is_ok() => {
+                        let block = self.disks.read(&done, nth);
+                        *self.bytes_mut(frame) = block;
+                        self.frames[frame].stale = false;
+                    }
+                    DiskOperation::Write if done.result.is_ok() => {
+                        let bytes = *self.bytes_mut(frame);
+                        self.disks.write(&done, nth, &bytes);
+                    }
+                    DiskOperation::Read | DiskOperation::Write | DiskOperation::Flush => {}
+                }
+            }
+            self.disks.complete(&done);
+        }
     }
 
     fn soil(&mut self, frame: FrameId) {
@@ -270,6 +274,10 @@ impl Machine for FakeMachine {
         if !self.arriving.is_empty() {
             return Some(Event::NicReceive);
         }
+        self.work_disks();
+        if self.disks.has_completion() {
+            return Some(Event::DiskDone);
+        }
         let resumed = self.was_full && self.transmit_room > 0;
         self.was_full &= !resumed;
         resumed.then_some(Event::NicTransmit)
@@ -281,12 +289,16 @@ impl Machine for FakeMachine {
             "a guest runs in a space that exists"
         );
         self.exits.pop_front().unwrap_or_else(|| {
-            self.now = self.now.max(until);
+            self.now = self.now.max(self.disks.interrupts_before(until));
             Exit::Interrupted
         })
     }
 
     fn idle_until(&mut self, until: Option<Time>) {
+        let until = match until {
+            Some(until) => Some(self.disks.interrupts_before(until)),
+            None => self.disks.next_due(),
+        };
         if self.arriving.is_empty()
             && let Some(until) = until
         {
@@ -384,10 +396,13 @@ impl Machine for FakeMachine {
     }
 
     fn read_frame(&self, frame: FrameId, offset: usize, buffer: &mut [u8]) {
+        let busy = self.frames[u32_to_usize(frame.0)].busy;
+        assert_ne!(busy, Some(DiskOperation::Read), "{frame:?} is being filled");
         match &self.frames[u32_to_usize(frame.0)].bytes {
             Some(bytes) => buffer.copy_from_slice(&bytes[offset..offset + buffer.len()]),
             None => buffer.fill(GARBAGE),
         }
+        self.lies.tell(frame, buffer);
     }
 
     fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
@@ -397,6 +412,7 @@ impl Machine for FakeMachine {
     }
 
     fn zero_frame(&mut self, frame: FrameId) {
+        self.assert_idle(frame);
         self.work(FRAME_LEN);
         let frame = u32_to_usize(frame.0);
         self.bytes_mut(frame).fill(0);
@@ -404,6 +420,7 @@ impl Machine for FakeMachine {
     }
 
     fn copy_frame(&mut self, from: FrameId, to: FrameId) {
+        self.assert_idle(to);
         self.work(FRAME_LEN);
         let source = self.frames[u32_to_usize(from.0)].bytes.clone();
         let to = u32_to_usize(to.0);
@@ -435,5 +452,25 @@ impl Machine for FakeMachine {
         self.work(frame.len());
         self.sent.push_back(frame.to_vec());
         Ok(())
+    }
+
+    fn disks(&self) -> &[DiskInfo] {
+        self.disks.infos()
+    }
+
+    fn disk_submit(&mut self, request: &DiskRequest<'_>) -> Result<(), DiskFull> {
+        let taken = self.disks.submit(request, self.now)?;
+        if taken == disk::Taken::UnderWay {
+            for &frame in request.frames {
+                self.assert_idle(frame);
+                self.frames[u32_to_usize(frame.0)].busy = Some(request.operation);
+            }
+        }
+        Ok(())
+    }
+
+    fn disk_completion(&mut self) -> Option<DiskCompletion> {
+        self.work_disks();
+        self.disks.take_completion()
     }
 }

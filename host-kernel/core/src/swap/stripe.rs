@@ -1,0 +1,113 @@
+//! Striping: one row of blocks over several disks.
+//!
+//! Chunks of [`CHUNK_BLOCKS`] go round the disks, so neighbouring extents lie on different disks
+//! while a small VM lies on one or two. Disks of different size count as the smallest of them.
+
+use crate::machine::disk::{DISK_FRAMES_MAX, DiskInfo, Writable};
+use alloc::vec::Vec;
+use denali_abi::convert::{u64_to_usize, usize_to_u64};
+
+/// Blocks in a chunk: as many as one request can carry.
+pub const CHUNK_BLOCKS: u64 = DISK_FRAMES_MAX as u64;
+
+/// Where a block lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// On which disk.
+    pub disk: u8,
+    /// At which block of it.
+    pub block: u64,
+    /// How many blocks of the row follow on it, this one included.
+    pub run: u64,
+}
+
+/// The disks that hold swap space.
+#[derive(Debug)]
+pub struct Stripe {
+    disks: Vec<u8>,
+    chunks_per_disk: u64,
+}
+
+impl Stripe {
+    /// Takes all disks that can be written.
+    #[must_use]
+    pub fn over(disks: &[DiskInfo]) -> Self {
+        let writable = || {
+            (0_u8..)
+                .zip(disks)
+                .filter(|(_, disk)| disk.writable == Writable::Yes)
+        };
+        let smallest = writable().map(|(_, disk)| disk.blocks).min().unwrap_or(0);
+        Self {
+            disks: writable().map(|(number, _)| number).collect(),
+            chunks_per_disk: smallest / CHUNK_BLOCKS,
+        }
+    }
+
+    /// Returns the number of blocks in the row.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        let per_disk = self.chunks_per_disk.saturating_mul(CHUNK_BLOCKS);
+        per_disk.saturating_mul(usize_to_u64(self.disks.len()))
+    }
+
+    /// Returns where a block of the row lies; `None` behind its end.
+    #[must_use]
+    pub fn locate(&self, block: u64) -> Option<Place> {
+        if block >= self.blocks() {
+            return None;
+        }
+        let (chunk, offset) = (block / CHUNK_BLOCKS, block % CHUNK_BLOCKS);
+        let count = usize_to_u64(self.disks.len());
+        Some(Place {
+            disk: *self.disks.get(u64_to_usize(chunk % count))?,
+            block: chunk / count * CHUNK_BLOCKS + offset,
+            run: CHUNK_BLOCKS - offset,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn disk(blocks: u64, writable: Writable) -> DiskInfo {
+        DiskInfo { blocks, writable }
+    }
+
+    #[test]
+    fn every_block_has_a_place_of_its_own_inside_a_writable_disk() {
+        let disks = [
+            disk(1000, Writable::Yes),
+            disk(5000, Writable::No),
+            disk(700, Writable::Yes),
+        ];
+        let stripe = Stripe::over(&disks);
+        assert_eq!(stripe.blocks(), 2 * 640);
+        let mut seen = BTreeSet::new();
+        for block in 0..stripe.blocks() {
+            let place = stripe.locate(block).expect("inside");
+            assert!(
+                place.disk != 1 && place.block + place.run <= 640,
+                "{place:?}"
+            );
+            assert!(seen.insert((place.disk, place.block)));
+            let next = stripe.locate(block + 1);
+            if place.run > 1 {
+                assert_eq!(
+                    next.map(|next| (next.disk, next.block)),
+                    Some((place.disk, place.block + 1))
+                );
+            }
+        }
+        assert_eq!(stripe.locate(stripe.blocks()), None);
+    }
+
+    #[test]
+    fn without_disks_there_is_no_space() {
+        assert_eq!(Stripe::over(&[]).blocks(), 0);
+        assert_eq!(Stripe::over(&[disk(63, Writable::Yes)]).blocks(), 0);
+        assert_eq!(Stripe::over(&[]).locate(0), None);
+    }
+}
