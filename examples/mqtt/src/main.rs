@@ -24,7 +24,7 @@ use broker::Broker;
 use connection::Shared;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use denali_rt::net::Buffers;
+use denali_rt::net::{Buffers, KeepAlive};
 use denali_rt::task::net::{TcpListener, TcpStream};
 use denali_rt::{env, io, registers, task};
 use limits::Limits;
@@ -80,7 +80,9 @@ async fn serve(limits: Limits) -> io::Result<()> {
 
 async fn converse(broker: &Shared, stream: TcpStream) {
     let peer = stream.peer_addr();
-    let prepared = stream.get_ref().set_keep_alive(Some(KEEP_ALIVE));
+    let prepared = stream
+        .get_ref()
+        .set_keep_alive(Some(KeepAlive::every(KEEP_ALIVE)));
     match prepared {
         Ok(()) => {
             let cause = connection::serve(broker, &stream).await;
