@@ -88,7 +88,7 @@ pub(crate) fn ping_response(out: &mut Vec<u8>) {
 /// Writes a length (§2.2.3), at most 268,435,455.
 pub(super) fn remaining_length(out: &mut Vec<u8>, mut len: usize) {
     loop {
-        let low = (len & 0x7f) as u8;
+        let low = u8::try_from(len & 0x7f).unwrap_or(0x7f);
         len >>= 7;
         if len == 0 {
             out.push(low);
@@ -117,7 +117,7 @@ mod tests {
             (Qos::AtLeastOnce, 1),
             (Qos::ExactlyOnce, 65_535),
         ] {
-            for payload in [&b""[..], b"x", &[7; 20_000]] {
+            for payload in [&b""[..], b"x", &alloc::vec![7; 20_000]] {
                 let mut bytes = Vec::new();
                 let flags = PublishFlags {
                     duplicate: qos != Qos::AtMostOnce,

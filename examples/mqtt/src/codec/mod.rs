@@ -26,6 +26,7 @@ use core::fmt;
 pub(crate) const REMAINING_MAX: usize = 268_435_455;
 
 /// How surely a message arrives.
+#[expect(clippy::enum_variant_names, reason = "the standard's names")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Qos {
     /// At most once.
