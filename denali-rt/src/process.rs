@@ -5,6 +5,7 @@
 //! then. The runtime ends one that did neither before, at once and with exit code 0.
 
 use crate::hypercall;
+use crate::interrupt;
 #[cfg(denali)]
 use crate::net;
 use crate::registers;
@@ -18,6 +19,8 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 pub fn exit(code: i32) -> ! {
     #[cfg(denali)]
     {
+        // Nobody else gets on from here.
+        core::mem::forget(interrupt::mask());
         net::poll(Instant::now());
         hypercall::network_notify();
     }
@@ -61,6 +64,7 @@ pub fn stop_requested() -> Option<Instant> {
 /// Waits until the service is asked to stop, and returns until when it may go on. It must end by
 /// itself.
 pub fn wait_for_stop() -> Instant {
+    let _masked = interrupt::mask();
     loop {
         if let Some(deadline) = stop_requested() {
             return deadline;
@@ -75,7 +79,7 @@ pub async fn wait_for_stop_async() -> Instant {
         if let Some(deadline) = stop_requested() {
             return deadline;
         }
-        STOP.wait_async().await;
+        STOP.wait_unless(|| stop_requested().is_some(), || ()).await;
     }
 }
 

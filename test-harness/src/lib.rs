@@ -13,6 +13,7 @@
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
 //! | [`external`] | programs this project did not write                                 |
 //! | [`figures`] | what services cost in memory and instructions                        |
+//! | [`game_load`] | players of the example game server, and how evenly they are served |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`soak`]    | many requests, and the memory they leave behind                       |
 //! | [`suite`]   | test binaries whose facts share one host                              |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod containment;
 pub mod external;
 pub mod figures;
+pub mod game_load;
 pub mod guest;
 pub mod home;
 pub mod host;
