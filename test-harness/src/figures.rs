@@ -1,8 +1,8 @@
 //! What services cost: pages when idle, bytes of their images, instructions of a request.
 //!
-//! Instructions are counted by QEMU: with `-icount shift=0` the machine's clock advances by a
-//! nanosecond an instruction, so that the CPU time that the kernel accounts to a VM is the number of
-//! instructions that it executed. What a busy machine executed besides is the kernel's share.
+//! QEMU counts instructions one by one (`-icount shift=0 -singlestep`, and a line in its log for each
+//! while requests are served): those in ring 3 are the service's share, since nobody else is active,
+//! and those in ring 0 the kernel's.
 
 use crate::guest::Guest;
 use crate::home::Home;
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Requests whose instructions are counted.
-const REQUESTS: u64 = 1000;
+const REQUESTS: u64 = 50;
 
 /// Requests before, so that memory and caches are as they stay.
 const REQUESTS_BEFORE: u64 = 100;
@@ -112,12 +112,12 @@ fn instructions() -> Vec<Figure> {
 
     let port = deploy(&host, "web-server", 80);
     let mut web = Connection::open(port).expect("a connection");
-    let shares = count(&host, "web-server", || {
+    let shares = count(&host, "GET of web-server", || {
         web.request("GET", "/", &[]).expect("sent");
         let page = web.receive(Body::Sent).expect("an answer");
         assert_eq!(page.status, 200);
     });
-    figures.extend(shares.figures("GET of web-server"));
+    figures.extend(shares);
 
     let port = deploy(&host, "cache", 11211);
     let mut cache = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a connection");
@@ -129,10 +129,10 @@ fn instructions() -> Vec<Figure> {
         "STORED\r\n",
     );
     let answer = format!("VALUE key 0 100\r\n{value}\r\nEND\r\n");
-    let shares = count(&host, "cache", || {
+    let shares = count(&host, "get of cache", || {
         exchange(&mut cache, "get key\r\n", &answer);
     });
-    figures.extend(shares.figures("get of cache"));
+    figures.extend(shares);
     figures
 }
 
@@ -143,63 +143,18 @@ fn exchange(stream: &mut TcpStream, request: &str, answer: &str) {
     assert_eq!(received, answer.as_bytes());
 }
 
-/// Instructions of one request.
-struct Shares {
-    service: u64,
-    kernel: u64,
-}
-
-impl Shares {
-    fn figures(&self, what: &str) -> [Figure; 2] {
-        [
-            figure(
-                format!("{what}, the service's share"),
-                self.service,
-                "instructions",
-            ),
-            figure(
-                format!("{what}, the kernel's share"),
-                self.kernel,
-                "instructions",
-            ),
-        ]
-    }
-}
-
-/// Counts what one request makes the machine execute.
-fn count(host: &Host, service: &str, mut request: impl FnMut()) -> Shares {
+/// Counts what one request makes the machine execute. Nobody else is active meanwhile.
+fn count(host: &Host, what: &str, mut request: impl FnMut()) -> [Figure; 2] {
     (0..REQUESTS_BEFORE).for_each(|_| request());
-    // What looking itself costs, the supervisor's work, is the same with and without requests.
-    let start = Reading::take(host, service);
-    let looked = Reading::take(host, service);
-    (0..REQUESTS).for_each(|_| request());
-    let end = Reading::take(host, service);
-    let looking = looked.busy - start.busy;
-    let service = (end.service - looked.service) / REQUESTS;
-    let all = (end.busy - looked.busy).saturating_sub(looking) / REQUESTS;
-    Shares {
-        service,
-        kernel: all.saturating_sub(service),
-    }
-}
-
-/// Instructions since the boot.
-struct Reading {
-    /// Of the service.
-    service: u64,
-    /// Of all, while the CPU was not idle.
-    busy: u64,
-}
-
-impl Reading {
-    fn take(host: &Host, service: &str) -> Self {
-        let service = host.service(service).cpu_ns;
-        let host = host.status().answered();
-        Self {
-            service,
-            busy: host.uptime_ns - host.idle_ns,
-        }
-    }
+    let counted = host.count(|| (0..REQUESTS).for_each(|_| request()));
+    let share = |whose: &str, instructions: u64| {
+        let name = format!("{what}, the {whose}'s share");
+        figure(name, instructions / REQUESTS, "instructions")
+    };
+    [
+        share("service", counted.guests),
+        share("kernel", counted.kernel),
+    ]
 }
 
 /// Returns how many waiting threads fit into a MiB, from what 10,000 of them take.
