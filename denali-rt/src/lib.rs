@@ -15,6 +15,7 @@ pub mod env;
 pub mod heap;
 pub mod hypercall;
 pub mod io;
+pub mod libc;
 #[cfg(any(denali, test))]
 mod log;
 pub mod net;
