@@ -28,17 +28,17 @@ static STDERR: File = File::new(2, Buffering::None);
 
 /// The standard input, which is empty.
 #[cfg_attr(denali, unsafe(no_mangle))]
-#[expect(non_upper_case_globals, reason = "its name in C")]
+#[cfg_attr(not(denali), expect(non_upper_case_globals, reason = "its name in C"))]
 pub static stdin: Out<File> = Out::to_static(&STDIN);
 
 /// The standard output: the console.
 #[cfg_attr(denali, unsafe(no_mangle))]
-#[expect(non_upper_case_globals, reason = "its name in C")]
+#[cfg_attr(not(denali), expect(non_upper_case_globals, reason = "its name in C"))]
 pub static stdout: Out<File> = Out::to_static(&STDOUT);
 
 /// The standard error: the console.
 #[cfg_attr(denali, unsafe(no_mangle))]
-#[expect(non_upper_case_globals, reason = "its name in C")]
+#[cfg_attr(not(denali), expect(non_upper_case_globals, reason = "its name in C"))]
 pub static stderr: Out<File> = Out::to_static(&STDERR);
 
 /// Writes out what waits in the standard streams.

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The variables as C sees them: pointers to texts `NAME=VALUE`, the last one null.
 #[cfg_attr(denali, unsafe(no_mangle))]
-#[expect(non_upper_case_globals, reason = "its name in C")]
+#[cfg_attr(not(denali), expect(non_upper_case_globals, reason = "its name in C"))]
 pub static environ: AtomicPtr<Out<u8>> = AtomicPtr::new(core::ptr::null_mut());
 
 static VARIABLES: GuestCell<Variables> = GuestCell::new(Variables {
