@@ -1,0 +1,147 @@
+//! Services in C: the template under real clients, the library's word kept in a VM, and what a
+//! programmer sees when something is missing.
+
+use denali_protocol::ServiceState;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+use test_harness::cli::repository;
+use test_harness::host::{Host, free_port};
+use test_harness::project::Project;
+use test_harness::{facts, suite, wait};
+
+fn main() -> ExitCode {
+    suite::run(
+        || Host::up(&[]),
+        &facts![
+            the_echo_serves_many_clients_at_once,
+            the_library_keeps_its_word,
+            an_absent_function_fails_by_its_name,
+            a_missing_compiler_is_one_clear_line,
+        ],
+    )
+}
+
+/// Clients at once.
+const CLIENTS: usize = 40;
+
+/// Bytes each sends and gets back.
+const BYTES: usize = 200_000;
+
+fn connect(port: u16) -> TcpStream {
+    let stream = wait::until("a connection", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    let patience = Some(Duration::from_secs(60));
+    stream.set_read_timeout(patience).expect("a timeout");
+    stream
+}
+
+fn the_echo_serves_many_clients_at_once(host: &Host) {
+    let project = Project::shared(host.home(), "c-echo");
+    let port = free_port();
+    project.edit(
+        "publish = [\"7007:7\"]",
+        &format!("publish = [\"{port}:7\"]"),
+    );
+    host.deploy(project.folder());
+    host.wait_for_log("c-echo", "listening on port 7 for up to 256 connections");
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| thread::spawn(move || converse(port, client)))
+        .collect();
+    for client in clients {
+        client.join().expect("a client that got all back");
+    }
+    // One that leaves without a word, and one that stays silent, hold up nobody.
+    let silent = connect(port);
+    drop(connect(port));
+    converse(port, 0);
+    drop(silent);
+    assert_eq!(host.service("c-echo").state, ServiceState::Idle);
+    host.remove("c-echo");
+}
+
+/// Sends bytes while reading them back, to the end.
+fn converse(port: u16, client: usize) {
+    let stream = connect(port);
+    let sent: Vec<u8> = (0..BYTES)
+        .map(|at| u8::try_from((at * 31 + client) % 251).expect("a byte"))
+        .collect();
+    let mut writer = stream.try_clone().expect("a second handle");
+    let bytes = sent.clone();
+    let writing = thread::spawn(move || {
+        writer.write_all(&bytes).expect("written");
+        writer.shutdown(Shutdown::Write).expect("an end");
+    });
+    let mut received = Vec::new();
+    (&stream).read_to_end(&mut received).expect("all of it");
+    writing.join().expect("written");
+    assert!(
+        received == sent,
+        "client {client} got {} bytes",
+        received.len()
+    );
+}
+
+/// Makes a project of the C template with another program.
+fn project(host: &Host, name: &str, program: &str) -> Project {
+    let project = Project::new(host.home(), name, "c-echo");
+    fs::remove_file(project.folder().join("src/echo.c")).expect("the template's program");
+    fs::write(project.folder().join("src/program.c"), program).expect("a program");
+    project
+}
+
+fn the_library_keeps_its_word(host: &Host) {
+    let path = repository().join("test-harness/guests/c/conformance.c");
+    let program = fs::read_to_string(path).expect("the program");
+    let project = project(host, "conformance", &program);
+    project.edit(
+        "publish = [\"7007:7\"]",
+        "arguments = [\"argument\"]\nenvironment = { COLOR = \"blue\" }",
+    );
+    host.deploy_to_its_end(project.folder());
+    let service = host.wait_for_end("conformance");
+    let log = host.logs("conformance");
+    for area in [
+        "texts",
+        "formats",
+        "numbers",
+        "memory",
+        "environment",
+        "clocks",
+        "threads",
+        "descriptors",
+        "sockets",
+        "jump",
+        "rest",
+        "atexit",
+    ] {
+        assert!(log.contains(&format!("ok {area}\n")), "no {area} in {log}");
+    }
+    assert!(log.contains("written at the end"), "{log}");
+    assert_eq!(service.exit_code, Some(7), "{log}");
+    host.remove("conformance");
+}
+
+fn an_absent_function_fails_by_its_name(host: &Host) {
+    let program = "int fork(void);\nint main(void) { return fork(); }\n";
+    let project = project(host, "forking", program);
+    let outcome = host.home().denali(["build"]).within(project.folder()).run();
+    assert_ne!(outcome.code, Some(0), "{outcome}");
+    assert!(
+        outcome.stderr.contains("undefined symbol: fork"),
+        "{outcome}"
+    );
+}
+
+fn a_missing_compiler_is_one_clear_line(host: &Host) {
+    let project = project(host, "uncompiled", "int main(void) { return 0; }\n");
+    let build = host.home().denali(["build"]).within(project.folder());
+    let outcome = build.env("CC", "/no/such/compiler").run();
+    assert_ne!(outcome.code, Some(0), "{outcome}");
+    let help = "no C compiler found: install one (`sudo apt install gcc`), or name yours in CC";
+    assert!(outcome.stderr.contains(help), "{outcome}");
+}
