@@ -15,7 +15,7 @@ use test_harness::{facts, suite, wait};
 
 fn main() -> ExitCode {
     suite::run(
-        || Host::up(&[]),
+        Site::prepare,
         &facts![
             the_echo_serves_many_clients_at_once,
             the_library_keeps_its_word,
@@ -25,11 +25,50 @@ fn main() -> ExitCode {
     )
 }
 
+/// What the program for the library's word looks at.
+const AREAS: [&str; 12] = [
+    "texts",
+    "formats",
+    "numbers",
+    "memory",
+    "environment",
+    "clocks",
+    "threads",
+    "descriptors",
+    "sockets",
+    "jump",
+    "rest",
+    "atexit",
+];
+
 /// Clients at once.
 const CLIENTS: usize = 40;
 
 /// Bytes each sends and gets back.
 const BYTES: usize = 200_000;
+
+/// A host, and a project whose program the facts replace, so that the library is built once.
+struct Site {
+    host: Host,
+    project: Project,
+}
+
+impl Site {
+    fn prepare() -> Self {
+        let host = Host::up(&[]);
+        let project = Project::new(host.home(), "conformance", "c-echo");
+        project.edit(
+            "publish = [\"7007:7\"]",
+            "arguments = [\"argument\"]\nenvironment = { COLOR = \"blue\" }",
+        );
+        Self { host, project }
+    }
+
+    /// Makes another program the project's.
+    fn write(&self, program: &str) {
+        fs::write(self.project.folder().join("src/echo.c"), program).expect("a program");
+    }
+}
 
 fn connect(port: u16) -> TcpStream {
     let stream = wait::until("a connection", || {
@@ -40,7 +79,8 @@ fn connect(port: u16) -> TcpStream {
     stream
 }
 
-fn the_echo_serves_many_clients_at_once(host: &Host) {
+fn the_echo_serves_many_clients_at_once(site: &Site) {
+    let host = &site.host;
     let project = Project::shared(host.home(), "c-echo");
     let port = free_port();
     project.edit(
@@ -49,8 +89,12 @@ fn the_echo_serves_many_clients_at_once(host: &Host) {
     );
     host.deploy(project.folder());
     host.wait_for_log("c-echo", "listening on port 7 for up to 256 connections");
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| thread::spawn(move || converse(port, client)))
+    // Opened one by one: QEMU's user network listens with a queue of one.
+    let streams: Vec<_> = (0..CLIENTS).map(|_| connect(port)).collect();
+    let clients: Vec<_> = streams
+        .into_iter()
+        .enumerate()
+        .map(|(client, stream)| thread::spawn(move || converse(&stream, client)))
         .collect();
     for client in clients {
         client.join().expect("a client that got all back");
@@ -58,15 +102,14 @@ fn the_echo_serves_many_clients_at_once(host: &Host) {
     // One that leaves without a word, and one that stays silent, hold up nobody.
     let silent = connect(port);
     drop(connect(port));
-    converse(port, 0);
+    converse(&connect(port), 0);
     drop(silent);
     assert_eq!(host.service("c-echo").state, ServiceState::Idle);
     host.remove("c-echo");
 }
 
 /// Sends bytes while reading them back, to the end.
-fn converse(port: u16, client: usize) {
-    let stream = connect(port);
+fn converse(mut stream: &TcpStream, client: usize) {
     let sent: Vec<u8> = (0..BYTES)
         .map(|at| u8::try_from((at * 31 + client) % 251).expect("a byte"))
         .collect();
@@ -77,7 +120,7 @@ fn converse(port: u16, client: usize) {
         writer.shutdown(Shutdown::Write).expect("an end");
     });
     let mut received = Vec::new();
-    (&stream).read_to_end(&mut received).expect("all of it");
+    stream.read_to_end(&mut received).expect("all of it");
     writing.join().expect("written");
     assert!(
         received == sent,
@@ -86,23 +129,12 @@ fn converse(port: u16, client: usize) {
     );
 }
 
-/// Makes a project of the C template with another program.
-fn project(host: &Host, name: &str, program: &str) -> Project {
-    let project = Project::new(host.home(), name, "c-echo");
-    fs::remove_file(project.folder().join("src/echo.c")).expect("the template's program");
-    fs::write(project.folder().join("src/program.c"), program).expect("a program");
-    project
-}
-
-fn the_library_keeps_its_word(host: &Host) {
+fn the_library_keeps_its_word(site: &Site) {
+    let host = &site.host;
     let path = repository().join("test-harness/guests/c/conformance.c");
     let program = fs::read_to_string(path).expect("the program");
-    let project = project(host, "conformance", &program);
-    project.edit(
-        "publish = [\"7007:7\"]",
-        "arguments = [\"argument\"]\nenvironment = { COLOR = \"blue\" }",
-    );
-    host.deploy_to_its_end(project.folder());
+    site.write(&program);
+    host.deploy_to_its_end(site.project.folder());
     let service = host.wait_for_end("conformance");
     let log = host.logs("conformance");
     for area in [
@@ -126,10 +158,10 @@ fn the_library_keeps_its_word(host: &Host) {
     host.remove("conformance");
 }
 
-fn an_absent_function_fails_by_its_name(host: &Host) {
-    let program = "int fork(void);\nint main(void) { return fork(); }\n";
-    let project = project(host, "forking", program);
-    let outcome = host.home().denali(["build"]).within(project.folder()).run();
+fn an_absent_function_fails_by_its_name(site: &Site) {
+    site.write("int fork(void);\nint main(void) { return fork(); }\n");
+    let build = site.host.home().denali(["build"]);
+    let outcome = build.within(site.project.folder()).run();
     assert_ne!(outcome.code, Some(0), "{outcome}");
     assert!(
         outcome.stderr.contains("undefined symbol: fork"),
@@ -137,9 +169,13 @@ fn an_absent_function_fails_by_its_name(host: &Host) {
     );
 }
 
-fn a_missing_compiler_is_one_clear_line(host: &Host) {
-    let project = project(host, "uncompiled", "int main(void) { return 0; }\n");
-    let build = host.home().denali(["build"]).within(project.folder());
+fn a_missing_compiler_is_one_clear_line(site: &Site) {
+    site.write("int main(void) { return 0; }\n");
+    let build = site
+        .host
+        .home()
+        .denali(["build"])
+        .within(site.project.folder());
     let outcome = build.env("CC", "/no/such/compiler").run();
     assert_ne!(outcome.code, Some(0), "{outcome}");
     let help = "no C compiler found: install one (`sudo apt install gcc`), or name yours in CC";

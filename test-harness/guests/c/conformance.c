@@ -250,17 +250,6 @@ static void descriptors(void)
     check(eventfd_read(count, &value) == 0 && value == 3 && close(count) == 0 && close(set) == 0);
 }
 
-static void *serve_once(void *argument)
-{
-    char buffer[64];
-    int connection = accept(*(int *)argument, NULL, NULL);
-    check(connection >= 0);
-    ssize_t count = recv(connection, buffer, sizeof buffer, 0);
-    check(count > 0 && send(connection, buffer, (size_t)count, 0) == count);
-    check(recv(connection, buffer, sizeof buffer, 0) == 0 && close(connection) == 0);
-    return NULL;
-}
-
 static void sockets(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(9)};
@@ -288,25 +277,6 @@ static void sockets(void)
     struct timeval moment = {.tv_usec = 3000};
     check(setsockopt(datagrams, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment) == 0);
     check(recv(datagrams, &yes, sizeof yes, 0) == -1 && errno == EAGAIN && close(datagrams) == 0);
-}
-
-/* Talks to itself over the VM's loopback. */
-static void loopback(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(1007)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in any = address;
-    any.sin_addr.s_addr = INADDR_ANY;
-    check(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 8) == 0);
-    pthread_t server;
-    check(pthread_create(&server, NULL, serve_once, &listener) == 0);
-    check(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
-    char buffer[8];
-    check(send(client, "ping", 4, 0) == 4 && recv(client, buffer, 4, MSG_WAITALL) == 4);
-    check(memcmp(buffer, "ping", 4) == 0 && shutdown(client, SHUT_WR) == 0);
-    check(recv(client, buffer, 4, 0) == 0 && close(client) == 0 && pthread_join(server, NULL) == 0);
-    check(close(listener) == 0);
 }
 
 static jmp_buf back;
@@ -342,8 +312,7 @@ int main(int count, char **arguments)
     static const struct { const char *name; void (*test)(void); } areas[] = {
         {"texts", texts}, {"formats", formats}, {"numbers", numbers}, {"memory", memory},
         {"environment", environment}, {"clocks", clocks}, {"threads", threads},
-        {"descriptors", descriptors}, {"sockets", sockets}, {"loopback", loopback},
-        {"jump", jump}, {"rest", rest},
+        {"descriptors", descriptors}, {"sockets", sockets}, {"jump", jump}, {"rest", rest},
     };
     check(count == 2 && strcmp(arguments[0], "conformance") == 0 && strcmp(arguments[1], "argument") == 0);
     check(arguments[2] == NULL && atexit(goodbye) == 0);
