@@ -99,6 +99,7 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
     run(kernel, pc)
 }
 
+#[inline(never)]
 fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
     loop {
         for _ in 0..EVENT_BATCH_MAX {

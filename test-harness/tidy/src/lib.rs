@@ -9,6 +9,7 @@ pub mod budget;
 pub mod documents;
 pub mod layering;
 pub mod libc;
+pub mod panics;
 pub mod sources;
 pub mod unsafe_inventory;
 
