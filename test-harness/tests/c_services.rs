@@ -137,20 +137,7 @@ fn the_library_keeps_its_word(site: &Site) {
     host.deploy_to_its_end(site.project.folder());
     let service = host.wait_for_end("conformance");
     let log = host.logs("conformance");
-    for area in [
-        "texts",
-        "formats",
-        "numbers",
-        "memory",
-        "environment",
-        "clocks",
-        "threads",
-        "descriptors",
-        "sockets",
-        "jump",
-        "rest",
-        "atexit",
-    ] {
+    for area in AREAS {
         assert!(log.contains(&format!("ok {area}\n")), "no {area} in {log}");
     }
     assert!(log.contains("written at the end"), "{log}");
