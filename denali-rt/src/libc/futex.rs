@@ -3,6 +3,7 @@
 //!
 //! A lock is a number in the program's memory, all of it; who waits is known here by its address.
 
+use crate::interrupt;
 use crate::sync::GuestCell;
 use crate::thread::ThreadId;
 use crate::thread::scheduler::{self, Wake};
@@ -53,6 +54,8 @@ pub(super) fn wait_bits(
     deadline: Option<Instant>,
     bits: u32,
 ) -> Ended {
+    // From the test to the wait nobody else runs.
+    let _masked = interrupt::mask();
     if word.load(Ordering::Acquire) != expected {
         return Ended::Changed;
     }

@@ -1,5 +1,6 @@
 //! Waiting for one of many to change: a waker is registered with each of them.
 
+use crate::interrupt;
 use crate::sync::{GuestCell, WaitQueue};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -48,6 +49,7 @@ impl Alarm {
     /// Waits until it has rung since the last wait, or until `deadline`. Returns whether the time
     /// was up first.
     pub(in crate::libc) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let _masked = interrupt::mask();
         while !self.rang.swap(false, Ordering::Relaxed) {
             if self.waiting.wait_until_maybe(deadline) {
                 return true;

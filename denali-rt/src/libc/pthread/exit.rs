@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "goes back up the stack")]
 
 use super::{CURRENT, MAIN, Start, THREADS, key};
+use crate::interrupt;
 use crate::libc::memory::Out;
 use crate::sync::WaitQueue;
 use core::arch::naked_asm;
@@ -96,6 +97,7 @@ pub extern "C" fn pthread_exit(result: Out<u8>) -> ! {
 
 /// Waits for the end of all threads started here.
 fn wait_for_all() {
+    let _masked = interrupt::mask();
     while THREADS.with(|threads| threads.running) > 0 {
         ONE_ENDED.wait();
     }

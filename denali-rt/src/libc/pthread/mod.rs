@@ -56,6 +56,7 @@ pub use rwlock::{
 
 use super::errno::{self, EAGAIN, EDEADLK, EINVAL, ERANGE, ESRCH, Errno};
 use super::memory::{In, Out, Text};
+use crate::interrupt;
 use crate::sync::{Arc, GuestCell, WaitQueue};
 use crate::thread;
 use alloc::collections::BTreeMap;
@@ -189,6 +190,7 @@ pub extern "C" fn pthread_join(thread: c_ulong, result: Out<Out<u8>>) -> c_int {
         if control.is_detached() {
             return Err(Errno(EINVAL));
         }
+        let _masked = interrupt::mask();
         loop {
             if let Some(value) = control.result.with(|value| *value) {
                 result.write(value);

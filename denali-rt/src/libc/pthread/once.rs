@@ -3,6 +3,7 @@
 use super::super::errno::{EBUSY, EINVAL, Errno, code};
 use super::super::futex;
 use super::super::memory::{In, Out};
+use crate::interrupt;
 use crate::thread;
 use core::ffi::{c_int, c_uint};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -78,6 +79,8 @@ pub extern "C" fn pthread_barrier_wait(barrier: Out<Barrier>) -> c_int {
     let Some(barrier) = barrier.object() else {
         return EINVAL;
     };
+    // Arriving is one step to all others.
+    let _masked = interrupt::mask();
     let round = barrier.round.load(Ordering::Relaxed);
     if barrier.arrived.fetch_add(1, Ordering::AcqRel) + 1 == barrier.needed {
         barrier.arrived.store(0, Ordering::Relaxed);
