@@ -134,7 +134,7 @@ impl Campaign {
         if self.host.state(self.host.supervisor) == Some(VmState::Idle) {
             // It ended, by a lie, and starts anew after a while.
             self.host.machine.advance(64_000_000_000);
-            self.host.kernel.next(self.host.machine.now());
+            self.host.next();
         }
         if self.counts.calls.is_multiple_of(COUNTS_EVERY) {
             assert_eq!(self.host.kernel.audit_counts(), Ok(()));
@@ -405,7 +405,7 @@ impl Campaign {
         if self.random.once_in(2) {
             kernel.deliver(Event::NicTransmit, machine);
         }
-        if let Next::Run { vm, .. } = kernel.next(machine.now()) {
+        if let Next::Run { vm, .. } = kernel.next(machine.now(), machine) {
             machine.advance(self.random.below(1_000_000));
             kernel.handle(vm, Exit::Interrupted, machine);
         }
