@@ -105,6 +105,7 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
                 break;
             }
         }
+        kernel.work(&mut pc);
         let now = pc.now();
         match kernel.next(now) {
             Next::Run { vm, space, until } => {

@@ -12,9 +12,10 @@ use crate::net::source::{is_arp_request, sender_address};
 use crate::net::switch::Destination;
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
-use crate::vm::VmId;
+use crate::vm::{Vm, VmId};
 use alloc::boxed::Box;
 use core::fmt;
+use denali_abi::control::VmState;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
 use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, RING_LEN, addressing};
@@ -365,8 +366,10 @@ impl Kernel {
         let mut index = 0;
         while let Some(id) = self.vms.next_from(index) {
             index = id.index() + 1;
-            let has_port = self.vms.get(id).is_some_and(|vm| vm.network.mac != [0; 6]);
-            if has_port && except != Some(id.index()) {
+            // Who sleeps on swap is not woken by what is meant for everybody.
+            let has_port =
+                |vm: &Vm| vm.network.mac != [0; 6] && (vm.is_active() || vm.swap.is_none());
+            if self.vms.get(id).is_some_and(has_port) && except != Some(id.index()) {
                 taken |= self.deliver_from_wire(id.index(), frame, machine);
             }
         }
@@ -374,7 +377,12 @@ impl Kernel {
     }
 
     /// Delivers a frame that can wait nowhere, and counts it if it is lost.
-    fn deliver_from_wire(&mut self, to: u32, frame: &[u8], machine: &mut dyn Machine) -> bool {
+    pub(crate) fn deliver_from_wire(
+        &mut self,
+        to: u32,
+        frame: &[u8],
+        machine: &mut dyn Machine,
+    ) -> bool {
         let delivered = self.deliver_frame(to, frame, machine);
         if !delivered {
             self.count_dropped(to);
@@ -387,7 +395,16 @@ impl Kernel {
         let Some(id) = self.vms.id_at(to) else {
             return false;
         };
-        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
+        let Some(vm) = self.vms.get_mut(id) else {
+            return false;
+        };
+        if vm.state == VmState::Dormant && vm.swap.is_some() {
+            return self.hold(id, frame, machine);
+        }
+        if !vm.is_active() || vm.swap.is_some() && self.is_short() {
+            return false;
+        }
+        let Some(vm) = self.vms.get_mut(id) else {
             return false;
         };
         if vm.allowance.limits_frames() && !vm.allowance.take_receive(frame.len(), machine.now()) {
@@ -438,6 +455,15 @@ impl Kernel {
     fn count_dropped(&mut self, to: u32) {
         if let Some(id) = self.vms.id_at(to) {
             self.count(id, |counters| counters.rx_dropped += 1);
+        }
+    }
+
+    /// Sends a frame of the kernel's own, to a VM or to the wire. Returns whether it went.
+    pub(crate) fn answer(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        match self.switch.route_answer(frame) {
+            Destination::Vm(to) => self.deliver_from_wire(to, frame, machine),
+            Destination::Wire => self.transmit(frame, machine).is_ok(),
+            Destination::AllVms { .. } | Destination::Nowhere => false,
         }
     }
 

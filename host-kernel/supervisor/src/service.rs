@@ -161,7 +161,7 @@ fn known_address(address: [u8; 4]) -> Option<Ipv4Addr> {
 /// Returns state, reason and exit code of a VM.
 fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
     match VmState::from_code(status.state) {
-        Some(VmState::Ready) => (ServiceState::Running, None, None),
+        Some(VmState::Ready | VmState::Paging) => (ServiceState::Running, None, None),
         Some(VmState::Idle) => (ServiceState::Idle, None, None),
         Some(VmState::Dormant) => (ServiceState::Dormant, None, None),
         Some(VmState::Ended) => describe_end(&status.end),

@@ -192,6 +192,19 @@ impl Switch {
         }
     }
 
+    /// Returns where the kernel's answer to somebody's question goes.
+    #[must_use]
+    pub fn route_answer(&self, frame: &[u8]) -> Destination {
+        let destination = Frame::parse(frame).map(|frame| frame.destination);
+        match destination.filter(|destination| !destination.is_group()) {
+            None => Destination::Nowhere,
+            Some(mac) => self
+                .by_mac
+                .get(mac.key())
+                .map_or_else(|| self.wire(), Destination::Vm),
+        }
+    }
+
     /// Returns the IPv4 address of `vm`: configured, or learnt from its DHCP server.
     #[must_use]
     pub fn address_of(&self, vm: u32) -> Option<[u8; 4]> {

@@ -60,6 +60,8 @@ struct Guest {
     tables: BTreeMap<(usize, u32), FrameId>,
     pages: BTreeMap<u32, (FrameId, Access)>,
     result: Option<i64>,
+    /// The hypercall it makes again when it runs next.
+    repeats: Option<u64>,
     position: Position,
 }
 
@@ -170,6 +172,11 @@ impl FakeMachine {
     /// Takes the result of the guest's last hypercall.
     pub fn take_result(&mut self, space: Space) -> Option<i64> {
         self.guests.get_mut(&space.root.0)?.result.take()
+    }
+
+    /// Takes the hypercall that the guest has to make again.
+    pub fn take_repeated(&mut self, space: Space) -> Option<u64> {
+        self.guests.get_mut(&space.root.0)?.repeats.take()
     }
 
     /// Sets where the guest is.
@@ -314,6 +321,7 @@ impl Machine for FakeMachine {
             tables: BTreeMap::new(),
             pages: BTreeMap::new(),
             result: None,
+            repeats: None,
             position: Position {
                 rip: entry,
                 rsp: stack_top,
@@ -341,6 +349,39 @@ impl Machine for FakeMachine {
                 self.soil(frame);
             }
         }
+    }
+
+    fn suspend_space(&mut self, space: Space) {
+        let Guest {
+            result, position, ..
+        } = *self.guest(space);
+        self.drop_space(space);
+        let saved = [
+            u64::from(result.is_some()),
+            result.unwrap_or_default().cast_unsigned(),
+            position.rip,
+            position.rsp,
+        ];
+        let bytes = self.bytes_mut(u32_to_usize(space.context.0));
+        for (place, word) in bytes.chunks_exact_mut(8).zip(saved) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    fn resume_space(&mut self, space: Space) {
+        let mut saved = [0; 4];
+        for (nth, word) in saved.iter_mut().enumerate() {
+            let mut bytes = [0; 8];
+            self.read_frame(space.context, nth * 8, &mut bytes);
+            *word = u64::from_le_bytes(bytes);
+        }
+        let [has_result, result, rip, rsp] = saved;
+        self.create_space(space, rip, rsp);
+        self.guest(space).result = (has_result == 1).then_some(result.cast_signed());
+    }
+
+    fn repeat_call(&mut self, space: Space, number: u64) {
+        self.guest(space).repeats = Some(number);
     }
 
     fn set_result(&mut self, space: Space, result: i64) {
@@ -406,6 +447,10 @@ impl Machine for FakeMachine {
     }
 
     fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
+        if bytes.len() == FRAME_LEN {
+            self.assert_idle(frame);
+            self.frames[u32_to_usize(frame.0)].stale = false;
+        }
         self.assert_fresh(frame);
         self.work(bytes.len());
         self.bytes_mut(u32_to_usize(frame.0))[offset..offset + bytes.len()].copy_from_slice(bytes);
