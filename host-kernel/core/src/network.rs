@@ -8,7 +8,6 @@ use crate::machine::{Machine, NicFull};
 use crate::memory::address_space::GuestView;
 use crate::net::refusal::Refusal;
 use crate::net::ring::{Delivery, RingState, RingViolation, Room};
-use crate::net::source::{is_arp_request, sender_address};
 use crate::net::switch::Destination;
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
@@ -18,7 +17,7 @@ use core::fmt;
 use denali_abi::control::VmState;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
-use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, RING_LEN, addressing};
+use denali_abi::net::{FRAME_LEN_MAX, RING_LEN};
 use denali_abi::shared::interrupt::{RECEIVE, TRANSMIT};
 
 /// Frames taken from the NIC per event; the machine reports the rest again.
@@ -391,7 +390,12 @@ impl Kernel {
     }
 
     /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room.
-    fn deliver_frame(&mut self, to: u32, frame: &[u8], machine: &mut dyn Machine) -> bool {
+    pub(crate) fn deliver_frame(
+        &mut self,
+        to: u32,
+        frame: &[u8],
+        machine: &mut dyn Machine,
+    ) -> bool {
         let Some(id) = self.vms.id_at(to) else {
             return false;
         };
@@ -475,42 +479,5 @@ impl Kernel {
             return self.switch.check_transmit(from.index(), frame);
         }
         answer
-    }
-
-    /// Takes the supervisor's address from the first frame it sends, if it has none yet.
-    ///
-    /// Its network settings are in its boot configuration, which the kernel does not read. It may
-    /// give any address to any VM, so it may as well give one to itself.
-    fn adopt_supervisor_address(&mut self, from: VmId, frame: &[u8]) -> bool {
-        let index = from.index();
-        if self.supervisor_vm() != Some(from) || self.switch.address_of(index).is_some() {
-            return false;
-        }
-        let Some((vm, address)) = self.vms.get_mut(from).zip(sender_address(frame)) else {
-            return false;
-        };
-        let before = vm.network;
-        let config = NetworkConfig {
-            addressing: addressing::STATIC,
-            address,
-            ..before
-        };
-        self.switch.disconnect(index);
-        if self.switch.connect(index, &config).is_ok() {
-            return true;
-        }
-        // The address is somebody else's. The port it just had is free, so this succeeds.
-        let _restored = self.switch.connect(index, &before);
-        false
-    }
-
-    /// Delivers a frame for nobody to the supervisor if it may be the question who it is: an ARP
-    /// request while its address is unknown.
-    fn ask_supervisor(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
-        let Some(supervisor) = self.supervisor_vm() else {
-            return false;
-        };
-        let unknown = self.switch.address_of(supervisor.index()).is_none();
-        unknown && is_arp_request(frame) && self.deliver_frame(supervisor.index(), frame, machine)
     }
 }

@@ -1,6 +1,6 @@
-//! Memory as a guest of the fake machine sees it.
+//! What a guest of the fake machine has and sees.
 
-use super::super::{Exit, FaultAccess, Machine, Page, Space};
+use super::super::{Access, Exit, FaultAccess, FrameId, Machine, Page, Position, Space};
 use super::{FRAME_LEN, FakeMachine, GARBAGE};
 use crate::memory::address_space::allows;
 use core::ops::Range;
@@ -8,6 +8,37 @@ use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::layout::PAGE_SIZE;
 
 impl FakeMachine {
+    /// Takes the result of the guest's last hypercall.
+    pub fn take_result(&mut self, space: Space) -> Option<i64> {
+        self.guests.get_mut(&space.root.0)?.result.take()
+    }
+
+    /// Takes the hypercall that the guest has to make again.
+    pub fn take_repeated(&mut self, space: Space) -> Option<u64> {
+        self.guests.get_mut(&space.root.0)?.repeats.take()
+    }
+
+    /// Sets where the guest is.
+    pub fn set_position(&mut self, space: Space, position: Position) {
+        self.guest(space).position = position;
+    }
+
+    /// Returns every mapping of an address space.
+    pub fn mappings(&self, space: Space) -> impl Iterator<Item = (Page, (FrameId, Access))> + '_ {
+        let pages = self
+            .guests
+            .get(&space.root.0)
+            .into_iter()
+            .flat_map(|guest| &guest.pages);
+        pages.map(|(&page, &shown)| (Page(page), shown))
+    }
+
+    /// Returns how many address spaces there are.
+    #[must_use]
+    pub fn spaces(&self) -> usize {
+        self.guests.len()
+    }
+
     /// Reads memory as the guest does.
     ///
     /// # Errors

@@ -169,37 +169,6 @@ impl FakeMachine {
         &self.log
     }
 
-    /// Takes the result of the guest's last hypercall.
-    pub fn take_result(&mut self, space: Space) -> Option<i64> {
-        self.guests.get_mut(&space.root.0)?.result.take()
-    }
-
-    /// Takes the hypercall that the guest has to make again.
-    pub fn take_repeated(&mut self, space: Space) -> Option<u64> {
-        self.guests.get_mut(&space.root.0)?.repeats.take()
-    }
-
-    /// Sets where the guest is.
-    pub fn set_position(&mut self, space: Space, position: Position) {
-        self.guest(space).position = position;
-    }
-
-    /// Returns every mapping of an address space.
-    pub fn mappings(&self, space: Space) -> impl Iterator<Item = (Page, (FrameId, Access))> + '_ {
-        let pages = self
-            .guests
-            .get(&space.root.0)
-            .into_iter()
-            .flat_map(|guest| &guest.pages);
-        pages.map(|(&page, &shown)| (Page(page), shown))
-    }
-
-    /// Returns how many address spaces there are.
-    #[must_use]
-    pub fn spaces(&self) -> usize {
-        self.guests.len()
-    }
-
     fn guest(&mut self, space: Space) -> &mut Guest {
         self.guests
             .get_mut(&space.root.0)
