@@ -2,8 +2,8 @@
 //!
 //! The kernel binary (`main.rs`) owns the CPU; what it only *computes* lives here, where
 //! `cargo test` can run it: boot tables in [`boot_info`], PCI, virtqueues and the NIC in
-//! [`drivers`], which reach hardware through [`drivers::Platform`], and what to do about leaky
-//! processors in [`measures`].
+//! [`drivers`], which reach hardware through [`drivers::Platform`], what to do about leaky
+//! processors in [`measures`], and how fast the time-stamp counter counts in [`calibration`].
 
 #![no_std]
 
@@ -11,6 +11,7 @@
 extern crate std;
 
 pub mod boot_info;
+pub mod calibration;
 pub mod measures;
 pub mod wall_clock;
 

@@ -1,10 +1,10 @@
 //! Host names.
 
 use super::config::{CONFIGURE_MAX, wait_until_configured, wait_until_configured_async};
+use super::readiness::Notifier;
 use super::stack::connection::Signals;
 use super::wait;
 use crate::io::{ErrorKind, Result};
-use crate::sync::WaitQueue;
 use crate::task;
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
@@ -70,7 +70,7 @@ fn found(answer: Result<Vec<Ipv4Addr>>) -> Result<Vec<IpAddr>> {
 /// A question to the name servers, withdrawn when dropped before it is answered.
 struct Query {
     handle: QueryHandle,
-    signals: Arc<Signals<WaitQueue>>,
+    signals: Arc<Signals<Notifier>>,
     is_answered: Cell<bool>,
 }
 

@@ -1,13 +1,16 @@
 //! Accepting connections.
 
+use super::readiness::{Notifier, Pollable, Readiness, Watch};
 use super::stack::connection::Buffers;
 use super::tcp::TcpStream;
 use super::wait;
+use super::wait::Patience;
 use crate::io::{ErrorKind, Result};
-use crate::sync::WaitQueue;
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
 
 /// Connections that may wait to be accepted, unless the listener says otherwise.
 const BACKLOG: usize = 128;
@@ -64,7 +67,8 @@ pub(super) fn own_port(address: impl BindAddress) -> Result<u16> {
 #[derive(Debug)]
 pub struct TcpListener {
     port: u16,
-    arrival: Arc<WaitQueue>,
+    arrival: Arc<Notifier>,
+    nonblocking: AtomicBool,
 }
 
 impl TcpListener {
@@ -78,7 +82,11 @@ impl TcpListener {
         let port = own_port(address)?;
         let (port, arrival) =
             wait::with(|network, _| network.listen(port, BACKLOG, Buffers::DEFAULT))??;
-        Ok(Self { port, arrival })
+        Ok(Self {
+            port,
+            arrival,
+            nonblocking: AtomicBool::new(false),
+        })
     }
 
     /// Sets how many connections may wait to be accepted, those still in the handshake included;
@@ -106,7 +114,29 @@ impl TcpListener {
     ///
     /// Without a network.
     pub fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
-        self.accept_until(None)
+        match self.nonblocking.load(Ordering::Relaxed) {
+            true => self.accept_within(Patience::None),
+            false => self.accept_within(Patience::Endless),
+        }
+    }
+
+    /// Returns a connection that waits to be accepted, and the peer's address.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if none does.
+    pub fn try_accept(&self) -> Result<(TcpStream, SocketAddr)> {
+        self.accept_within(Patience::None)
+    }
+
+    /// Sets whether [`accept`](Self::accept) fails with `WouldBlock` instead of waiting.
+    ///
+    /// # Errors
+    ///
+    /// None so far.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> Result<()> {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Waits for a connection, but not longer than `timeout`.
@@ -115,11 +145,11 @@ impl TcpListener {
     ///
     /// `TimedOut` if none came.
     pub fn accept_timeout(&self, timeout: Duration) -> Result<(TcpStream, SocketAddr)> {
-        self.accept_until(Some(Instant::now() + timeout))
+        self.accept_within(Patience::Until(Instant::now() + timeout))
     }
 
-    fn accept_until(&self, deadline: Option<Instant>) -> Result<(TcpStream, SocketAddr)> {
-        let accepted = wait::block_on(&self.arrival, deadline, |network, _| {
+    fn accept_within(&self, patience: Patience) -> Result<(TcpStream, SocketAddr)> {
+        let accepted = wait::block_on(&self.arrival, patience, |network, _| {
             network.accept(self.port)
         })?;
         let peer = SocketAddr::V4(accepted.peer);
@@ -145,6 +175,16 @@ impl TcpListener {
     pub fn local_addr(&self) -> SocketAddr {
         let own = super::config().map_or(Ipv4Addr::UNSPECIFIED, |config| config.address);
         SocketAddr::from((own, self.port))
+    }
+}
+
+impl Pollable for TcpListener {
+    fn readiness(&self) -> Result<Readiness> {
+        wait::with(|network, _| network.listener_readiness(self.port))
+    }
+
+    fn watch(&self, waker: &Waker) -> Watch {
+        Watch::listener(&self.arrival, waker)
     }
 }
 

@@ -25,8 +25,11 @@
 //! |--------------|----------------------------------------------------------------|
 //! | `listener`   | accepting connections                                           |
 //! | `tcp`        | one connection                                                  |
+//! | `options`    | what can be set on a connection                                 |
+//! | `readiness`  | watching many sockets at once                                   |
 //! | `udp`        | datagrams                                                       |
 //! | `dns`        | host names                                                      |
+//! | `addresses`  | what can stand for the addresses of a peer                      |
 //! | `config`     | the VM's own address                                            |
 //! | `wait`       | the stack of this VM, and threads waiting for it                |
 //! | `device`     | frames in and out through the rings of the shared page          |
@@ -35,22 +38,27 @@
 //! What there is not: IPv6 (the virtual architecture configures IPv4 alone), IP fragments, and a
 //! way to reach oneself (a VM's frames to its own address are lost).
 
+mod addresses;
 mod config;
 mod device;
 mod dns;
 mod listener;
+mod options;
+mod readiness;
 mod stack;
 mod tcp;
 mod udp;
 mod wait;
 
+pub use addresses::ToSocketAddrs;
 pub use config::{Configuration, config, configure, wait_until_configured};
 pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 pub use dns::lookup;
 pub(crate) use dns::lookup_async;
 pub use listener::{BindAddress, Incoming, TcpListener};
+pub use readiness::{Pollable, Readiness, Watch};
 pub use stack::Shutdown;
-pub use stack::connection::Buffers;
+pub use stack::connection::{Buffers, KeepAlive};
 pub use stack::stats::Stats;
 pub use tcp::TcpStream;
 pub use udp::UdpSocket;

@@ -1,54 +1,66 @@
 //! One TCP connection.
 
+use super::addresses::{ToSocketAddrs, first_reachable};
 use super::config::{CONFIGURE_MAX, wait_until_configured, wait_until_configured_async};
+use super::options::MaybeDuration;
+use super::readiness::{Notifier, Pollable, Readiness, Watch};
 use super::stack::connection::{Buffers, Signals};
 use super::stack::table::ConnectionId;
 use super::stack::{Accepted, Shutdown};
+use super::wait::Patience;
 use super::{ipv4, wait};
-use crate::io::{self, Error, ErrorKind, Result};
-use crate::sync::WaitQueue;
+use crate::io::{self, Error, Result};
 use crate::task;
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
 use core::net::{SocketAddr, SocketAddrV4};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
 
 /// How long [`TcpStream::connect`] waits for the peer.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
 
-/// A TCP connection. Dropping it sends what has been written, then ends it, in the background.
+/// A TCP connection. Dropping it sends what has been written, then ends it, in the background,
+/// unless [`set_linger`](Self::set_linger) says otherwise.
 ///
 /// Writes gather in a buffer and leave when the calling thread next waits or yields, or at
 /// [`flush`](io::Write::flush). Several threads may share a stream: `&TcpStream` reads and writes
 /// as well.
 #[derive(Debug)]
 pub struct TcpStream {
-    id: ConnectionId,
+    pub(super) id: ConnectionId,
     peer: SocketAddrV4,
-    signals: Arc<Signals<WaitQueue>>,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
+    signals: Arc<Signals<Notifier>>,
+    pub(super) read_timeout: MaybeDuration,
+    pub(super) write_timeout: MaybeDuration,
+    pub(super) linger: MaybeDuration,
+    pub(super) nonblocking: AtomicBool,
 }
 
 impl TcpStream {
-    pub(super) fn new(accepted: Accepted<WaitQueue>) -> Self {
+    pub(super) fn new(accepted: Accepted<Notifier>) -> Self {
         Self {
             id: accepted.id,
             peer: accepted.peer,
             signals: accepted.signals,
-            read_timeout: Timeout::none(),
-            write_timeout: Timeout::none(),
+            read_timeout: MaybeDuration::none(),
+            write_timeout: MaybeDuration::none(),
+            linger: MaybeDuration::none(),
+            nonblocking: AtomicBool::new(false),
         }
     }
 
-    /// Connects to a peer, waiting up to a minute for it.
+    /// Connects to a peer, waiting up to a minute for it. Of several addresses the first that
+    /// answers is taken.
     ///
     /// # Errors
     ///
     /// `ConnectionRefused` if nobody listens there, `TimedOut` if nobody answers,
     /// `NetworkUnreachable` without an address of our own, `OutOfMemory` without room for buffers.
-    pub fn connect(address: impl Into<SocketAddr>) -> Result<Self> {
-        Self::connect_timeout(address, CONNECT_MAX)
+    pub fn connect(address: impl ToSocketAddrs) -> Result<Self> {
+        first_reachable(address, |address| {
+            Self::connect_timeout(address, CONNECT_MAX)
+        })
     }
 
     /// Connects to a peer, waiting up to `timeout` for it.
@@ -70,22 +82,40 @@ impl TcpStream {
         timeout: Duration,
         buffers: Buffers,
     ) -> Result<Self> {
-        let peer = ipv4(address.into())?;
+        let address = address.into();
         let deadline = Instant::now() + timeout;
         wait_until_configured(timeout.min(CONFIGURE_MAX))?;
-        let stream = Self::new(wait::with(|network, _| network.connect(peer, buffers))??);
-        wait::block_on(&stream.signals.writable, Some(deadline), |network, _| {
-            network.connected(stream.id)
-        })?;
+        let stream = Self::begin(address, 0, buffers)?;
+        wait::block_on(
+            &stream.signals.writable,
+            Patience::Until(deadline),
+            |network, _| network.connected(stream.id),
+        )?;
         Ok(stream)
+    }
+
+    /// Begins to connect to a peer, from a port of our own or from a free one if `local_port` is 0,
+    /// and returns at once. The stream is writable when that is over;
+    /// [`take_error`](Self::take_error) then says whether it failed. Reads and writes before wait.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` if the port is connected to the same peer, `NetworkUnreachable` without an
+    /// address of our own, `OutOfMemory` without room for buffers.
+    pub fn begin(
+        address: impl Into<SocketAddr>,
+        local_port: u16,
+        buffers: Buffers,
+    ) -> Result<Self> {
+        let peer = ipv4(address.into())?;
+        let accepted = wait::with(|network, _| network.connect(peer, local_port, buffers))??;
+        Ok(Self::new(accepted))
     }
 
     /// Like [`connect`](Self::connect), for a task.
     pub(crate) async fn connect_async(address: SocketAddr) -> Result<Self> {
-        let peer = ipv4(address)?;
         wait_until_configured_async(CONFIGURE_MAX).await?;
-        let accepted = wait::with(|network, _| network.connect(peer, Buffers::DEFAULT))??;
-        let stream = Self::new(accepted);
+        let stream = Self::begin(address, 0, Buffers::DEFAULT)?;
         let connected = wait::until_ready(&stream.signals.writable, |network, _| {
             network.connected(stream.id)
         });
@@ -127,10 +157,40 @@ impl TcpStream {
     /// `TimedOut` after the read timeout or if the peer fell silent, `ConnectionReset` if it broke
     /// the connection off.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
-        let deadline = self.read_timeout.deadline();
-        wait::block_on(&self.signals.readable, deadline, |network, _| {
+        let patience = self.patience(&self.read_timeout);
+        wait::block_on(&self.signals.readable, patience, |network, _| {
             network.read(self.id, buffer)
         })
+    }
+
+    /// Reads what is there, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing is there, else as [`read`](Self::read).
+    pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {
+        wait::try_once(|network, _| network.read(self.id, buffer))
+    }
+
+    /// Waits for data and copies what is there; the next read finds it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
+        let patience = self.patience(&self.read_timeout);
+        wait::block_on(&self.signals.readable, patience, |network, _| {
+            network.peek(self.id, buffer)
+        })
+    }
+
+    /// Copies what is there, without waiting; the next read finds it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    pub fn try_peek(&self, buffer: &mut [u8]) -> Result<usize> {
+        wait::try_once(|network, _| network.peek(self.id, buffer))
     }
 
     /// Writes some of `bytes`, waiting for room. Returns how many.
@@ -140,10 +200,19 @@ impl TcpStream {
     /// `BrokenPipe` after the write half was shut down, `TimedOut` after the write timeout or if
     /// the peer fell silent, `ConnectionReset` if it broke the connection off.
     pub fn write(&self, bytes: &[u8]) -> Result<usize> {
-        let deadline = self.write_timeout.deadline();
-        wait::block_on(&self.signals.writable, deadline, |network, _| {
+        let patience = self.patience(&self.write_timeout);
+        wait::block_on(&self.signals.writable, patience, |network, _| {
             network.write(self.id, bytes)
         })
+    }
+
+    /// Writes what there is room for, without waiting. Returns how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is no room, else as [`write`](Self::write).
+    pub fn try_write(&self, bytes: &[u8]) -> Result<usize> {
+        wait::try_once(|network, _| network.write(self.id, bytes))
     }
 
     /// Sends at once what has been written, as far as the peer's window allows.
@@ -155,8 +224,9 @@ impl TcpStream {
         wait::with(|network, now| network.push(now))
     }
 
-    /// Ends the write half with what has been written so far; the peer then reads an end of data.
-    /// [`Shutdown::Read`] does nothing: a peer cannot be kept from sending.
+    /// Ends the write half with what has been written so far, so that the peer then reads an end of
+    /// data; ends the read half with what has arrived so far, though a peer cannot be kept from
+    /// sending.
     ///
     /// # Errors
     ///
@@ -165,62 +235,61 @@ impl TcpStream {
         wait::with(|network, _| network.shutdown(self.id, how))?.map_err(Into::into)
     }
 
-    /// Sets whether small segments are sent without waiting until earlier ones are acknowledged;
-    /// so they are unless set otherwise.
-    ///
-    /// # Errors
-    ///
-    /// Without a network.
-    pub fn set_nodelay(&self, nodelay: bool) -> Result<()> {
-        wait::with(|network, _| network.set_nodelay(self.id, nodelay))
-    }
-
-    /// Sets after how much silence to probe whether the peer is still there, and give up after four
-    /// probes without an answer; `None`, as at first, means never, so that an idle connection costs
-    /// no CPU time.
-    ///
-    /// # Errors
-    ///
-    /// Without a network.
-    pub fn set_keep_alive(&self, interval: Option<Duration>) -> Result<()> {
-        wait::with(|network, _| network.set_keep_alive(self.id, interval))
-    }
-
-    /// Sets how long a read waits; `None`, as at first, means for ever.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for a timeout of zero, as in `std`.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<()> {
-        self.read_timeout.set(timeout)
-    }
-
-    /// Sets how long a write waits; `None`, as at first, means for ever.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for a timeout of zero, as in `std`.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<()> {
-        self.write_timeout.set(timeout)
-    }
-
     /// Waits until the peer has acknowledged everything written.
     ///
     /// # Errors
     ///
     /// As [`write`](Self::write).
     pub fn wait_until_acknowledged(&self) -> Result<()> {
-        let deadline = self.write_timeout.deadline();
-        wait::block_on(&self.signals.writable, deadline, |network, _| {
-            network.flushed(self.id)
+        wait::block_on(
+            &self.signals.writable,
+            self.write_timeout.deadline(),
+            |network, _| network.flushed(self.id),
+        )
+    }
+
+    fn patience(&self, timeout: &MaybeDuration) -> Patience {
+        if self.nonblocking.load(Ordering::Relaxed) {
+            Patience::None
+        } else {
+            timeout.deadline().into()
+        }
+    }
+
+    /// Ends the write half and waits until the peer has acknowledged it, as long as the time to
+    /// linger lasts.
+    fn finish(&self, linger: Duration) -> Result<()> {
+        self.shutdown(Shutdown::Write)?;
+        let patience = Patience::Until(Instant::now() + linger);
+        wait::block_on(&self.signals.writable, patience, |network, _| {
+            network.finished(self.id)
         })
+    }
+}
+
+impl Pollable for TcpStream {
+    fn readiness(&self) -> Result<Readiness> {
+        wait::with(|network, _| network.readiness(self.id))
+    }
+
+    fn watch(&self, waker: &Waker) -> Watch {
+        Watch::socket(&self.signals, waker)
     }
 }
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
+        let linger = self.linger.load();
+        if let Some(linger) = linger.filter(|linger| !linger.is_zero()) {
+            // What is not acknowledged in time goes on in the background.
+            self.finish(linger).unwrap_or_default();
+        }
         // Without a network there is nothing to close.
-        wait::with(|network, now| network.release(self.id, now)).unwrap_or_default();
+        wait::with(|network, now| match linger {
+            Some(Duration::ZERO) => network.reset(self.id, now),
+            _ => network.release(self.id, now),
+        })
+        .unwrap_or_default();
     }
 }
 
@@ -261,34 +330,5 @@ impl io::Write for &TcpStream {
 
     fn flush(&mut self) -> Result<()> {
         TcpStream::flush(self)
-    }
-}
-
-/// A timeout that can be set through a shared reference.
-#[derive(Debug)]
-pub(super) struct Timeout(AtomicU64);
-
-impl Timeout {
-    const NEVER: u64 = u64::MAX;
-
-    pub(super) const fn none() -> Self {
-        Self(AtomicU64::new(Self::NEVER))
-    }
-
-    pub(super) fn set(&self, timeout: Option<Duration>) -> Result<()> {
-        if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(Error::new(ErrorKind::InvalidInput, "a timeout of zero"));
-        }
-        let ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
-        self.0.store(ns.unwrap_or(Self::NEVER), Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Returns when a wait that begins now has to end.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::NEVER => None,
-            ns => Some(Instant::now() + Duration::from_nanos(ns)),
-        }
     }
 }

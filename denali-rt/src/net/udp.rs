@@ -1,21 +1,28 @@
 //! UDP datagrams.
 
+use super::addresses::ToSocketAddrs;
 use super::listener::{BindAddress, own_port};
+use super::options::{MaybeDuration, check_timeout};
+use super::readiness::{Notifier, Pollable, Readiness, Watch};
+use super::stack::Take;
 use super::stack::connection::Signals;
-use super::tcp::Timeout;
+use super::wait::Patience;
 use super::{ipv4, wait};
-use crate::io::Result;
-use crate::sync::WaitQueue;
+use crate::io::{Error, ErrorKind, Result};
 use crate::time::Duration;
 use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
 
 /// A UDP port, until dropped. It holds up to 16 datagrams of 8 KiB in all each way.
 #[derive(Debug)]
 pub struct UdpSocket {
     port: u16,
-    signals: Arc<Signals<WaitQueue>>,
-    read_timeout: Timeout,
+    signals: Arc<Signals<Notifier>>,
+    read_timeout: MaybeDuration,
+    write_timeout: MaybeDuration,
+    nonblocking: AtomicBool,
 }
 
 impl UdpSocket {
@@ -31,7 +38,9 @@ impl UdpSocket {
         Ok(Self {
             port,
             signals,
-            read_timeout: Timeout::none(),
+            read_timeout: MaybeDuration::none(),
+            write_timeout: MaybeDuration::none(),
+            nonblocking: AtomicBool::new(false),
         })
     }
 
@@ -44,8 +53,21 @@ impl UdpSocket {
     /// `InvalidInput` for one that fits no frame (there is no fragmentation) or has no proper
     /// destination, `NetworkUnreachable` without an address of our own.
     pub fn send_to(&self, payload: &[u8], to: impl Into<SocketAddr>) -> Result<usize> {
-        let to = ipv4(to.into())?;
-        wait::block_on(&self.signals.writable, None, |network, _| {
+        self.send_within(payload, to.into(), self.patience(&self.write_timeout))
+    }
+
+    /// Sends a datagram, without waiting. Returns its length.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` without room in the buffer, else as [`send_to`](Self::send_to).
+    pub fn try_send_to(&self, payload: &[u8], to: impl Into<SocketAddr>) -> Result<usize> {
+        self.send_within(payload, to.into(), Patience::None)
+    }
+
+    fn send_within(&self, payload: &[u8], to: SocketAddr, patience: Patience) -> Result<usize> {
+        let to = ipv4(to)?;
+        wait::block_on(&self.signals.writable, patience, |network, _| {
             network.send_datagram(self.port, payload, to)
         })?;
         Ok(payload.len())
@@ -58,11 +80,87 @@ impl UdpSocket {
     ///
     /// `TimedOut` after the read timeout.
     pub fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
-        let deadline = self.read_timeout.deadline();
-        let (count, from) = wait::block_on(&self.signals.readable, deadline, |network, _| {
-            network.receive_from(self.port, buffer)
+        self.receive(buffer, Take::Remove, self.patience(&self.read_timeout))
+    }
+
+    /// Takes a datagram that is there. Returns its length and where it came from.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is none.
+    pub fn try_recv_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
+        self.receive(buffer, Take::Remove, Patience::None)
+    }
+
+    /// Waits for a datagram and copies it; the next receive finds it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    pub fn peek_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
+        self.receive(buffer, Take::Copy, self.patience(&self.read_timeout))
+    }
+
+    /// Copies a datagram that is there; the next receive finds it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv_from`](Self::try_recv_from).
+    pub fn try_peek_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
+        self.receive(buffer, Take::Copy, Patience::None)
+    }
+
+    fn receive(
+        &self,
+        buffer: &mut [u8],
+        take: Take,
+        patience: Patience,
+    ) -> Result<(usize, SocketAddr)> {
+        let (count, from) = wait::block_on(&self.signals.readable, patience, |network, _| {
+            network.receive_from(self.port, buffer, take)
         })?;
         Ok((count, SocketAddr::V4(from)))
+    }
+
+    /// Makes `peer` the one that [`send`](Self::send) sends to; datagrams of others are dropped from
+    /// now on.
+    ///
+    /// # Errors
+    ///
+    /// As a lookup of its name.
+    pub fn connect(&self, peer: impl ToSocketAddrs) -> Result<()> {
+        let peer = peer.to_socket_addrs()?.next();
+        let peer = peer.ok_or(Error::new(ErrorKind::InvalidInput, "no address"))?;
+        let peer = ipv4(peer)?;
+        wait::with(|network, _| network.connect_datagram(self.port, Some(peer)))
+    }
+
+    /// Returns the peer set by [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` without one.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        let peer = wait::with(|network, _| network.datagram_peer(self.port))?;
+        Ok(peer.ok_or(ErrorKind::NotConnected)?.into())
+    }
+
+    /// Sends a datagram to the peer set by [`connect`](Self::connect). Returns its length.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` without a peer, else as [`send_to`](Self::send_to).
+    pub fn send(&self, payload: &[u8]) -> Result<usize> {
+        self.send_to(payload, self.peer_addr()?)
+    }
+
+    /// Waits for a datagram and returns its length; what does not fit `buffer` is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.recv_from(buffer).map(|(count, _)| count)
     }
 
     /// Like [`send_to`](Self::send_to), for a task.
@@ -77,18 +175,42 @@ impl UdpSocket {
 
     /// Like [`recv_from`](Self::recv_from), for a task and without a timeout.
     pub(crate) async fn recv_from_async(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
-        let attempt = |network: &mut wait::Network, _| network.receive_from(self.port, buffer);
+        let attempt =
+            |network: &mut wait::Network, _| network.receive_from(self.port, buffer, Take::Remove);
         let (count, from) = wait::until_ready(&self.signals.readable, attempt).await?;
         Ok((count, SocketAddr::V4(from)))
     }
 
-    /// Sets how long [`recv_from`](Self::recv_from) waits; `None`, as at first, means for ever.
+    /// Sets how long receiving waits; `None`, as at first, means for ever.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a timeout of zero, as in `std`.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<()> {
-        self.read_timeout.set(timeout)
+        check_timeout(timeout)?;
+        self.read_timeout.store(timeout);
+        Ok(())
+    }
+
+    /// Sets how long sending waits; `None`, as at first, means for ever.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a timeout of zero, as in `std`.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        check_timeout(timeout)?;
+        self.write_timeout.store(timeout);
+        Ok(())
+    }
+
+    /// Sets whether calls fail with `WouldBlock` instead of waiting.
+    ///
+    /// # Errors
+    ///
+    /// None so far.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> Result<()> {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns where it is bound; the address is unspecified before the VM has one.
@@ -96,6 +218,24 @@ impl UdpSocket {
     pub fn local_addr(&self) -> SocketAddr {
         let own = super::config().map_or(Ipv4Addr::UNSPECIFIED, |config| config.address);
         SocketAddr::from((own, self.port))
+    }
+
+    fn patience(&self, timeout: &MaybeDuration) -> Patience {
+        if self.nonblocking.load(Ordering::Relaxed) {
+            Patience::None
+        } else {
+            timeout.deadline().into()
+        }
+    }
+}
+
+impl Pollable for UdpSocket {
+    fn readiness(&self) -> Result<Readiness> {
+        wait::with(|network, _| network.datagram_readiness(self.port))
+    }
+
+    fn watch(&self, waker: &Waker) -> Watch {
+        Watch::socket(&self.signals, waker)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Blocking: what stands between the stack, which never waits, and threads, which do.
 
 use super::device::RingDevice;
-use super::stack::{Setup, Signal, Stack};
+use super::readiness::Notifier;
+use super::stack::{Setup, Stack};
 use crate::io::{Error, ErrorKind, Result};
 use crate::registers;
-use crate::sync::{GuestCell, WaitQueue};
+use crate::sync::GuestCell;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use core::task::Poll;
@@ -12,7 +13,7 @@ use denali_abi::convert::u32_to_usize;
 use denali_abi::net::NetworkConfig;
 
 /// The stack of this VM.
-pub(super) type Network = Stack<RingDevice, WaitQueue>;
+pub(super) type Network = Stack<RingDevice, Notifier>;
 
 static NETWORK: GuestCell<State> = GuestCell::new(State::Unknown);
 
@@ -26,9 +27,20 @@ enum State {
     Present(Box<Network>),
 }
 
-impl Signal for WaitQueue {
-    fn notify(&self) {
-        self.wake_all();
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Not at all: it fails with `WouldBlock`.
+    None,
+    /// Until then: it fails with `TimedOut`.
+    Until(Instant),
+    /// As long as it takes.
+    Endless,
+}
+
+impl From<Option<Instant>> for Patience {
+    fn from(deadline: Option<Instant>) -> Self {
+        deadline.map_or(Self::Endless, Self::Until)
     }
 }
 
@@ -48,31 +60,46 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Network, Instant) -> R) -> Result<R> {
     })
 }
 
-/// Repeats `attempt` until it is ready, waiting on `queue` in between; fails at `deadline`.
+/// Repeats `attempt` until it is ready, waiting for `signal` in between, as long as `patience` lasts.
 pub(super) fn block_on<R>(
-    queue: &WaitQueue,
-    deadline: Option<Instant>,
+    signal: &Notifier,
+    patience: impl Into<Patience>,
     mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
 ) -> Result<R> {
+    let deadline = match patience.into() {
+        Patience::None => return try_once(attempt),
+        Patience::Until(deadline) => Some(deadline),
+        Patience::Endless => None,
+    };
     let mut timed_out = false;
     loop {
         match with(&mut attempt)? {
             Poll::Ready(result) => return result.map_err(Error::from),
             Poll::Pending if timed_out => return Err(ErrorKind::TimedOut.into()),
-            Poll::Pending => timed_out = queue.wait_until_maybe(deadline),
+            Poll::Pending => timed_out = signal.waiting.wait_until_maybe(deadline),
         }
     }
 }
 
-/// Repeats `attempt` until it is ready, waiting on `queue` as a task in between.
+/// Tries `attempt` once; fails with `WouldBlock` if it is not ready.
+pub(super) fn try_once<R>(
+    attempt: impl FnOnce(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
+) -> Result<R> {
+    match with(attempt)? {
+        Poll::Ready(result) => result.map_err(Error::from),
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+    }
+}
+
+/// Repeats `attempt` until it is ready, waiting for `signal` as a task in between.
 pub(super) async fn until_ready<R>(
-    queue: &WaitQueue,
+    signal: &Notifier,
     mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
 ) -> Result<R> {
     loop {
         match with(&mut attempt)? {
             Poll::Ready(result) => return result.map_err(Error::from),
-            Poll::Pending => queue.wait_async().await,
+            Poll::Pending => signal.waiting.wait_async().await,
         }
     }
 }

@@ -213,9 +213,44 @@ impl UdpSocket {
         self.inner.recv_from_async(buffer).await
     }
 
+    /// Makes `peer` the one that [`send`](Self::send) sends to; datagrams of others are dropped from
+    /// now on.
+    ///
+    /// # Errors
+    ///
+    /// Without a network.
+    pub fn connect(&self, peer: impl Into<SocketAddr>) -> Result<()> {
+        self.inner.connect(peer.into())
+    }
+
+    /// Sends a datagram to the peer set by [`connect`](Self::connect). Returns its length.
+    ///
+    /// # Errors
+    ///
+    /// As [`net::UdpSocket::send`].
+    pub async fn send(&self, payload: &[u8]) -> Result<usize> {
+        self.send_to(payload, self.inner.peer_addr()?).await
+    }
+
+    /// Waits for a datagram and returns its length; what does not fit `buffer` is lost.
+    ///
+    /// # Errors
+    ///
+    /// Without a network.
+    pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
+        let (count, _) = self.recv_from(buffer).await?;
+        Ok(count)
+    }
+
     /// Returns where it is bound; the address is unspecified before the VM has one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.inner.local_addr()
+    }
+
+    /// Returns the socket for threads, whose settings are this one's, too.
+    #[must_use]
+    pub fn get_ref(&self) -> &net::UdpSocket {
+        &self.inner
     }
 }

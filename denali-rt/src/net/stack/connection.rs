@@ -1,7 +1,7 @@
 //! One TCP connection: a smoltcp socket in a set of its own, and what the stack notes beside it.
 
 use super::table::Key;
-use super::{Deadline, Signal};
+use super::{Deadline, Signal, earliest};
 use crate::io::ErrorKind;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -26,8 +26,35 @@ pub(super) const LINGER_MAX: Duration = Duration::from_secs(60);
 /// What may be in flight before the first acknowledgement (RFC 6928: ten segments).
 const INITIAL_WINDOW: usize = 10 * 1460;
 
-/// Unanswered keep-alive probes after which the peer counts as gone.
-const KEEP_ALIVE_PROBES: u32 = 4;
+/// How to find out whether a silent peer is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// After how much silence the first probe is sent.
+    pub idle: Duration,
+    /// The time between probes, and from the last to the end.
+    pub interval: Duration,
+    /// Unanswered probes after which the peer counts as gone.
+    pub probes: u32,
+}
+
+impl KeepAlive {
+    /// Probes after `interval` of silence and then as often; the fourth without an answer is the
+    /// last.
+    #[must_use]
+    pub const fn every(interval: Duration) -> Self {
+        Self {
+            idle: interval,
+            interval,
+            probes: 4,
+        }
+    }
+
+    /// Returns how much silence ends a connection.
+    fn silence_max(self) -> Duration {
+        self.idle
+            .saturating_add(self.interval.saturating_mul(self.probes))
+    }
+}
 
 /// Sizes of a connection's buffers in bytes.
 ///
@@ -107,6 +134,16 @@ pub(super) struct Connection<S> {
     pub(super) wants_neighbor: bool,
     /// Since when the peer owes us an answer.
     pub(super) unanswered_since: Option<Instant>,
+    /// How long it may owe us one, if that was set.
+    pub(super) user_timeout: Option<Duration>,
+    /// How to probe a silent peer.
+    pub(super) keep_alive: Option<KeepAlive>,
+    /// Whether the peer has been silent long enough for probes.
+    is_probing: bool,
+    /// When the last frame came.
+    heard_at: Instant,
+    /// Whether the reader has closed its half.
+    pub(super) read_shut: bool,
     /// When the background close ends, one way or the other.
     pub(super) linger_until: Option<Instant>,
     /// Bytes of buffers charged to the memory budget.
@@ -145,6 +182,11 @@ impl<S: Signal> Connection<S> {
             queued: false,
             wants_neighbor: false,
             unanswered_since: None,
+            user_timeout: None,
+            keep_alive: None,
+            is_probing: false,
+            heard_at: Instant::from_ns(0),
+            read_shut: false,
             linger_until: None,
             buffer_bytes: buffers.receive + buffers.transmit,
         }))
@@ -175,12 +217,45 @@ impl<S: Signal> Connection<S> {
         SocketAddrV4::new(address, self.key.local_port)
     }
 
-    /// Sends probes after `interval` of silence, and gives up when several go unanswered.
-    pub(super) fn set_keep_alive(&mut self, interval: Option<Duration>) {
+    /// Sets whether and how a silent peer is probed.
+    pub(super) fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) {
+        self.keep_alive = keep_alive;
+        self.is_probing = false;
+        self.set_probe_interval(keep_alive.map(|keep_alive| keep_alive.idle));
+    }
+
+    /// Notes that a frame came, so that the silence begins anew.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.heard_at = now;
+        if core::mem::take(&mut self.is_probing) {
+            self.set_probe_interval(self.keep_alive.map(|keep_alive| keep_alive.idle));
+        }
+    }
+
+    /// Makes probes follow each other at their own pace once the first is due.
+    pub(super) fn probe_if_silent(&mut self, now: Instant) {
+        if let Some(keep_alive) = self.keep_alive
+            && !self.is_probing
+            && now >= self.heard_at + keep_alive.idle
+        {
+            self.is_probing = true;
+            self.set_probe_interval(Some(keep_alive.interval));
+        }
+    }
+
+    fn set_probe_interval(&mut self, interval: Option<Duration>) {
         let interval = interval.map(smoltcp::time::Duration::from);
-        let socket = self.socket_mut();
-        socket.set_keep_alive(interval);
-        socket.set_timeout(interval.map(|interval| interval * KEEP_ALIVE_PROBES));
+        self.socket_mut().set_keep_alive(interval);
+    }
+
+    /// Returns when silence ends the connection.
+    fn silent_until(&self) -> Option<Instant> {
+        let synchronized = matches!(
+            self.socket().state(),
+            tcp::State::Established | tcp::State::CloseWait | tcp::State::FinWait2
+        );
+        let keep_alive = self.keep_alive.filter(|_| synchronized)?;
+        Some(self.heard_at + keep_alive.silence_max())
     }
 
     /// Returns whether the peer owes us an answer: to a SYN, data or FIN.
@@ -201,19 +276,16 @@ impl<S: Signal> Connection<S> {
     pub(super) fn give_up_at(&self) -> Option<Instant> {
         let limit = match self.owner {
             Owner::HalfOpen { .. } => HANDSHAKE_MAX,
-            _ => UNANSWERED_MAX,
+            _ => self.user_timeout.unwrap_or(UNANSWERED_MAX),
         };
         let unanswered = self.unanswered_since.map(|since| since + limit);
-        match (unanswered, self.linger_until) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        earliest(earliest(unanswered, self.linger_until), self.silent_until())
     }
 
     /// Wakes whoever waits for the connection, if what they wait for is there.
     pub(super) fn wake(&self) {
         let socket = self.socket();
-        if socket.can_recv() || !socket.may_recv() {
+        if socket.can_recv() || !socket.may_recv() || self.read_shut {
             self.signals.readable.notify();
         }
         if socket.can_send() || !socket.may_send() {

@@ -2,6 +2,7 @@
 
 use super::{Link, Signal, Stack, earliest, from_smol, smol};
 use crate::io::ErrorKind;
+use crate::net::readiness::Readiness;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -36,8 +37,29 @@ struct Bound<S> {
     set: SocketSet<'static>,
     handle: SocketHandle,
     signals: Arc<Signals<S>>,
+    /// The only one it hears, if it is connected.
+    peer: Option<SocketAddrV4>,
     /// When smoltcp wants to try again.
     due: Option<Instant>,
+}
+
+/// Where a datagram goes.
+pub(super) enum Recipient<'a> {
+    /// No socket has the port.
+    Unknown,
+    /// The socket is connected to somebody else.
+    Deaf,
+    /// To this socket.
+    Socket(&'a mut SocketSet<'static>),
+}
+
+/// What receiving does with a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::net) enum Take {
+    /// Takes it out.
+    Remove,
+    /// Leaves it for the next receive.
+    Copy,
 }
 
 impl<S: Signal> Bound<S> {
@@ -56,9 +78,13 @@ impl<S: Signal> Datagrams<S> {
         }
     }
 
-    /// Returns the set of the socket bound to `port`.
-    pub(super) fn set_for(&mut self, port: u16) -> Option<&mut SocketSet<'static>> {
-        self.sockets.get_mut(&port).map(|bound| &mut bound.set)
+    /// Returns where a datagram for `port` goes.
+    pub(super) fn recipient(&mut self, port: u16, from: SocketAddrV4) -> Recipient<'_> {
+        match self.sockets.get_mut(&port) {
+            None => Recipient::Unknown,
+            Some(bound) if bound.peer.is_some_and(|peer| peer != from) => Recipient::Deaf,
+            Some(bound) => Recipient::Socket(&mut bound.set),
+        }
     }
 
     /// Wakes who waits for a datagram on `port`.
@@ -129,6 +155,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             set,
             handle,
             signals: signals.clone(),
+            peer: None,
             due: None,
         };
         self.datagrams.sockets.insert(port, bound);
@@ -175,16 +202,24 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
     }
 
-    /// Takes the oldest datagram; what does not fit `buffer` is lost.
+    /// Returns the oldest datagram; what does not fit `buffer` is lost if it is taken.
     pub(crate) fn receive_from(
         &mut self,
         port: u16,
         buffer: &mut [u8],
+        take: Take,
     ) -> Poll<Result<(usize, SocketAddrV4), ErrorKind>> {
         let Some(bound) = self.datagrams.sockets.get_mut(&port) else {
             return Poll::Ready(Err(ErrorKind::NotConnected));
         };
-        match bound.socket().recv() {
+        let datagram = match take {
+            Take::Remove => bound.socket().recv(),
+            Take::Copy => bound
+                .socket()
+                .peek()
+                .map(|(payload, metadata)| (payload, *metadata)),
+        };
+        match datagram {
             Ok((payload, metadata)) => {
                 let count = payload.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&payload[..count]);
@@ -193,6 +228,30 @@ impl<L: Link, S: Signal> Stack<L, S> {
                 Poll::Ready(Ok((count, from)))
             }
             Err(RecvError::Exhausted | RecvError::Truncated) => Poll::Pending,
+        }
+    }
+
+    /// Sets the only one a socket hears, or lets it hear everybody.
+    pub(crate) fn connect_datagram(&mut self, port: u16, peer: Option<SocketAddrV4>) {
+        if let Some(bound) = self.datagrams.sockets.get_mut(&port) {
+            bound.peer = peer;
+        }
+    }
+
+    /// Returns the only one a socket hears, if it is connected.
+    pub(crate) fn datagram_peer(&self, port: u16) -> Option<SocketAddrV4> {
+        self.datagrams.sockets.get(&port)?.peer
+    }
+
+    /// Returns what can be done with a socket without waiting.
+    pub(crate) fn datagram_readiness(&mut self, port: u16) -> Readiness {
+        let Some(bound) = self.datagrams.sockets.get_mut(&port) else {
+            return Readiness::default();
+        };
+        Readiness {
+            readable: bound.socket().can_recv(),
+            writable: bound.socket().can_send(),
+            ..Readiness::default()
         }
     }
 }

@@ -4,7 +4,7 @@
 //! and hands smoltcp the one set concerned, so a frame costs the same among one connection or ten
 //! thousand. Whatever does not parse here goes to smoltcp with an empty set, which judges it.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
@@ -15,9 +15,9 @@ use smoltcp::wire::{
 pub(super) enum Header {
     /// A TCP segment.
     Tcp(Segment),
-    /// A UDP datagram between these ports.
+    /// A UDP datagram.
     Udp {
-        source_port: u16,
+        source: SocketAddrV4,
         destination_port: u16,
     },
     /// ARP: a neighbour's hardware address may become known.
@@ -113,7 +113,7 @@ fn parse_ipv4(packet: &[u8], checksum: Checksum) -> smoltcp::wire::Result<Header
         IpProtocol::Udp => {
             let udp = UdpPacket::new_checked(ip.payload())?;
             Ok(Header::Udp {
-                source_port: udp.src_port(),
+                source: SocketAddrV4::new(source, udp.src_port()),
                 destination_port: udp.dst_port(),
             })
         }

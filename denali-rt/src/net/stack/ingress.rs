@@ -2,13 +2,14 @@
 
 use super::closing::{self, Arrival};
 use super::connection::{Connection, Owner};
+use super::datagram::Recipient;
 use super::header::{self, Header, Segment, SegmentKind};
 use super::service::Cause;
 use super::table::{ConnectionId, Key};
 use super::time_wait::{self, Verdict};
 use super::{Link, Signal, Stack, smol};
 use crate::time::Instant;
-use smoltcp::iface::SocketSet;
+use core::net::SocketAddrV4;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, HardwareAddress};
 
@@ -28,13 +29,11 @@ impl<L: Link, S: Signal> Stack<L, S> {
             (Header::Tcp(segment), Ok(sender)) => self.receive_segment(&segment, sender, now),
             (
                 Header::Udp {
-                    source_port,
+                    source,
                     destination_port,
                 },
                 _,
-            ) => {
-                self.receive_datagram(source_port, destination_port, now);
-            }
+            ) => self.receive_datagram(source, destination_port, now),
             (Header::Arp, _) => {
                 self.pass_to_nobody(now);
                 self.serve_awaiting_neighbor();
@@ -126,6 +125,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        connection.hear(now);
         self.interface
             .poll_ingress_single(smol(now), &mut self.link, &mut connection.set);
         self.settle(id, Cause::Frame, now);
@@ -155,17 +155,16 @@ impl<L: Link, S: Signal> Stack<L, S> {
             .poll_ingress_single(smol(now), &mut self.link, &mut self.nobody);
     }
 
-    fn receive_datagram(&mut self, source_port: u16, destination_port: u16, now: Instant) {
-        let set: &mut SocketSet<'static> =
-            if let Some(set) = self.datagrams.set_for(destination_port) {
-                set
-            } else if let Some(set) = self.address.set_for(source_port, destination_port) {
-                set
-            } else if let Some(set) = self.resolver.set_for(source_port) {
-                set
-            } else {
-                &mut self.nobody
-            };
+    fn receive_datagram(&mut self, source: SocketAddrV4, destination_port: u16, now: Instant) {
+        let set = match self.datagrams.recipient(destination_port, source) {
+            Recipient::Socket(set) => set,
+            Recipient::Deaf => return self.link.skip(),
+            Recipient::Unknown => {
+                let lease = self.address.set_for(source.port(), destination_port);
+                let client = lease.or_else(|| self.resolver.set_for(source.port()));
+                client.unwrap_or(&mut self.nobody)
+            }
+        };
         self.interface
             .poll_ingress_single(smol(now), &mut self.link, set);
         self.datagrams.received(destination_port);

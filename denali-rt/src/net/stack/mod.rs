@@ -13,6 +13,8 @@
 //! | `ingress`      | hands a frame to its socket, admits new connections               |
 //! | `service`      | lets a connection transmit, sees what became of it, sets its timer |
 //! | `operations`   | connect, listen, accept, read, write, close                       |
+//! | `options`      | what can be set on a connection                                   |
+//! | `readiness`    | what can be done without waiting                                  |
 //! | [`time_wait`]  | what is left of a closed connection                               |
 //! | [`hash`]       | the keyed hash of the tables                                      |
 //! | [`datagram`]   | UDP                                                               |
@@ -28,6 +30,8 @@ mod hash;
 pub(super) mod header;
 mod ingress;
 mod operations;
+mod options;
+mod readiness;
 mod resolver;
 mod service;
 pub(super) mod stats;
@@ -39,6 +43,7 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
+pub(super) use datagram::Take;
 pub(super) use operations::Accepted;
 pub use operations::Shutdown;
 

@@ -4,7 +4,7 @@ use super::connection::{Buffers, Connection, Owner, Signals};
 use super::table::{ConnectionId, Key};
 use super::{Link, Listening, Signal, Stack};
 use crate::io::ErrorKind;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -106,10 +106,11 @@ impl<L: Link, S: Signal> Stack<L, S> {
         Poll::Pending
     }
 
-    /// Begins to connect to `remote`.
+    /// Begins to connect to `remote` from `local_port`, or from a free port if it is 0.
     pub(crate) fn connect(
         &mut self,
         remote: SocketAddrV4,
+        local_port: u16,
         buffers: Buffers,
     ) -> Result<Accepted<S>, ErrorKind> {
         let address = *remote.ip();
@@ -121,10 +122,15 @@ impl<L: Link, S: Signal> Stack<L, S> {
             remote_port: remote.port(),
             remote: address,
         };
-        let local_port = self.free_port(|stack, port| {
+        let is_free = |stack: &Self, port| {
             let key = key(port);
             stack.table.find(&key).is_none() && !stack.time_wait.contains(&key)
-        })?;
+        };
+        let local_port = match local_port {
+            0 => self.free_port(is_free)?,
+            port if is_free(self, port) => port,
+            _ => return Err(ErrorKind::AddrInUse),
+        };
         let buffers = buffers.clamped();
         let bytes = buffers.receive + buffers.transmit;
         if !self.has_memory_for(bytes) {
@@ -183,7 +189,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let error = connection.error;
+        let (error, read_shut) = (connection.error, connection.read_shut);
         let socket = connection.socket_mut();
         if socket.can_recv() {
             let count = socket
@@ -194,9 +200,29 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
         match error {
             Some(error) => Poll::Ready(Err(error)),
-            None if socket.may_recv() => Poll::Pending,
+            None if read_shut => Poll::Ready(Ok(0)),
+            None if socket.may_recv() || is_opening(socket.state()) => Poll::Pending,
             None => Poll::Ready(Ok(0)),
         }
+    }
+
+    /// Reads what has arrived, and leaves it there.
+    pub(crate) fn peek(
+        &mut self,
+        id: ConnectionId,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, ErrorKind>> {
+        if let Some(connection) = self.table.get_mut(id)
+            && connection.socket().can_recv()
+        {
+            let socket = connection.socket_mut();
+            return Poll::Ready(
+                socket
+                    .peek_slice(buffer)
+                    .map_err(|_| ErrorKind::NotConnected),
+            );
+        }
+        self.read(id, buffer)
     }
 
     /// Takes as many bytes as the transmit buffer has room for. They leave when the calling thread
@@ -214,6 +240,9 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
         let error = connection.error;
         let socket = connection.socket_mut();
+        if is_opening(socket.state()) {
+            return Poll::Pending;
+        }
         match socket.send_slice(bytes) {
             Ok(0) => Poll::Pending,
             Ok(count) => {
@@ -236,12 +265,28 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
     }
 
+    /// Returns whether our half of the connection is over and the peer has said that it knows.
+    pub(crate) fn finished(&mut self, id: ConnectionId) -> Poll<Result<(), ErrorKind>> {
+        let Some(connection) = self.table.get_mut(id) else {
+            return Poll::Ready(Ok(()));
+        };
+        match (connection.socket().state(), connection.error) {
+            (_, Some(error)) => Poll::Ready(Err(error)),
+            (State::FinWait2 | State::TimeWait | State::Closed, None) => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    }
+
     /// Closes a direction, or both. The write half ends with what has been written; the read half
-    /// discards what comes, as the connection does once its stream is dropped.
+    /// reads an end of data after what has arrived.
     pub(crate) fn shutdown(&mut self, id: ConnectionId, how: Shutdown) -> Result<(), ErrorKind> {
         let connection = self.table.get_mut(id).ok_or(ErrorKind::NotConnected)?;
         if connection.socket().state() == State::Closed {
             return Err(connection.error.unwrap_or(ErrorKind::NotConnected));
+        }
+        if matches!(how, Shutdown::Read | Shutdown::Both) {
+            connection.read_shut = true;
+            connection.wake();
         }
         if matches!(how, Shutdown::Write | Shutdown::Both) {
             connection.socket_mut().close();
@@ -255,19 +300,9 @@ impl<L: Link, S: Signal> Stack<L, S> {
         self.close_in_background(id, now);
     }
 
-    /// Sets whether small segments wait for earlier ones to be acknowledged (Nagle).
-    pub(crate) fn set_nodelay(&mut self, id: ConnectionId, nodelay: bool) {
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.socket_mut().set_nagle_enabled(!nodelay);
-        }
-    }
-
-    /// Sets the interval of keep-alive probes.
-    pub(crate) fn set_keep_alive(&mut self, id: ConnectionId, interval: Option<Duration>) {
-        if let Some(connection) = self.table.get_mut(id) {
-            connection.set_keep_alive(interval);
-            self.mark_ready(id);
-        }
+    /// Gives a connection up and resets it; what was written and not yet sent is lost.
+    pub(crate) fn reset(&mut self, id: ConnectionId, now: Instant) {
+        self.abort_in_background(id, now);
     }
 
     /// Returns our address on a connection.
@@ -300,4 +335,9 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let [a, b, ..] = (z ^ (z >> 31)).to_le_bytes();
         u16::from_le_bytes([a, b])
     }
+}
+
+/// Returns whether a handshake is under way.
+fn is_opening(state: State) -> bool {
+    matches!(state, State::SynSent | State::SynReceived)
 }

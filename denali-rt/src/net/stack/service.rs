@@ -89,6 +89,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             return;
         };
         connection.queued = false;
+        connection.probe_if_silent(now);
         let mut sent = 0;
         while sent < EGRESS_BURST
             && self
@@ -305,7 +306,6 @@ fn note_failure<S: Signal>(connection: &mut Connection<S>, before: State, cause:
     connection.error = Some(match (before, cause) {
         (State::SynSent, Cause::Frame) => ErrorKind::ConnectionRefused,
         (_, Cause::Frame) => ErrorKind::ConnectionReset,
-        (_, Cause::Ourselves) if connection.socket().keep_alive().is_some() => ErrorKind::TimedOut,
         (_, Cause::Ourselves) => ErrorKind::ConnectionAborted,
     });
 }

@@ -4,12 +4,12 @@ use super::cpu::{self, Features};
 use super::port::{inb, outb};
 use denali_abi::registers::ClockParameters;
 use denali_kernel_core::time::Time;
+use host_kernel::calibration::{Measurement, counter_hz};
 
 /// Ticks of the 8254 per second.
 const PIT_HZ: u64 = 1_193_182;
 /// 10 ms.
 const PIT_TICKS_MIN: u16 = 11_932;
-const PIT_MEASUREMENTS: usize = 3;
 /// Three port accesses take at least a microsecond, so a working PIT answers long before.
 const PIT_POLLS_MAX: u32 = 50_000;
 
@@ -103,10 +103,8 @@ fn frequency(features: &Features) -> (u64, Source) {
             return (khz * 1000, Source::Hypervisor);
         }
     }
-    let mut measured = [0; PIT_MEASUREMENTS].map(|_| measure_by_pit());
-    measured.sort_unstable();
-    if let Some(hz) = measured[PIT_MEASUREMENTS / 2] {
-        return (hz.max(1), Source::Pit);
+    if let Some(hz) = counter_hz(PIT_HZ, measure_by_pit) {
+        return (hz, Source::Pit);
     }
     if last_leaf >= 0x16 {
         let mhz = u64::from(cpu::cpuid(0x16, 0).eax & 0xffff);
@@ -119,18 +117,27 @@ fn frequency(features: &Features) -> (u64, Source) {
 
 /// Counts ticks of the time-stamp counter while channel 0 of the 8254 counts down; `None` if it
 /// does not.
-fn measure_by_pit() -> Option<u64> {
+fn measure_by_pit() -> Option<Measurement> {
     // Channel 0, both bytes, mode 0: counts down once. Its interrupt is masked.
     outb(0x43, 0x30);
     outb(0x40, 0xff);
     outb(0x40, 0xff);
+    let mut last = cpu::timestamp();
     let first = read_pit();
     let start = cpu::timestamp();
+    let mut longest_gap = start.saturating_sub(last);
+    last = start;
     for _ in 0..PIT_POLLS_MAX {
         let counted = first.wrapping_sub(read_pit());
-        let elapsed = cpu::timestamp().saturating_sub(start);
+        let now = cpu::timestamp();
+        longest_gap = longest_gap.max(now.saturating_sub(last));
+        last = now;
         if counted >= PIT_TICKS_MIN {
-            return Some(elapsed * PIT_HZ / u64::from(counted));
+            return Some(Measurement {
+                elapsed: now.saturating_sub(start),
+                counted: u64::from(counted),
+                longest_gap,
+            });
         }
     }
     None

@@ -78,7 +78,7 @@ fn a_full_backlog_drops_requests_until_there_is_room() {
     let mut world = World::new(1);
     world.b.listen(PORT, 4, Buffers::DEFAULT).unwrap();
     let clients: Vec<_> = (0..10)
-        .map(|_| world.a.connect(SERVER, Buffers::DEFAULT).unwrap().id)
+        .map(|_| world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id)
         .collect();
     world.settle();
     assert!(world.b.stats().backlog_overflows >= 6);
@@ -107,11 +107,11 @@ fn without_memory_a_request_is_dropped_and_counted() {
             },
         )
         .unwrap();
-    let client = world.a.connect(SERVER, Buffers::DEFAULT).unwrap().id;
+    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id;
     world.settle();
     ready(world.a.connected(client));
     world.b.memory_left = || 0;
-    let refused = world.a.connect(SERVER, Buffers::DEFAULT).unwrap().id;
+    let refused = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id;
     world.settle();
     assert!(world.a.connected(refused).is_pending());
     assert_eq!(world.b.stats().memory_refusals, 1);

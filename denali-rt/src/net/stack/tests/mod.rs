@@ -2,6 +2,7 @@
 
 mod faults;
 mod many;
+mod options;
 mod servers;
 
 mod tcp;
@@ -42,7 +43,7 @@ fn connect(world: &mut World) -> (ConnectionId, ConnectionId) {
     if world.b.listeners.is_empty() {
         world.b.listen(PORT, 128, Buffers::DEFAULT).unwrap();
     }
-    let client: Accepted<Count> = world.a.connect(SERVER, Buffers::DEFAULT).unwrap();
+    let client: Accepted<Count> = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
     world.settle();
     ready(world.a.connected(client.id));
     (client.id, ready(world.b.accept(PORT)).id)

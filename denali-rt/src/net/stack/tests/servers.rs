@@ -1,7 +1,7 @@
 //! The stack as a client of fake DHCP and name servers, and as a host among others.
 
 use super::super::fake::{FakeLink, TestStack, host_config, stack};
-use super::super::{Link, Stack};
+use super::super::{Link, Stack, Take};
 use super::{failed, ready};
 use crate::io::ErrorKind;
 use crate::time::{Duration, Instant};
@@ -148,13 +148,19 @@ fn datagrams_come_and_go() {
     assert_eq!(failed(too_long), ErrorKind::InvalidInput);
 
     let mut buffer = [0; 3];
-    assert!(host.receive_from(port, &mut buffer).is_pending());
+    assert!(
+        host.receive_from(port, &mut buffer, Take::Remove)
+            .is_pending()
+    );
     host.link_mut()
         .inbox
         .push_back(udp((5000, 9000), US, b"world"));
     host.poll(ms(2));
     assert_eq!(signals.readable.0.get(), 1);
-    assert_eq!(ready(host.receive_from(port, &mut buffer)), (3, to));
+    assert_eq!(
+        ready(host.receive_from(port, &mut buffer, Take::Remove)),
+        (3, to)
+    );
     assert_eq!(&buffer, b"wor");
     assert_eq!(host.poll(ms(3)), None);
     host.unbind_datagram(port);
@@ -331,7 +337,7 @@ fn a_damaged_segment_is_counted_and_dropped() {
     host.poll(ms(1));
     assert_eq!(host.stats().frames_corrupt, 1);
     assert!(matches!(
-        host.receive_from(9000, &mut [0; 9]),
+        host.receive_from(9000, &mut [0; 9], Take::Remove),
         Poll::Pending
     ));
 }

@@ -165,7 +165,7 @@ fn a_peer_that_never_closes_is_cut_off_after_a_while() {
 #[test]
 fn a_port_where_nobody_listens_refuses() {
     let mut world = World::new(1);
-    let client = world.a.connect(SERVER, Buffers::DEFAULT).unwrap();
+    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
     assert_eq!(world.a.connected(client.id), Poll::Pending);
     world.settle();
     assert_eq!(
@@ -180,7 +180,7 @@ fn a_port_where_nobody_listens_refuses() {
 fn a_host_that_does_not_exist_times_out() {
     let mut world = World::new(1);
     let nowhere = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 99), PORT);
-    let client = world.a.connect(nowhere, Buffers::DEFAULT).unwrap();
+    let client = world.a.connect(nowhere, 0, Buffers::DEFAULT).unwrap();
     world.pass(UNANSWERED_MAX + Duration::from_secs(3));
     assert_eq!(failed(world.a.connected(client.id)), ErrorKind::TimedOut);
     world.a.release(client.id, world.now);
@@ -206,27 +206,10 @@ fn a_peer_that_falls_silent_times_out_only_if_it_owes_an_answer() {
 }
 
 #[test]
-fn keep_alive_notices_a_silent_peer() {
-    let mut world = World::new(1);
-    let (client, _) = connect(&mut world);
-    world
-        .a
-        .set_keep_alive(client, Some(Duration::from_secs(10)));
-    world.pass(Duration::from_secs(100));
-    assert_eq!(world.a.read(client, &mut [0; 1]), Poll::Pending);
-    world.faults.lose = 1000;
-    world.pass(Duration::from_secs(60));
-    assert_eq!(
-        failed(world.a.read(client, &mut [0; 1])),
-        ErrorKind::TimedOut
-    );
-}
-
-#[test]
 fn a_handshake_never_completed_is_forgotten() {
     let mut world = World::new(1);
     world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap();
-    world.a.connect(SERVER, Buffers::DEFAULT).unwrap();
+    world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
     for _ in 0..20 {
         world.a.poll(world.now);
         let frames = core::mem::take(&mut world.a.link_mut().outbox);
@@ -252,7 +235,7 @@ fn closing_a_listener_resets_whom_nobody_accepted() {
         world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap_err(),
         ErrorKind::AddrInUse
     );
-    let client = world.a.connect(SERVER, Buffers::DEFAULT).unwrap();
+    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
     world.settle();
     ready(world.a.connected(client.id));
     world.b.unlisten(PORT, world.now);
