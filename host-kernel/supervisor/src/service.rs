@@ -18,8 +18,10 @@ use denali_protocol::{self as protocol, Limits, Manifest, PublishedPort, Service
 pub struct Service {
     /// Its name.
     pub name: String,
-    /// Its image.
+    /// Its image, which services of the same bytes share.
     pub image: ImageId,
+    /// The digest of the image; `None` if the supervisor restarted since.
+    pub digest: Option<[u8; 32]>,
     /// Its VM; `None` after a VM could not be created again.
     pub vm: Option<VmId>,
     /// The network its VM was created with.
@@ -55,6 +57,7 @@ impl Service {
         Self {
             name: name_of(status),
             image: ImageId(status.image),
+            digest: None,
             vm: Some(VmId(status.vm)),
             network,
             memory_pages: status.memory_pages,

@@ -182,9 +182,9 @@ impl Kernel {
                 pager.hand.push_back(id);
                 vm.state = VmState::Ready;
                 self.become_ready(id);
+                self.trace.record(Event::VmAdmitted { vm: id });
             }
         }
-        self.trace.record(Event::VmAdmitted { vm: id });
         true
     }
 
