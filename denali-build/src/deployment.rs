@@ -54,7 +54,7 @@ pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deplo
     let service = steps.take("deploy", || {
         let mut words = format!("{} sent", console::size(usize_to_u64(built.package.len())));
         let service = client.deploy(name, &built.package, None, |step| {
-            words.push_str(&describe(step))
+            words.push_str(&describe(step));
         })?;
         Ok((service, words))
     })?;

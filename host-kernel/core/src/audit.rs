@@ -6,7 +6,7 @@ use crate::kernel::{Kernel, may_run};
 use crate::machine::{Access, FrameId, Machine, Page};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{FrameUse, Owner};
-use crate::paging::{NO_SPACE, NOWHERE, Residence, Swap};
+use crate::paging::{NO_SPACE, NOWHERE, Residence, Standing, Swap};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::{Vm, VmId, page_number};
 use core::fmt;
@@ -103,9 +103,16 @@ impl Kernel {
                 }
             }
             if let Some(deadline) = vm.deadline {
-                alarms += 1;
-                let sleeps = matches!(vm.state, VmState::Idle | VmState::Dormant);
-                if !sleeps || !self.alarms.contains(deadline, id) {
+                let is_set = self.alarms.contains(deadline, id);
+                alarms += usize::from(is_set);
+                // The alarm of who sleeps on swap may have gone off: then it is called.
+                let called = |swap: Swap| swap.standing != Standing::Asleep;
+                let fits = match vm.state {
+                    VmState::Idle => is_set,
+                    VmState::Dormant => is_set || vm.swap.is_some_and(called),
+                    _ => false,
+                };
+                if !fits {
                     return Err(AuditError::Alarm);
                 }
             }

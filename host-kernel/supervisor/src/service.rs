@@ -198,6 +198,10 @@ fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) 
             };
             (state, Some(format!("exit code {code}")), Some(code))
         }
+        // Nowhere in particular: it did not run.
+        EndReason::DiskError | EndReason::SwapCorrupt => {
+            (ServiceState::Crashed, Some(reason.name().into()), None)
+        }
         EndReason::Stopped => (ServiceState::Stopped, None, None),
         EndReason::BadAddress
         | EndReason::AccessViolation

@@ -9,6 +9,7 @@ use crate::terminal::Terminal;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use denali_abi::errno::Errno;
 use denali_protocol::LogLine;
 
 /// Bytes copied from a console at once.

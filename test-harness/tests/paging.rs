@@ -1,0 +1,155 @@
+//! Many more services than fit into memory, on a host with disks.
+//!
+//! `DENALI_COPIES` sets how many (250), `DENALI_MEMORY` on how much memory (64M), `DENALI_TEMPLATE`
+//! of what (minimal), `DENALI_REQUESTS` how many requests are made at random after each was asked
+//! once (1000).
+
+use denali_protocol::{Service, ServiceState};
+use std::env;
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::process::ExitCode;
+use test_harness::guest::Guest;
+use test_harness::host::Host;
+use test_harness::project::Project;
+use test_harness::{facts, suite};
+
+fn main() -> ExitCode {
+    suite::run(
+        Crowd::gather,
+        &facts![
+            all_of_them_are_there_and_most_sleep,
+            each_answers_and_so_does_anyone_at_random,
+            a_log_of_a_sleeper_can_be_read,
+            a_flipped_bit_on_the_disk_ends_one_service_alone,
+            memory_and_names_come_back
+        ],
+    )
+}
+
+fn parameter(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+struct Crowd {
+    host: Host,
+    copies: u32,
+}
+
+impl Crowd {
+    fn gather() -> Self {
+        let memory = parameter("DENALI_MEMORY", "64M");
+        let copies = parameter("DENALI_COPIES", "250");
+        let host = Host::up(&["--memory", &memory, "--disk", "64G", "--disk", "64G"]);
+        let project = Project::shared(host.home(), &parameter("DENALI_TEMPLATE", "minimal"));
+        let arguments = ["deploy", "--name", "many", "--copies", &copies];
+        host.denali(arguments).within(project.folder()).succeeds();
+        let copies = copies.parse().expect("DENALI_COPIES is a number");
+        Self { host, copies }
+    }
+
+    fn copies(&self) -> Vec<Service> {
+        let mut services = self.host.services();
+        services.retain(|service| service.name.starts_with("many-"));
+        services
+    }
+}
+
+/// Has a visitor ask services, and returns what it found out.
+fn visit(crowd: &Crowd, name: &str, arguments: &[&str]) -> String {
+    let visitor = Guest::new("visitor").named(name).arguments(arguments);
+    crowd
+        .host
+        .deploy_to_its_end(&visitor.memory("4M").project());
+    let log = crowd.host.wait_for_log(name, "visits are over");
+    println!("{log}");
+    log
+}
+
+fn all_of_them_are_there_and_most_sleep(crowd: &Crowd) {
+    let services = crowd.copies();
+    assert_eq!(services.len(), crowd.copies as usize);
+    let in_memory = services.iter().filter(|service| service.resident > 0);
+    let resident: u64 = in_memory.map(|service| service.resident).sum();
+    println!(
+        "{} services, {} KiB of theirs in memory",
+        services.len(),
+        resident >> 10
+    );
+    let lives = |service: &Service| {
+        !matches!(
+            service.state,
+            ServiceState::Crashed | ServiceState::Exited | ServiceState::Stopped
+        )
+    };
+    assert!(services.iter().all(lives));
+}
+
+fn each_answers_and_so_does_anyone_at_random(crowd: &Crowd) {
+    let first = crowd.host.service("many-1").address.expect("an address");
+    let copies = crowd.copies.to_string();
+    let requests = parameter("DENALI_REQUESTS", "1000");
+    let log = visit(crowd, "visitor", &[&first, &copies, &requests, "1"]);
+    assert!(log.contains(&format!("each: {copies} answered, 0 silent, 0 wrong")));
+    assert!(log.contains(&format!("random: {requests} answered, 0 silent, 0 wrong")));
+    let services = crowd.copies();
+    let asleep = services
+        .iter()
+        .filter(|service| service.state == ServiceState::Dormant);
+    let asleep = asleep.count();
+    println!("{asleep} of {copies} sleep");
+    assert!(asleep > 0, "there is memory for all of them");
+}
+
+fn a_log_of_a_sleeper_can_be_read(crowd: &Crowd) {
+    let services = crowd.copies();
+    let sleeper = services
+        .iter()
+        .find(|service| service.state == ServiceState::Dormant);
+    let name = &sleeper.expect("somebody sleeps").name;
+    crowd.host.logs(name);
+    assert_ne!(crowd.host.service(name).state, ServiceState::Crashed);
+}
+
+fn a_flipped_bit_on_the_disk_ends_one_service_alone(crowd: &Crowd) {
+    // The first service has the first extent.
+    let first = crowd.host.service("many-1");
+    assert_eq!(
+        first.state,
+        ServiceState::Dormant,
+        "it was asked first, so it left first"
+    );
+    let path = crowd.host.status().serial_log.with_file_name("disk0.raw");
+    let mut disk = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("the disk");
+    let mut byte = [0];
+    disk.seek(SeekFrom::Start(1000)).expect("inside");
+    disk.read_exact(&mut byte).expect("inside");
+    byte[0] ^= 1;
+    disk.seek(SeekFrom::Start(1000)).expect("inside");
+    disk.write_all(&byte).expect("room");
+    drop(disk);
+
+    let address = first.address.expect("an address");
+    let log = visit(crowd, "finder", &[&address, "1", "0", "1"]);
+    assert!(log.contains("0 answered, 1 silent"));
+    let services = crowd.copies();
+    let ended = services
+        .iter()
+        .filter(|service| service.state == ServiceState::Crashed);
+    let ended: Vec<&Service> = ended.collect();
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    let reason = ended[0].reason.as_deref().expect("a reason");
+    assert!(reason.contains("swapped page corrupt"), "{reason}");
+    assert_eq!(ended[0].name, "many-1");
+}
+
+fn memory_and_names_come_back(crowd: &Crowd) {
+    for number in 1..=10 {
+        crowd.host.remove(&format!("many-{number}"));
+    }
+    assert_eq!(crowd.copies().len(), crowd.copies as usize - 10);
+}
