@@ -45,12 +45,13 @@ impl Table {
         self.services.remove(name)
     }
 
-    /// Returns the image with this digest, if a service has it.
+    /// Returns the image of another service with the same digest, if there is one.
     #[must_use]
-    pub fn image_of(&self, digest: Option<[u8; 32]>) -> Option<ImageId> {
-        let digest = digest?;
+    pub fn image_for(&self, service: &Service) -> Option<ImageId> {
+        let digest = service.digest?;
         let mut same = self.iter().filter(|other| other.digest == Some(digest));
-        same.next().map(|other| other.image)
+        same.find(|other| other.name != service.name)
+            .map(|other| other.image)
     }
 
     /// Returns whether another service than this one, or another release of it, has its image.

@@ -101,9 +101,9 @@ impl Supervisor {
         })
     }
 
-    /// Makes VM and image, unless there is one of the same bytes; on an error neither is left.
+    /// Makes VM and image, unless another service has one of the same bytes; on an error neither is left.
     fn create(&mut self, service: &mut Service, package: &Package<'_>) -> Result<(), Errno> {
-        if let Some(image) = self.table.image_of(service.digest) {
+        if let Some(image) = self.table.image_for(service) {
             service.image = image;
             let vm = self
                 .kernel
