@@ -70,7 +70,7 @@ fn services_of_the_same_bytes_share_an_image_until_the_last_goes() {
     for number in 1..=3 {
         supervisor.deploy(package.copy(number).unwrap()).unwrap();
     }
-    assert_eq!(kernel.counts(), (1, 3));
+    assert_eq!(kernel.counts(), (3, 1));
     assert!(supervisor.view("web-2").unwrap().publish.is_empty());
     supervisor.stop("web-1").unwrap();
     supervisor.remove("web-2").unwrap();
