@@ -14,6 +14,7 @@ pub mod entry;
 pub mod env;
 pub mod heap;
 pub mod hypercall;
+pub mod interrupt;
 pub mod io;
 #[cfg(any(denali, test))]
 mod log;

@@ -135,7 +135,7 @@ impl Simulation {
         }
         kernel.work(machine);
         let now = machine.now();
-        match kernel.next(now) {
+        match kernel.next(now, machine) {
             Next::Run { vm, .. } if vm == *supervisor => {
                 machine.advance(20_000);
                 kernel.handle(vm, Exit::Interrupted, machine);

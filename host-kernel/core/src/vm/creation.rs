@@ -106,6 +106,7 @@ impl Kernel {
             },
             is_promised: swap.is_none(),
             swap,
+            upcall: None,
             ring: RingState::default(),
             awaits_nic: false,
             end: EndRecord::default(),
@@ -136,7 +137,6 @@ impl Kernel {
         let weight = spec.limits.weight();
         self.policies.scheduler.set_weight(id, weight);
         self.begin(id, entrance);
-        self.keep_track(id);
         Ok(id)
     }
 

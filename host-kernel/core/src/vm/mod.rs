@@ -20,6 +20,7 @@ pub mod image;
 pub mod interrupt;
 pub(crate) mod lifecycle;
 pub mod table;
+pub mod upcall;
 
 use crate::machine::{FrameId, Page, Space};
 use crate::memory::frame::FrameList;
@@ -35,6 +36,7 @@ use denali_abi::registers::NAME_MAX;
 use denali_abi::shared::interrupt::{TIMER, TRANSMIT};
 use image::ImageId;
 use table::id_type;
+use upcall::Upcall;
 
 id_type! {
     /// Names a VM, never another one later.
@@ -79,6 +81,8 @@ pub struct Counters {
     pub tx_refused: u64,
     /// Bytes ever written to its console.
     pub console_written: u64,
+    /// Upcalls delivered to it.
+    pub upcalls: u64,
 }
 
 /// Where the segments of its image end, as page numbers.
@@ -129,6 +133,8 @@ pub struct Vm {
     pub is_promised: bool,
     /// Its part of swap space, if it is paged.
     pub swap: Option<Swap>,
+    /// Where it wants its interrupts, if not by asking.
+    pub upcall: Option<Upcall>,
     /// The kernel's own ring indices.
     pub ring: RingState,
     /// Whether it waits for room in the NIC's transmit queue.

@@ -148,6 +148,11 @@ impl Host {
         self.kernel.vm(vm).expect("the VM exists").space
     }
 
+    /// Lets the kernel decide what to do now.
+    pub fn next(&mut self) -> Next {
+        self.kernel.next(self.machine.now(), &mut self.machine)
+    }
+
     /// Returns the state of a VM, if it exists.
     pub fn state(&self, vm: VmId) -> Option<VmState> {
         self.kernel.vm(vm).map(|vm| vm.state)
@@ -189,7 +194,7 @@ impl Host {
             self.kernel.deliver(event, &mut self.machine);
         }
         self.kernel.work(&mut self.machine);
-        match self.kernel.next(self.machine.now()) {
+        match self.kernel.next(self.machine.now(), &mut self.machine) {
             Next::Run { vm, space, until } => {
                 let exit = self.machine.run(space, until);
                 self.kernel.handle(vm, exit, &mut self.machine);

@@ -23,6 +23,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::registers::ClockParameters;
+use denali_abi::upcall::UpcallFrame;
 
 /// Bytes in a frame.
 const FRAME_LEN: usize = 4096;
@@ -321,32 +322,11 @@ impl Machine for FakeMachine {
     }
 
     fn suspend_space(&mut self, space: Space) {
-        let Guest {
-            result, position, ..
-        } = *self.guest(space);
-        self.drop_space(space);
-        let saved = [
-            u64::from(result.is_some()),
-            result.unwrap_or_default().cast_unsigned(),
-            position.rip,
-            position.rsp,
-        ];
-        let bytes = self.bytes_mut(u32_to_usize(space.context.0));
-        for (place, word) in bytes.chunks_exact_mut(8).zip(saved) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
+        self.suspend(space);
     }
 
     fn resume_space(&mut self, space: Space) {
-        let mut saved = [0; 4];
-        for (nth, word) in saved.iter_mut().enumerate() {
-            let mut bytes = [0; 8];
-            self.read_frame(space.context, nth * 8, &mut bytes);
-            *word = u64::from_le_bytes(bytes);
-        }
-        let [has_result, result, rip, rsp] = saved;
-        self.create_space(space, rip, rsp);
-        self.guest(space).result = (has_result == 1).then_some(result.cast_signed());
+        self.resume(space);
     }
 
     fn repeat_call(&mut self, space: Space, number: u64) {
@@ -361,6 +341,22 @@ impl Machine for FakeMachine {
         self.guests
             .get(&space.root.0)
             .map_or_else(Position::default, |guest| guest.position)
+    }
+
+    fn interrupted(&self, space: Space) -> UpcallFrame {
+        let Position { rip, rsp } = self.position(space);
+        UpcallFrame {
+            pending: 0,
+            rip,
+            cs: 0x33,
+            rflags: 0x202,
+            rsp,
+            ss: 0x2b,
+        }
+    }
+
+    fn divert(&mut self, space: Space, position: Position) {
+        self.guest(space).position = position;
     }
 
     fn map(
