@@ -142,6 +142,7 @@ mod start {
             process::exit(process::PANIC_EXIT_CODE);
         }
         log::init();
+        interrupt::show_thread("main");
         interrupt::start();
         process::exit(denali_main())
     }

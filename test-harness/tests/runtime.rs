@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         || Host::up(&[]),
         &facts![
             ten_thousand_threads_run_in_one_vm,
+            a_stack_overflow_names_its_thread,
             a_panic_names_its_thread_and_the_way_there,
             free_memory_goes_back_to_the_kernel,
             threads_that_compute_starve_nobody_and_lose_nothing,
@@ -48,6 +49,19 @@ fn ten_thousand_threads_run_in_one_vm(host: &Host) {
     assert!(pages < 12_000, "{pages} pages for 10,000 threads");
     assert!(after < 2_000, "{after} pages left when they had ended");
     assert!(numbers(&log, "tasks").ends_with(&[49_995_000]), "{log}");
+}
+
+fn a_stack_overflow_names_its_thread(host: &Host) {
+    let (service, log) = run(host, "thread_overflower", "1M");
+    let reason = service.reason.expect("it ended");
+    assert!(
+        reason.starts_with("stack overflow at 0x2"),
+        "{reason} {log}"
+    );
+    assert!(
+        reason.contains(" in thread 'digger' (rip "),
+        "{reason} {log}"
+    );
 }
 
 fn a_panic_names_its_thread_and_the_way_there(host: &Host) {

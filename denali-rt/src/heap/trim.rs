@@ -14,7 +14,7 @@ use talc::base::Talc;
 use talc::base::binning::Binning;
 
 /// Bytes that must have been freed since the last trim to make another worth its crossings.
-const WORTHWHILE: u64 = 64 * 1024;
+const WORTHWHILE: u64 = 16 * 1024;
 
 /// How long nothing may have been freed: what a busy service frees it soon needs again.
 const QUIET: Duration = Duration::from_millis(500);

@@ -7,7 +7,7 @@
 
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
-use denali_abi::shared::SharedPage;
+use denali_abi::shared::{SharedPage, THREAD_NAME_MAX};
 
 /// The first words of the shared page. Everything is relaxed: only the kernel and this virtual CPU
 /// look at them, never at the same time.
@@ -18,11 +18,14 @@ pub(super) struct Words {
     pub(super) pending: AtomicU32,
     ring_indices: [AtomicU32; 4],
     pub(super) timer_ns: AtomicU64,
+    /// The name of the running thread.
+    pub(super) thread: [AtomicU64; THREAD_NAME_MAX / 8],
 }
 
 const _: () = assert!(offset_of!(Words, enabled) == offset_of!(SharedPage, interrupts_enabled));
 const _: () = assert!(offset_of!(Words, pending) == offset_of!(SharedPage, pending));
 const _: () = assert!(offset_of!(Words, timer_ns) == offset_of!(SharedPage, timer_ns));
+const _: () = assert!(offset_of!(Words, thread) == offset_of!(SharedPage, thread));
 
 /// Returns the words of this VM.
 #[cfg(denali)]

@@ -3,6 +3,7 @@
 use crate::end::EndRecord;
 use crate::net::NetworkConfig;
 use crate::registers::NAME_MAX;
+use crate::shared::THREAD_NAME_MAX;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a VM may take of CPU and network. All zero: the default weight, and no bound.
@@ -156,9 +157,11 @@ pub struct VmStatus {
     pub limits: Limits,
     /// Its name, padded with zeros.
     pub name: [u8; NAME_MAX],
+    /// The name of the thread that ended it by a fault, as the guest said, padded with zeros.
+    pub thread: [u8; THREAD_NAME_MAX],
 }
 
-const _: () = assert!(size_of::<VmStatus>() == 224);
+const _: () = assert!(size_of::<VmStatus>() == 240);
 
 /// The state and counters of the host.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

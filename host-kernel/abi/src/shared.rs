@@ -7,6 +7,9 @@
 use crate::net::{Descriptor, RING_LEN};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// Longest name of a thread that the kernel remembers, in bytes.
+pub const THREAD_NAME_MAX: usize = 16;
+
 /// Bits of the pending mask: each means that one or more of these things happened.
 pub mod interrupt {
     /// Frames are in the receive ring.
@@ -42,8 +45,10 @@ pub struct SharedPage {
     /// though the VM does not idle; 0 for never. Kernel: 0 once it is. What is written while the VM
     /// runs counts from the end of its slice, 10 ms later at most.
     pub timer_ns: u64,
+    /// Guest: the name of the running thread, padded with zeros, for who reads how the VM ended.
+    pub thread: [u8; THREAD_NAME_MAX],
     /// Zero.
-    pub reserved: [u32; 8],
+    pub reserved: [u32; 4],
     /// The transmit ring.
     pub tx: [Descriptor; RING_LEN as usize],
     /// The receive ring.

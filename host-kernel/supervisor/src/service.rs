@@ -173,7 +173,7 @@ fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
         Some(VmState::Ready | VmState::Paging) => (ServiceState::Running, None, None),
         Some(VmState::Idle) => (ServiceState::Idle, None, None),
         Some(VmState::Dormant) => (ServiceState::Dormant, None, None),
-        Some(VmState::Ended) => describe_end(&status.end),
+        Some(VmState::Ended) => describe_end(&status.end, &thread_of(status)),
         None => (
             ServiceState::Crashed,
             Some(format!("unknown state {}", status.state)),
@@ -182,7 +182,17 @@ fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
     }
 }
 
-fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) {
+/// Returns the words for the thread that ended a VM, if the guest named one.
+fn thread_of(status: &VmStatus) -> String {
+    let name = status.thread.split(|byte| *byte == 0).next();
+    match String::from_utf8_lossy(name.unwrap_or_default()) {
+        name if name.is_empty() => String::new(),
+        // A guest may have written anything.
+        name => format!(" in thread '{}'", name.escape_debug()),
+    }
+}
+
+fn describe_end(end: &EndRecord, thread: &str) -> (ServiceState, Option<String>, Option<i32>) {
     let Some(reason) = EndReason::from_code(end.reason) else {
         return (
             ServiceState::Crashed,
@@ -191,7 +201,7 @@ fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) 
         );
     };
     let rip = end.rip;
-    let at = |place: &str| Some(format!("{}{place} (rip {rip:#x})", reason.name()));
+    let at = |place: &str| Some(format!("{}{place}{thread} (rip {rip:#x})", reason.name()));
     match reason {
         EndReason::Terminated => {
             // The exit code is an `i32`, sign-extended.
@@ -283,6 +293,29 @@ mod tests {
         assert_eq!(reason.unwrap(), "exit code 0");
         let (state, _, code) = ended(EndReason::Terminated, (-3_i64).cast_unsigned());
         assert_eq!((state, code), (ServiceState::Crashed, Some(-3)));
+    }
+
+    #[test]
+    fn a_fault_names_its_thread_whatever_that_is_called() {
+        let named = |name: &[u8]| {
+            let mut status = VmStatus {
+                state: VmState::Ended.code(),
+                ..VmStatus::default()
+            };
+            status.end.reason = EndReason::DivideError.code();
+            status.thread[..name.len()].copy_from_slice(name);
+            describe(&status).1.unwrap()
+        };
+        assert_eq!(named(b""), "divide error (rip 0x0)");
+        assert_eq!(
+            named(b"worker"),
+            "divide error in thread 'worker' (rip 0x0)"
+        );
+        assert_eq!(
+            named(b"\x1b[31m"),
+            "divide error in thread '\\u{1b}[31m' (rip 0x0)"
+        );
+        assert!(named(&[0xff; 16]).starts_with("divide error in thread '\u{fffd}"));
     }
 
     #[test]

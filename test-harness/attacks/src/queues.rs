@@ -223,7 +223,8 @@ fn wrap_many_times() -> Outcome {
 
 fn scribble_reserved() -> Outcome {
     shared(|page| {
-        page.reserved = [u32::MAX; 8];
+        page.thread = [u8::MAX; 16];
+        page.reserved = [u32::MAX; 4];
         page.interrupts_enabled = u32::MAX;
     });
     for _ in 0..16 {

@@ -31,7 +31,8 @@ const ZERO: SharedPage = {
         rx_posted: 0,
         rx_filled: 0,
         timer_ns: 0,
-        reserved: [0; 8],
+        thread: [0; 16],
+        reserved: [0; 4],
         tx: [EMPTY; 64],
         rx: [EMPTY; 64],
     }

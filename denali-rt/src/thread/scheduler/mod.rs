@@ -406,6 +406,8 @@ impl Scheduler {
     /// Completes a switch on the stack of the thread switched to: keeps the context of the thread
     /// switched from, or clears away what is left of it.
     fn arrive(&mut self, from: Context) {
+        #[cfg(denali)]
+        crate::interrupt::show_thread(self.current_name());
         let previous = self.previous;
         let control = &mut self.threads[previous.slot()];
         if control.state != State::Ending {

@@ -221,6 +221,7 @@ impl Kernel {
             network,
             limits: *vm.allowance.limits(),
             name: vm.name,
+            thread: vm.thread,
         };
         self.copy_out(caller, address, status.as_bytes(), machine)?;
         Ok(0)

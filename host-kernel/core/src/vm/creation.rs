@@ -23,6 +23,7 @@ use denali_abi::image::ImageHeader;
 use denali_abi::layout::INITIAL_STACK_TOP;
 use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig};
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX, VirtualRegisters};
+use denali_abi::shared::THREAD_NAME_MAX;
 use zerocopy::IntoBytes;
 
 /// What a new VM is to be.
@@ -110,6 +111,7 @@ impl Kernel {
             ring: RingState::default(),
             awaits_nic: false,
             end: EndRecord::default(),
+            thread: [0; THREAD_NAME_MAX],
             counters: Counters {
                 created: now,
                 ..Counters::default()

@@ -12,9 +12,11 @@ use crate::paging::NO_SPACE;
 use crate::policy::gatekeeper::{Occasion, Request};
 use crate::time::Time;
 use crate::trace::{Event, Name};
+use core::mem::offset_of;
 use denali_abi::control::VmState;
 use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::errno::Errno;
+use denali_abi::shared::SharedPage;
 use denali_abi::shared::interrupt::{CONTROL, TIMER};
 
 /// Waiting VMs admitted at one go; the next VM that ends brings the next ones.
@@ -125,6 +127,9 @@ impl Kernel {
             rip: position.rip,
             rsp: position.rsp,
         };
+        if !matches!(reason, EndReason::Terminated | EndReason::Stopped) {
+            machine.read_frame(vm.shared, offset_of!(SharedPage, thread), &mut vm.thread);
+        }
         let name = Name(vm.name);
         self.trace.record(Event::VmEnded {
             vm: id,

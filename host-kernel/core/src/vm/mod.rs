@@ -33,6 +33,7 @@ use denali_abi::end::EndRecord;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::NetworkConfig;
 use denali_abi::registers::NAME_MAX;
+use denali_abi::shared::THREAD_NAME_MAX;
 use denali_abi::shared::interrupt::{TIMER, TRANSMIT};
 use image::ImageId;
 use table::id_type;
@@ -141,6 +142,8 @@ pub struct Vm {
     pub awaits_nic: bool,
     /// Why it ended.
     pub end: EndRecord,
+    /// The thread that ended it by a fault, as the guest said.
+    pub thread: [u8; THREAD_NAME_MAX],
     /// What it did.
     pub counters: Counters,
     /// Its virtual Ethernet.
