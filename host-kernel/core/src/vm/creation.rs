@@ -84,7 +84,6 @@ impl Kernel {
             console,
         } = self.fixed_frames(id, &mut frames, machine);
         machine.create_space(space, header.entry, INITIAL_STACK_TOP);
-        let network = offered(&spec.network);
         let vm = Vm {
             id,
             state,
@@ -116,7 +115,7 @@ impl Kernel {
                 created: now,
                 ..Counters::default()
             },
-            network,
+            network: offered(&spec.network),
             name: spec.name,
         };
         self.random.stir(machine);
