@@ -120,7 +120,7 @@ pub extern "C" fn refuse() {
 mod start {
     #![expect(unsafe_code, reason = "the first instruction, and the link to `main`")]
 
-    use crate::{hypercall, log, process, registers};
+    use crate::{hypercall, interrupt, log, process, registers};
     use core::arch::naked_asm;
 
     unsafe extern "Rust" {
@@ -142,6 +142,7 @@ mod start {
             process::exit(process::PANIC_EXIT_CODE);
         }
         log::init();
+        interrupt::start();
         process::exit(denali_main())
     }
 }

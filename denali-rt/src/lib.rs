@@ -14,7 +14,9 @@ pub mod entry;
 pub mod env;
 pub mod heap;
 pub mod hypercall;
+pub mod interrupt;
 pub mod io;
+pub mod libc;
 #[cfg(any(denali, test))]
 mod log;
 pub mod net;

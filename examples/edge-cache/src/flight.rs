@@ -5,6 +5,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
+use denali_rt::interrupt;
 use denali_rt::sync::{GuestCell, WaitQueue};
 use denali_rt::time::Instant;
 
@@ -32,6 +33,8 @@ pub(crate) struct Flight {
 impl Flight {
     /// Waits for its end; `None` if that does not come before `deadline`.
     pub(crate) fn wait(&self, deadline: Instant) -> Option<Landing> {
+        // Whoever fetches must not land between the test and the wait.
+        let _masked = interrupt::mask();
         loop {
             if let Some(landing) = self.landing.with(|landing| landing.clone()) {
                 return Some(landing);
