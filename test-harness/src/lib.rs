@@ -15,6 +15,7 @@
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
+//! | [`wire`]    | a namespace with Linux's stack, joined to a host through faults       |
 
 pub mod cli;
 pub mod containment;
@@ -27,3 +28,4 @@ pub mod machine;
 pub mod project;
 pub mod suite;
 pub mod wait;
+pub mod wire;
