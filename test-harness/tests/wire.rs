@@ -26,7 +26,6 @@ fn main() -> ExitCode {
             every_byte_arrives_without_faults,
             every_byte_arrives_at_one_per_cent_of_each_fault,
             every_byte_arrives_at_five_per_cent_of_each_fault,
-            linux_pings_the_service_by_both_protocols,
             linux_talks_to_the_service_by_ipv6,
             thousands_of_connections_stand_at_once_and_leave_nothing,
         ],
@@ -38,6 +37,9 @@ const BULK_LEN: u64 = 1 << 20;
 
 /// Connections at once.
 const CONNECTIONS: u32 = 10_000;
+
+/// Pages a service may keep of what ten thousand connections took: tables that grew with them.
+const PAGES_LEFT_MAX: u64 = 1024;
 
 /// How long one transfer may take.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -216,17 +218,6 @@ fn every_byte_arrives_at_five_per_cent_of_each_fault(bench: &Bench) {
     bench.check_bulk(SERVICE, Mistreatment::all(50));
 }
 
-fn linux_pings_the_service_by_both_protocols(bench: &Bench) {
-    let own = bench.link_local();
-    for to in [SERVICE.to_string(), format!("{own}%tap0")] {
-        let status = std::process::Command::new("ip")
-            .args(["netns", "exec", bench.wire.name()])
-            .args(["ping", "-c", "3", "-i", "0.2", "-w", "20", &to])
-            .status();
-        assert!(status.expect("ping(8) is installed").success(), "{to}");
-    }
-}
-
 fn linux_talks_to_the_service_by_ipv6(bench: &Bench) {
     let own = bench.link_local();
     bench.wire.within(|| {
@@ -261,19 +252,26 @@ fn thousands_of_connections_stand_at_once_and_leave_nothing(bench: &Bench) {
         }
         let during = bench.holdings();
         assert!(during[0] >= connections.into(), "{during:?}");
+        // Each end says so: a reset that is lost would leave the service with half a connection.
+        for stream in &streams {
+            stream.shutdown(Shutdown::Write).expect("half closed");
+        }
+        for stream in &mut streams {
+            assert_eq!(stream.read(&mut [0; 1]).expect("the end"), 0);
+        }
         drop(streams);
-        let after = (0..60)
+        let after = (0..20)
             .map(|_| {
                 thread::sleep(Duration::from_secs(1));
                 bench.holdings()
             })
-            .find(|held| held[0] <= before[0] + 1);
+            .find(|held| held[0] <= before[0] + 1 && held[2] <= before[2] + PAGES_LEFT_MAX);
         say(&format!(
             "{connections} connections in {:.1} s; before {before:?}, with all {during:?}, after \
              {after:?} (connections, bytes of buffers, pages)",
             stood.as_secs_f32()
         ));
-        let after = after.expect("all connections go");
+        let after = after.expect("connections and their memory go");
         assert_eq!(after[1], before[1], "buffers go with their connections");
     });
 }

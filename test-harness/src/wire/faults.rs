@@ -164,7 +164,7 @@ mod tests {
             .expect("a time-out");
         let faults = Faults::start([path("a"), path("b")], [path("host"), path("nobody")], 7);
         let linux = UnixDatagram::unbound().expect("a socket");
-        let mut carried = |mistreatment| {
+        let carried = |mistreatment| {
             faults.set(mistreatment);
             let mut received = Vec::new();
             for number in 0..1000_u32 {

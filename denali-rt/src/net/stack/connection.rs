@@ -2,6 +2,7 @@
 
 use super::table::Key;
 use super::{Deadline, Signal, earliest};
+use crate::heap;
 use crate::io::ErrorKind;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -164,8 +165,8 @@ impl<S: Signal> Connection<S> {
     /// Creates a connection with a closed socket; `None` without memory for its buffers.
     pub(super) fn new(key: Key, path: Path, owner: Owner, buffers: Buffers) -> Option<Box<Self>> {
         let buffers = buffers.clamped();
-        let receive = tcp::SocketBuffer::new(zeroed(buffers.receive)?);
-        let transmit = tcp::SocketBuffer::new(zeroed(buffers.transmit)?);
+        let receive = tcp::SocketBuffer::new(heap::zeroed(buffers.receive)?);
+        let transmit = tcp::SocketBuffer::new(heap::zeroed(buffers.transmit)?);
         let mut socket = tcp::Socket::new(receive, transmit);
         // Writes gather in the buffer until the writing thread blocks or yields, which is all that
         // Nagle's algorithm would gain; the delay it costs with a peer's delayed acknowledgements
@@ -301,12 +302,4 @@ impl<S: Signal> Connection<S> {
             self.signals.writable.notify();
         }
     }
-}
-
-/// Returns `len` zero bytes, or `None` without memory.
-fn zeroed(len: usize) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).ok()?;
-    bytes.resize(len, 0);
-    Some(bytes)
 }

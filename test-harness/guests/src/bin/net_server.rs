@@ -43,7 +43,9 @@ fn main() -> Result<()> {
         loop {
             let (stream, _) = echoes.accept().await?;
             // It goes on by itself.
-            let _ = task::spawn(async move { echo(&stream).await.unwrap_or_default() });
+            drop(task::spawn(async move {
+                echo(&stream).await.unwrap_or_default();
+            }));
         }
     })
 }
