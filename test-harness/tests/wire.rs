@@ -119,8 +119,10 @@ impl Bench {
             };
             let up = rate(&|| upload(to, 1, len));
             let down = rate(&|| download(to, 2, len));
+            let unchecked = rate(&|| download_with(to, b'n', 2, len));
             say(&format!(
-                "{mistreatment:?}: {up:.1} Mbit/s to the service, {down:.1} from it"
+                "{mistreatment:?}: {up:.1} Mbit/s to the service, {down:.1} from it, \
+                 {unchecked:.1} from it without congestion control"
             ));
             thread::scope(|scope| {
                 for seed in 3..5 {
@@ -196,8 +198,12 @@ fn upload(to: IpAddr, seed: u64, len: u64) {
 }
 
 fn download(to: IpAddr, seed: u64, len: u64) {
+    download_with(to, b'd', seed, len);
+}
+
+fn download_with(to: IpAddr, what: u8, seed: u64, len: u64) {
     let mut received = Vec::new();
-    request(to, b'd', seed, len)
+    request(to, what, seed, len)
         .read_to_end(&mut received)
         .expect("all comes, and then the end");
     let expected = pattern(seed, len);

@@ -93,6 +93,24 @@ impl Buffers {
     }
 }
 
+/// What keeps a sender from overloading the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// The peer's window alone, and the transmit buffer.
+    None,
+    /// A window that grows with acknowledgements and shrinks with losses (RFC 5681).
+    Reno,
+}
+
+impl From<Congestion> for tcp::CongestionControl {
+    fn from(congestion: Congestion) -> Self {
+        match congestion {
+            Congestion::None => Self::None,
+            Congestion::Reno => Self::Reno,
+        }
+    }
+}
+
 /// Who is responsible for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {

@@ -2,7 +2,8 @@
 //! what the VM holds on port 9.
 //!
 //! A bulk request is a letter, a seed and a length, both in eight bytes, least first. `u`: the bytes
-//! of the seed come in, and the answer is how many of them were right. `d`: they go out.
+//! of the seed come in, and the answer is how many of them were right. `d`: they go out; `n`: they go
+//! out without congestion control.
 
 #![no_std]
 #![cfg_attr(denali, no_main)]
@@ -12,7 +13,7 @@ extern crate alloc;
 use alloc::format;
 use alloc::vec;
 use denali_rt::io::{Read, Result, Write};
-use denali_rt::net::{self, Buffers, TcpListener, TcpStream};
+use denali_rt::net::{self, Buffers, Congestion, TcpListener, TcpStream};
 use denali_rt::{registers, task, thread};
 
 denali_rt::entry!(main);
@@ -92,6 +93,9 @@ fn serve_bulk(mut stream: TcpStream) {
     // A peer that goes away takes its answer with it.
     let _ = match request[0] {
         b'u' => take(&mut stream, pattern, len),
+        b'n' => stream
+            .set_congestion(Congestion::None)
+            .and_then(|()| give(&mut stream, pattern, len)),
         _ => give(&mut stream, pattern, len),
     };
 }
