@@ -2,19 +2,39 @@
 
 use crate::arch::paging::{self, Paging};
 use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
+use crate::platform::Ports;
 use crate::{guest_memory, log};
+use core::ops::Range;
 use denali_abi::registers::ClockParameters;
+use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
     NicFull, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
+use host_kernel::drivers::disk::{DISKS_MAX, Disks};
 use host_kernel::drivers::nic::{Nic, Vectors};
 
 /// Where the NIC's interrupts arrive.
 pub(crate) const NIC_VECTORS: Vectors = Vectors {
     receive: DEVICE_VECTORS.start,
     transmit: DEVICE_VECTORS.start + 1,
+};
+
+/// Where the disks' interrupts arrive.
+pub(crate) const DISK_VECTORS: [u8; DISKS_MAX] = {
+    let Range { start, end } = DEVICE_VECTORS;
+    assert!(NIC_VECTORS.transmit as usize + DISKS_MAX < end as usize);
+    [
+        start + 2,
+        start + 3,
+        start + 4,
+        start + 5,
+        start + 6,
+        start + 7,
+        start + 8,
+        start + 9,
+    ]
 };
 
 /// The machine.
@@ -32,6 +52,8 @@ pub(crate) struct Pc {
     pub(crate) world: World,
     /// The physical NIC, if there is one.
     pub(crate) nic: Option<Nic>,
+    /// The disks.
+    pub(crate) disks: Disks,
     /// Non-maskable interrupts that were reported.
     pub(crate) nmis_seen: u64,
 }
@@ -46,6 +68,9 @@ impl Pc {
                 nic.tx_interrupt();
             }
         }
+        if let Some(disk) = DISK_VECTORS.iter().position(|&it| it == vector) {
+            self.disks.interrupt(disk);
+        }
         self.apic.end_of_interrupt(vector);
     }
 
@@ -59,9 +84,21 @@ impl Pc {
         any
     }
 
-    fn flush_nic(&mut self) {
+    /// Tells the devices of what was queued since they were last told.
+    fn flush_devices(&mut self) {
         if let Some(nic) = &mut self.nic {
             nic.flush();
+        }
+        self.disks.flush();
+    }
+
+    /// Looks after disks that do not answer.
+    fn watch_disks(&mut self) {
+        if let Some(deadline) = self.disks.deadline() {
+            let now = self.clock.now();
+            if now >= deadline {
+                self.disks.expire(now, &mut Ports);
+            }
         }
     }
 }
@@ -84,11 +121,16 @@ impl Machine for Pc {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
+        self.watch_disks();
+        // First, as they are bounded by what was asked for, which frames are not.
+        if self.disks.has_event() {
+            return Some(Event::DiskDone);
+        }
         self.nic.as_mut()?.poll_event()
     }
 
     fn run(&mut self, space: Space, until: Time) -> Exit {
-        self.flush_nic();
+        self.flush_devices();
         while self.clock.now() < until {
             self.apic.arm(until, &self.clock);
             match self.world.run(space) {
@@ -106,10 +148,11 @@ impl Machine for Pc {
     }
 
     fn idle_until(&mut self, until: Option<Time>) {
-        self.flush_nic();
-        if self.nic.as_ref().is_some_and(|nic| nic.has_event()) {
+        self.flush_devices();
+        if self.disks.has_event() || self.nic.as_ref().is_some_and(|nic| nic.has_event()) {
             return;
         }
+        let until = self.disks.deadline().into_iter().chain(until).min();
         match until {
             Some(until) if self.clock.now() >= until => return,
             Some(until) => self.apic.arm(until, &self.clock),
@@ -137,6 +180,14 @@ impl Machine for Pc {
 
     fn position(&self, space: Space) -> Position {
         World::position(space)
+    }
+
+    fn interrupted(&self, space: Space) -> UpcallFrame {
+        World::interrupted(space)
+    }
+
+    fn divert(&mut self, space: Space, position: Position) {
+        World::divert(space, position);
     }
 
     fn map(
@@ -206,14 +257,15 @@ impl Machine for Pc {
     }
 
     fn disks(&self) -> &[DiskInfo] {
-        &[]
+        self.disks.infos()
     }
 
-    fn disk_submit(&mut self, _request: &DiskRequest<'_>) -> Result<(), DiskFull> {
-        Err(DiskFull)
+    fn disk_submit(&mut self, request: &DiskRequest<'_>) -> Result<(), DiskFull> {
+        let now = self.clock.now();
+        self.disks.submit(request, now)
     }
 
     fn disk_completion(&mut self) -> Option<DiskCompletion> {
-        None
+        self.disks.completion(&mut Ports)
     }
 }
