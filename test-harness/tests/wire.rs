@@ -291,6 +291,6 @@ fn thousands_of_connections_stand_at_once_and_leave_nothing(bench: &Bench) {
             closed.as_secs_f32()
         ));
         let after = after.expect("connections and their memory go");
-        assert_eq!(after[1], before[1], "buffers go with their connections");
+        assert!(after[1] <= before[1], "buffers go with their connections");
     });
 }
