@@ -284,8 +284,9 @@ fn thousands_of_connections_stand_at_once_and_leave_nothing(bench: &Bench) {
             })
             .find(|held| held[0] <= before[0] + 1 && held[2] <= before[2] + PAGES_LEFT_MAX);
         say(&format!(
-            "{connections} connections in {:.1} s, all echoed after {:.1} s, closed after {:.1} s; before {before:?}, with all {during:?}, after \
-             {after:?} (connections, bytes of buffers, pages)",
+            "{connections} connections in {:.1} s, all echoed after {:.1} s, closed after {:.1} s; \
+             before {before:?}, with all {during:?}, after {after:?} (connections, bytes of \
+             buffers, pages)",
             stood.as_secs_f32(),
             echoed.as_secs_f32(),
             closed.as_secs_f32()
