@@ -202,19 +202,6 @@ fn an_undefined_symbol_is_refused() {
 }
 
 #[test]
-fn thread_local_storage_is_refused() {
-    refused(
-        |file| {
-            file.segments.push(Segment::new(PT_TLS, 4, 0, &[0; 8]));
-            file.sections
-                .push(section(".tdata", SHT_PROGBITS, SHF_TLS, &[0; 8]));
-            file.symbols.push(Symbol("COUNTER", GLOBAL_TLS, 4));
-        },
-        "it needs thread-local storage for `COUNTER` (section `.tdata`)",
-    );
-}
-
-#[test]
 fn what_is_too_large_is_refused() {
     refused(
         |file| file.segments[2].memory_len = HEAP_END,
