@@ -139,16 +139,24 @@ impl Client {
         &self,
         name: &str,
         package: &[u8],
+        copies: Option<u32>,
         mut report: impl FnMut(&DeployStep),
     ) -> Result<Service> {
         check_service_name(name)?;
         let digest = hexadecimal(&Sha256::digest(package));
-        let command = format!(
+        let mut command = format!(
             "deploy {name} --json --sha256 {digest} --length {}",
             package.len()
         );
+        if let Some(copies) = copies {
+            command.push_str(&format!(" --copies {copies}"));
+        }
+        let patience = || match copies {
+            None => Patience::Limited,
+            Some(_) => Patience::Endless,
+        };
         let mut process = self.session.exec(&command)?;
-        while let Some(line) = process.next_line(Patience::Limited)? {
+        while let Some(line) = process.next_line(patience())? {
             let step: DeployStep = serde_json::from_str(&line)
                 .with_context(|| format!("the host's answer `{line}` is no step of a deploy"))?;
             match step {

@@ -130,6 +130,7 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
     Service {
         name: name.into(),
         image: ImageId(1),
+        digest: None,
         vm: Some(VmId(1)),
         network: NetworkConfig {
             address,

@@ -18,8 +18,10 @@ use denali_protocol::{self as protocol, Limits, Manifest, PublishedPort, Service
 pub struct Service {
     /// Its name.
     pub name: String,
-    /// Its image.
+    /// Its image, which services of the same bytes share.
     pub image: ImageId,
+    /// The digest of the image; `None` if the supervisor restarted since.
+    pub digest: Option<[u8; 32]>,
     /// Its VM; `None` after a VM could not be created again.
     pub vm: Option<VmId>,
     /// The network its VM was created with.
@@ -55,6 +57,7 @@ impl Service {
         Self {
             name: name_of(status),
             image: ImageId(status.image),
+            digest: None,
             vm: Some(VmId(status.vm)),
             network,
             memory_pages: status.memory_pages,
@@ -161,7 +164,7 @@ fn known_address(address: [u8; 4]) -> Option<Ipv4Addr> {
 /// Returns state, reason and exit code of a VM.
 fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
     match VmState::from_code(status.state) {
-        Some(VmState::Ready) => (ServiceState::Running, None, None),
+        Some(VmState::Ready | VmState::Paging) => (ServiceState::Running, None, None),
         Some(VmState::Idle) => (ServiceState::Idle, None, None),
         Some(VmState::Dormant) => (ServiceState::Dormant, None, None),
         Some(VmState::Ended) => describe_end(&status.end),
@@ -194,6 +197,10 @@ fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) 
                 ServiceState::Crashed
             };
             (state, Some(format!("exit code {code}")), Some(code))
+        }
+        // Nowhere in particular: it did not run.
+        EndReason::DiskError | EndReason::SwapCorrupt => {
+            (ServiceState::Crashed, Some(reason.name().into()), None)
         }
         EndReason::Stopped => (ServiceState::Stopped, None, None),
         EndReason::BadAddress

@@ -17,7 +17,7 @@ use denali_abi::layout::PAGE_SIZE;
 use denali_protocol::{self as protocol, Limits};
 
 /// VMs looked at when the table is rebuilt, at most.
-const REBUILD_VMS_MAX: usize = 1 << 16;
+const REBUILD_VMS_MAX: usize = 1 << 17;
 
 /// Kernel, table and settings of one host.
 pub struct Supervisor {
@@ -227,6 +227,9 @@ impl Supervisor {
         if let Some(vm) = service.vm {
             self.kernel.vm_stop(vm)?;
             self.kernel.vm_destroy(vm)?;
+        }
+        if self.table.shares_image(service) {
+            return Ok(());
         }
         self.kernel.image_destroy(service.image)
     }

@@ -3,6 +3,7 @@
 use crate::console;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
+use crate::paging::NOWHERE;
 use crate::trace::Event;
 use crate::vm::VmId;
 use crate::vm::allowance::Allowance;
@@ -50,10 +51,14 @@ impl Kernel {
             return Err(Errno::TooLarge);
         }
         self.images.next_id()?;
+        self.demand(pages)?;
         self.commit.promise(pages)?;
         let created = Image::new(header).and_then(|image| self.images.insert(image));
         match created {
-            Ok(image) => self.trace.record(Event::ImageCreated { image, pages }),
+            Ok(image) => {
+                self.image_pages += pages;
+                self.trace.record(Event::ImageCreated { image, pages });
+            }
             Err(_) => self.commit.release(pages),
         }
         created
@@ -118,6 +123,7 @@ impl Kernel {
         if let Some(mut image) = self.images.remove(id) {
             self.frames.give_back_all(&mut image.frames, None);
             self.commit.release(image.page_count());
+            self.image_pages -= image.page_count();
             self.trace.record(Event::ImageDestroyed { image: id });
         }
     }
@@ -236,6 +242,10 @@ impl Kernel {
         let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
         let (console, written) = (vm.console, vm.counters.console_written);
         let range = console::readable(written, position, room);
+        if !range.is_empty() && console == NOWHERE {
+            self.call_back(id, machine.now());
+            return Err(Errno::Busy);
+        }
         self.copy_out(caller, address, &range.start.to_le_bytes(), machine)?;
         let mut to = address.checked_add(POSITION_LEN).ok_or(Errno::BadAddress)?;
         let mut at = range.start;
