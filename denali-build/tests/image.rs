@@ -11,8 +11,8 @@ use denali_build::image::Image;
 use denali_build::manifest::Settings;
 use denali_build::package;
 use elf_file::{
-    ElfFile, GLOBAL, GLOBAL_TLS, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, PT_TLS, SHF_ALLOC,
-    SHF_TLS, SHT_PROGBITS, SHT_RELA, Section, Segment, Symbol,
+    ElfFile, GLOBAL, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, SHF_ALLOC, SHT_RELA, Section,
+    Segment, Symbol,
 };
 use std::collections::BTreeMap;
 use zerocopy::FromBytes;
