@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use denali_protocol::{DeployStep, Host, Refusal, Service, status};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// What `logs` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +80,18 @@ impl Client {
         found.ok_or_else(|| unknown_service(name).into())
     }
 
-    /// Stops a service.
+    /// Stops a service: asks it to end by itself, and ends it when the deadline has passed.
     ///
     /// # Errors
     ///
     /// There is none of that name, or the host refuses.
-    pub fn stop(&self, name: &str) -> Result<()> {
-        self.order("stop", name)
+    pub fn stop(&self, name: &str, deadline: Duration) -> Result<()> {
+        check_service_name(name)?;
+        let seconds = deadline.as_secs();
+        let command = format!("stop {name} --deadline {seconds}");
+        let mut process = self.session.exec(&command)?;
+        while process.next_line(Patience::Endless)?.is_some() {}
+        Ok(succeed(&process.finish()?, name)?)
     }
 
     /// Starts a service that was stopped or ended.

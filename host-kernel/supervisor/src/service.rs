@@ -30,6 +30,8 @@ pub struct Service {
     pub memory_pages: u32,
     /// What it may take of CPU and network.
     pub limits: Limits,
+    /// Whether its VM was asked to end by itself.
+    pub asked_to_stop: bool,
     /// What came with the package; `None` if the supervisor restarted since.
     pub origin: Option<Origin>,
 }
@@ -62,6 +64,7 @@ impl Service {
             network,
             memory_pages: status.memory_pages,
             limits: Limits::from_abi(&status.limits),
+            asked_to_stop: false,
             origin: None,
         }
     }
@@ -112,7 +115,10 @@ impl Service {
             ..VmStatus::default()
         };
         let status = status.unwrap_or(&fallback);
-        let (state, reason, exit_code) = describe(status);
+        let (state, reason, exit_code) = match describe(status) {
+            (ServiceState::Exited, ..) if self.asked_to_stop => (ServiceState::Stopped, None, None),
+            described => described,
+        };
         let address = known_address(status.network.address).or_else(|| self.address());
         let manifest = self.origin.as_ref().map(|origin| &origin.manifest);
         protocol::Service {

@@ -19,7 +19,8 @@ use denali_abi::hypercall::IMAGE_WRITE_MAX;
 use denali_abi::image::ImageHeader;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::NetworkConfig;
-use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
+use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX, STOP_DEADLINE_OFFSET};
+use denali_abi::shared::interrupt::STOP;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Bytes copied at a time between guests' memory and frames.
@@ -155,18 +156,27 @@ impl Kernel {
             .map(VmId::raw)
     }
 
-    /// Ends a VM that has not ended. The supervisor cannot stop itself: it terminates.
+    /// Ends a VM that has not ended, or asks it to end by itself until a deadline. The supervisor
+    /// cannot stop itself: it terminates.
     pub(super) fn vm_stop(
         &mut self,
         caller: VmId,
         vm: u64,
+        deadline_ns: u64,
         machine: &mut dyn Machine,
     ) -> Result<u64, Errno> {
         let id = self.find(vm)?;
         if id == caller {
             return Err(Errno::Invalid);
         }
-        self.end_vm(id, EndReason::Stopped, 0, machine);
+        let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
+        if deadline_ns == 0 || !vm.is_active() {
+            self.end_vm(id, EndReason::Stopped, 0, machine);
+        } else {
+            let deadline = deadline_ns.to_le_bytes();
+            machine.write_frame(vm.registers, STOP_DEADLINE_OFFSET, &deadline);
+            self.raise(id, STOP, machine);
+        }
         Ok(0)
     }
 

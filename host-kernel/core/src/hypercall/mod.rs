@@ -88,7 +88,7 @@ impl Kernel {
             }
             Hypercall::ImageDestroy => self.image_destroy(first)?,
             Hypercall::VmCreate => self.vm_create(caller, first, machine)?,
-            Hypercall::VmStop => self.vm_stop(caller, first, machine)?,
+            Hypercall::VmStop => self.vm_stop(caller, first, second, machine)?,
             Hypercall::VmDestroy => self.vm_destroy(first)?,
             Hypercall::VmStatus => self.vm_status(caller, first, second, machine)?,
             Hypercall::VmNext => self.vm_next(first)?,

@@ -276,6 +276,7 @@ impl Kernel {
             arguments_len,
             reserved: 0,
             arguments: bytes,
+            stop_deadline_ns: 0,
         }
     }
 }

@@ -67,6 +67,7 @@ impl Supervisor {
             network,
             memory_pages: package.memory_pages,
             limits: package.manifest.limits,
+            asked_to_stop: false,
             origin: Some(origin),
         };
         if let Err(errno) = self.create(&mut service, &package) {
