@@ -414,7 +414,7 @@ impl Scheduler {
     /// switched from, or clears away what is left of it.
     fn arrive(&mut self, from: Context) {
         #[cfg(denali)]
-        crate::interrupt::show_thread(self.current_name());
+        interrupt::show_thread(self.current_name());
         let previous = self.previous;
         let control = &mut self.threads[previous.slot()];
         if control.state != State::Ending {
