@@ -41,6 +41,10 @@ use denali_abi::control::VmState;
 /// Most VMs a host can have, however much memory.
 pub const VMS_MAX: u32 = 1 << 17;
 
+/// Frames of a host for each VM that its heap has room for: the heap is 1/32 of memory, and a VM's
+/// descriptor and its places in tables take up to 1 KiB of it.
+const HEAP_FRAMES_PER_VM: u32 = 8;
+
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
 
@@ -138,7 +142,7 @@ impl Kernel {
         let mut random = Generator::new(machine);
         let pager = Pager::new(total, &mut random, machine);
         let vms_max = if pager.is_some() {
-            VMS_MAX
+            VMS_MAX.min(total / HEAP_FRAMES_PER_VM)
         } else {
             vms_max(total)
         };
