@@ -1,7 +1,5 @@
 //! Idle compensation in figures: who gave up its quantum early runs ahead of those who never do.
 
-#![expect(clippy::print_stdout, reason = "figures")]
-
 mod host;
 
 use denali_abi::hypercall::{Hypercall, NO_DEADLINE};
