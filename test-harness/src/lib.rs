@@ -18,6 +18,7 @@
 //! | [`soak`]    | many requests, and the memory they leave behind                       |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
+//! | [`wire`]    | a namespace with Linux's stack, joined to a host through faults       |
 
 pub mod cli;
 pub mod containment;
@@ -33,3 +34,4 @@ pub mod project;
 pub mod soak;
 pub mod suite;
 pub mod wait;
+pub mod wire;
