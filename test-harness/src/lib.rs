@@ -11,19 +11,25 @@
 //! | [`project`] | projects made from templates                                          |
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
+//! | [`lives`]   | lives of VMs by the thousand                                          |
 //! | [`external`] | programs this project did not write                                 |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
+//! | [`gdb`]     | QEMU's debugger stub                                                  |
+//! | [`sabotage`] | kernels that lack one protection each                                |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
 
 pub mod cli;
 pub mod containment;
 pub mod external;
+pub mod gdb;
 pub mod guest;
 pub mod home;
 pub mod host;
 pub mod http;
+pub mod lives;
 pub mod machine;
 pub mod project;
+pub mod sabotage;
 pub mod suite;
 pub mod wait;

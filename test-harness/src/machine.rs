@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Seconds after which QEMU ends whatever happens.
-const LIFETIME: &str = "300";
+/// After which QEMU ends whatever happens.
+const LIFETIME: Duration = Duration::from_secs(300);
 
 /// Longest boot: firmware and boot loader are emulated, too.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
@@ -59,6 +59,14 @@ impl Board {
         self.with(&["-drive", &drive])
     }
 
+    /// Starts the board without a network, for at most `limit`; its serial port writes to `log`.
+    #[must_use]
+    pub fn start(&self, home: &Home, limit: Duration, log: &Path) -> Running {
+        qemu(home, self, limit)
+            .args(["-serial", &format!("file:{}", text(log))])
+            .start()
+    }
+
     fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
@@ -92,7 +100,7 @@ impl Machine {
              hostfwd=tcp:127.0.0.1:{port}-10.90.0.15:22,\
              hostfwd=tcp:127.0.0.1:{service_port}-10.90.1.1:80"
         );
-        let mut qemu = qemu(home, board)
+        let mut qemu = qemu(home, board, LIFETIME)
             .args(["-netdev", &network])
             .args([
                 "-device",
@@ -130,9 +138,10 @@ impl Machine {
 }
 
 /// Prepares QEMU under `timeout`, in the process group that goes with the machine.
-fn qemu(home: &Home, board: &Board) -> Invocation {
+fn qemu(home: &Home, board: &Board, limit: Duration) -> Invocation {
+    let seconds = limit.as_secs().to_string();
     home.invoke("timeout")
-        .args(["--foreground", LIFETIME, "qemu-system-x86_64"])
+        .args(["--foreground", &seconds, "qemu-system-x86_64"])
         .args(&board.arguments)
 }
 

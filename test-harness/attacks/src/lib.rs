@@ -18,6 +18,7 @@
 //! | [`queues`]       | indices and descriptors of the shared page                       |
 //! | [`network`]      | other people's addresses and frames                              |
 //! | [`floods`]       | too much of everything                                           |
+//! | [`fuzz`]         | hypercalls and rings at random                                  |
 //! | [`vector_state`] | what others left in registers                                    |
 //!
 //! [`victim`] is no attack: it is whom the attacks must not touch.
@@ -32,6 +33,7 @@ pub mod control;
 pub mod flags;
 pub mod floods;
 pub mod forge;
+pub mod fuzz;
 pub mod hypercalls;
 pub mod instructions;
 pub mod memory;
@@ -64,6 +66,8 @@ pub enum End {
     Harmless,
     /// It sends frames, and the kernel lets none of them out.
     Silenced,
+    /// It ends by itself, or the kernel ends it.
+    Either,
     /// It never ends by itself, and others hardly notice.
     Throttled,
 }
@@ -98,7 +102,7 @@ impl Attack {
 }
 
 /// All attacks by theme.
-pub const THEMES: [(&str, &[Attack]); 12] = [
+pub const THEMES: [(&str, &[Attack]); 13] = [
     ("instructions", instructions::ATTACKS),
     ("ports", ports::ATTACKS),
     ("rings", rings::ATTACKS),
@@ -111,6 +115,7 @@ pub const THEMES: [(&str, &[Attack]); 12] = [
     ("network", network::ATTACKS),
     ("floods", floods::ATTACKS),
     ("vector-state", vector_state::ATTACKS),
+    ("fuzz", fuzz::ATTACKS),
 ];
 
 /// Returns the attack of this name.

@@ -31,6 +31,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "denali-attacks",
             "denali-build",
             "denali-protocol",
+            "denali-tidy",
         ],
     ),
 ];
