@@ -19,6 +19,14 @@ pub enum Register {
     Rip = 16,
 }
 
+impl Register {
+    /// Returns where its hexadecimal digits are among those of all registers, eight bytes each.
+    const fn digits(self) -> std::ops::Range<usize> {
+        let start = 16 * self as usize;
+        start..start + 16
+    }
+}
+
 /// A machine that stands still while this lives.
 #[derive(Debug)]
 pub struct Debugger {
@@ -47,8 +55,9 @@ impl Debugger {
     ///
     /// The stub does not answer.
     pub fn register(&mut self, register: Register) -> Result<u64> {
-        let text = self.ask(&format!("p{:x}", register as u8))?;
-        let value = u64::from_str_radix(&text, 16).with_context(|| format!("{text:?}"))?;
+        let all = self.ask("g")?;
+        let digits = all.get(register.digits()).context("all registers")?;
+        let value = u64::from_str_radix(digits, 16).with_context(|| format!("{digits:?}"))?;
         Ok(value.swap_bytes())
     }
 
@@ -58,8 +67,10 @@ impl Debugger {
     ///
     /// The stub refuses.
     pub fn set_register(&mut self, register: Register, value: u64) -> Result<()> {
-        let value = value.swap_bytes();
-        let answer = self.ask(&format!("P{:x}={value:016x}", register as u8))?;
+        let mut all = self.ask("g")?;
+        ensure!(all.get(register.digits()).is_some(), "registers: {all:?}");
+        all.replace_range(register.digits(), &format!("{:016x}", value.swap_bytes()));
+        let answer = self.ask(&format!("G{all}"))?;
         ensure!(answer == "OK", "{register:?}: {answer:?}");
         Ok(())
     }

@@ -5,10 +5,14 @@ use crate::cli::{repository, target_dir};
 use crate::home::Home;
 use crate::machine::Board;
 use anyhow::{Context as _, Result, bail};
-use denali_build::cargo::BuildRequest;
+use denali_build::cargo::{self, BuildRequest};
+use denali_build::image::Image;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Memory of the guest that takes the supervisor's place.
+const MEMORY: u64 = 8 << 20;
 
 /// Longest run for each life: emulated, on a busy machine.
 const LIFE_MAX: Duration = Duration::from_millis(20);
@@ -26,7 +30,9 @@ pub fn run(kernel: &Path, lives: u64) -> Result<Duration> {
         target_dir: Some(target_dir().join("harness/guests")),
         ..BuildRequest::default()
     };
-    let image = denali_build::service::build(&request)?.image;
+    let executable = cargo::locate(&request)?.build(&request.arguments)?;
+    let elf = fs::read(executable).context("the guest")?;
+    let image = Image::from_elf(&elf, MEMORY)?;
     let module = [image.bytes(), lives.to_string().as_bytes(), b"\0"].concat();
     let files = ["lives.module", "lives.log"].map(|name| home.path().join(name));
     let [file, log] = &files;
