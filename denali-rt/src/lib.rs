@@ -14,6 +14,7 @@ pub mod entry;
 pub mod env;
 pub mod heap;
 pub mod hypercall;
+pub mod interrupt;
 pub mod io;
 #[cfg(any(denali, test))]
 mod log;
@@ -25,5 +26,8 @@ pub mod random;
 pub mod registers;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod thread;
 pub mod time;
+
+pub use denali_rt_macros::test;

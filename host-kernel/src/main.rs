@@ -111,7 +111,7 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
             }
         }
         let now = pc.now();
-        match kernel.next(now) {
+        match kernel.next(now, &mut pc) {
             Next::Run { vm, space, until } => {
                 let exit = pc.run(space, until);
                 kernel.handle(vm, exit, &mut pc);

@@ -13,6 +13,7 @@
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
 //! | [`lives`]   | lives of VMs by the thousand                                          |
 //! | [`external`] | programs this project did not write                                 |
+//! | [`game_load`] | players of the example game server, and how evenly they are served |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`gdb`]     | QEMU's debugger stub                                                  |
 //! | [`sabotage`] | kernels that lack one protection each                                |
@@ -22,6 +23,7 @@
 pub mod cli;
 pub mod containment;
 pub mod external;
+pub mod game_load;
 pub mod gdb;
 pub mod guest;
 pub mod home;

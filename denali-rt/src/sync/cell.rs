@@ -1,10 +1,12 @@
 //! A cell that can be a `static`: the cheapest lock of a system without parallelism.
 //!
-//! Green threads switch only where they wait. A closure that does not wait therefore has the value
-//! to itself, and the flag merely catches mistakes: waiting, or entering again, inside of it.
+//! Interrupts are masked while it is borrowed, so threads switch only where they wait. A closure that
+//! does not wait therefore has the value to itself, and the flag merely catches mistakes: waiting, or
+//! entering again, inside of it.
 
 #![expect(unsafe_code, reason = "lends a shared value to one borrower at a time")]
 
+use crate::interrupt;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +46,7 @@ impl<T> GuestCell<T> {
 
     /// Calls `f` with the value, or returns `None` if it is already borrowed.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let _masked = interrupt::mask();
         if self.borrowed.swap(true, Ordering::Acquire) {
             return None;
         }

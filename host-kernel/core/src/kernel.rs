@@ -43,6 +43,10 @@ pub const IMAGES_MAX: u32 = 4096;
 /// Wrong answers of the scheduler in a row before the mechanism chooses itself.
 const PICKS_MAX: usize = 8;
 
+/// Most a VM is charged for one turn, the kernel's work for it included. A turn that took longer is a
+/// machine that stood still: the VM would else wait until all others have had as much.
+const CHARGE_NS_MAX: u64 = 10 * QUANTUM_NS;
+
 /// What the boot code found out.
 #[derive(Clone, Copy, Debug)]
 pub struct Boot<'a> {
@@ -150,7 +154,7 @@ impl Kernel {
     }
 
     /// Decides what to do at the time `now`.
-    pub fn next(&mut self, now: Time) -> Next {
+    pub fn next(&mut self, now: Time, machine: &mut dyn Machine) -> Next {
         if let Some(since) = self.idle_since.take() {
             self.stats.idle_ns += now.since_ns(since);
         }
@@ -161,9 +165,12 @@ impl Kernel {
             self.uncap(vm);
         }
         let alarm = self.next_alarm();
-        if let Some((id, slice_ns)) = self.choose()
-            && let Some(vm) = self.vms.get_mut(id)
-        {
+        // Whoever cannot be run has ended, so this comes to an end, too.
+        while let Some((id, slice_ns)) = self.choose() {
+            let delivered = self.deliver_upcall(id, now, machine);
+            let (Ok(timer), Some(vm)) = (delivered, self.vms.get_mut(id)) else {
+                continue;
+            };
             vm.counters.switches += 1;
             self.stats.switches += 1;
             self.running = Some((id, now));
@@ -177,7 +184,8 @@ impl Kernel {
                 SLICE_NS_MIN
             };
             let soonest = now.plus_ns(grain_ns);
-            let until = alarm.map_or(end, |alarm| alarm.max(soonest).min(end));
+            let earliest = alarm.into_iter().chain(timer).min();
+            let until = earliest.map_or(end, |earliest| earliest.max(soonest).min(end));
             return Next::Run {
                 vm: id,
                 space: vm.space,
@@ -309,7 +317,7 @@ impl Kernel {
     /// Charges a VM for the time since `since`, spent by it or for it.
     pub(crate) fn charge_since(&mut self, id: VmId, since: Time, machine: &mut dyn Machine) {
         let now = machine.now();
-        let ran_ns = now.since_ns(since);
+        let ran_ns = now.since_ns(since).min(CHARGE_NS_MAX);
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };

@@ -170,7 +170,7 @@ fn a_service_that_idled_runs_at_once_when_it_wakes() {
         let (mut woken, mut late) = (0, 0);
         for _ in 0..400 {
             let now = host.machine.now();
-            let Next::Run { vm, until, .. } = host.kernel.next(now) else {
+            let Next::Run { vm, until, .. } = host.kernel.next(now, &mut host.machine) else {
                 panic!("hogs are ready")
             };
             let due = asleep_until.is_some_and(|deadline| deadline <= now.as_ns());
@@ -260,7 +260,7 @@ fn alarms_in_quick_succession_leave_whoever_runs_a_slice() {
     let now = host.machine.now();
     let soon = now.as_ns() + 10;
     host.call(sleeper, Hypercall::IdleWithTimeout, &[soon]);
-    let Next::Run { until, .. } = host.kernel.next(now) else {
+    let Next::Run { until, .. } = host.kernel.next(now, &mut host.machine) else {
         panic!("somebody is ready")
     };
     assert!(until.since_ns(now) >= SLICE_NS_MIN, "{until:?}");
@@ -278,4 +278,25 @@ fn broadcasts_beyond_a_budget_are_lost() {
         .counters;
     assert!(counters.tx_frames < 200, "{counters:?}");
     assert!(counters.tx_refused > counters.tx_frames, "{counters:?}");
+}
+
+#[test]
+fn a_machine_that_stood_still_is_nobodys_fault() {
+    let mut host = Host::boot(2048, "");
+    let image = host.create_image().expect("there is room");
+    let vms = [1, 2].map(|number| host.create_vm(image, number));
+    host.call(host.supervisor, Hypercall::IdleWithTimeout, &[NO_DEADLINE]);
+    let mut turns = [0; 2];
+    for turn in 0..100 {
+        let now = host.machine.now();
+        let Next::Run { vm, until, .. } = host.kernel.next(now, &mut host.machine) else {
+            panic!("both are ready")
+        };
+        let pause_ns = if turn == 3 { 3600 * SECOND_NS } else { 0 };
+        host.machine.advance(until.since_ns(now) + pause_ns);
+        let (kernel, machine) = (&mut host.kernel, &mut host.machine);
+        kernel.handle(vm, Exit::Interrupted, machine);
+        turns[usize::from(vm == vms[1])] += 1;
+    }
+    assert!(turns.iter().all(|&turns| turns >= 40), "{turns:?}");
 }

@@ -223,7 +223,7 @@ fn wrap_many_times() -> Outcome {
 
 fn scribble_reserved() -> Outcome {
     shared(|page| {
-        page.reserved = [u32::MAX; 10];
+        page.reserved = [u32::MAX; 8];
         page.interrupts_enabled = u32::MAX;
     });
     for _ in 0..16 {

@@ -30,7 +30,8 @@ const ZERO: SharedPage = {
         tx_consumed: 0,
         rx_posted: 0,
         rx_filled: 0,
-        reserved: [0; 10],
+        timer_ns: 0,
+        reserved: [0; 8],
         tx: [EMPTY; 64],
         rx: [EMPTY; 64],
     }

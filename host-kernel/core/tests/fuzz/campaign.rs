@@ -134,7 +134,7 @@ impl Campaign {
         if self.host.state(self.host.supervisor) == Some(VmState::Idle) {
             // It ended, by a lie, and starts anew after a while.
             self.host.machine.advance(64_000_000_000);
-            self.host.kernel.next(self.host.machine.now());
+            self.host.next();
         }
         if self.counts.calls.is_multiple_of(COUNTS_EVERY) {
             assert_eq!(self.host.kernel.audit_counts(), Ok(()));
@@ -379,8 +379,10 @@ impl Campaign {
             .to_vec(),
         };
         let at = arguments[usize::from(call == Hypercall::VmLimits)];
-        if (SCRATCH..SCRATCH + HEAP_PAGES * PAGE_SIZE).contains(&at) {
-            self.host.write(supervisor, at, &bytes);
+        let is_ours = (SCRATCH..SCRATCH + HEAP_PAGES * PAGE_SIZE).contains(&at);
+        if is_ours && !self.host.write(supervisor, at, &bytes) {
+            // A lie ended it on the way.
+            return;
         }
         let result = self.call(supervisor, call.number(), &arguments);
         if call == Hypercall::ImageCreate {
@@ -403,7 +405,7 @@ impl Campaign {
         if self.random.once_in(2) {
             kernel.deliver(Event::NicTransmit, machine);
         }
-        if let Next::Run { vm, .. } = kernel.next(machine.now()) {
+        if let Next::Run { vm, .. } = kernel.next(machine.now(), machine) {
             machine.advance(self.random.below(1_000_000));
             kernel.handle(vm, Exit::Interrupted, machine);
         }

@@ -19,8 +19,9 @@ use denali_abi::image::{BUILD_ID_LEN, IMAGE_MAGIC, ImageHeader};
 use denali_abi::layout::{IMAGE_BASE, PAGE_SIZE};
 use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::NAME_MAX;
+use denali_kernel_core::kernel::Next;
 use denali_kernel_core::machine::fake::FakeMachine;
-use denali_kernel_core::machine::{Exit, FrameId, Space};
+use denali_kernel_core::machine::{Exit, FrameId, Machine, Space};
 use denali_kernel_core::policy::Policies;
 use denali_kernel_core::{FrameRange, Kernel, VmId};
 use zerocopy::{FromZeros, IntoBytes};
@@ -126,6 +127,11 @@ impl Host {
     /// Returns the address space of a VM that has not ended.
     pub fn space(&self, vm: VmId) -> Space {
         self.kernel.vm(vm).expect("the VM exists").space
+    }
+
+    /// Lets the kernel decide what to do now.
+    pub fn next(&mut self) -> Next {
+        self.kernel.next(self.machine.now(), &mut self.machine)
     }
 
     /// Returns the state of a VM, if it exists.

@@ -149,7 +149,7 @@ impl Simulation {
         let mut waiting: BTreeSet<_> = vms.filter(|&vm| waits(&self.host, vm)).collect();
         for _ in 0..HEALING_TURNS {
             let (kernel, machine) = (&mut self.host.kernel, &mut self.host.machine);
-            match kernel.next(machine.now()) {
+            match kernel.next(machine.now(), machine) {
                 Next::Run { vm, until, .. } => {
                     waiting.remove(&vm);
                     let now = machine.now();

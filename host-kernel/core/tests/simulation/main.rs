@@ -148,7 +148,7 @@ impl Simulation {
         self.host.supervisor = self.host.kernel.supervisor_vm().expect("there is one");
         if self.host.state(self.host.supervisor) == Some(VmState::Idle) {
             self.host.machine.advance(64_000_000_000);
-            self.host.kernel.next(self.host.machine.now());
+            self.host.next();
         }
     }
 
@@ -304,7 +304,7 @@ impl Simulation {
     /// Runs whoever is next, for a slice.
     fn run(&mut self) {
         let now = self.host.machine.now();
-        match self.host.kernel.next(now) {
+        match self.host.kernel.next(now, &mut self.host.machine) {
             Next::Run { vm, space, until } => {
                 let exit = self.host.machine.run(space, until);
                 self.host.kernel.handle(vm, exit, &mut self.host.machine);
