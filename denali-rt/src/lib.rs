@@ -16,6 +16,7 @@ pub mod heap;
 pub mod hypercall;
 pub mod interrupt;
 pub mod io;
+pub mod libc;
 #[cfg(any(denali, test))]
 mod log;
 pub mod net;

@@ -8,16 +8,16 @@ use crate::machine::{Machine, NicFull};
 use crate::memory::address_space::GuestView;
 use crate::net::refusal::Refusal;
 use crate::net::ring::{Delivery, RingState, RingViolation, Room};
-use crate::net::source::{is_arp_request, sender_address};
 use crate::net::switch::{Audience, Destination};
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
-use crate::vm::VmId;
+use crate::vm::{Vm, VmId};
 use alloc::boxed::Box;
 use core::fmt;
+use denali_abi::control::VmState;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
-use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, RING_LEN, addressing};
+use denali_abi::net::{FRAME_LEN_MAX, RING_LEN};
 use denali_abi::shared::interrupt::{RECEIVE, TRANSMIT};
 
 /// Frames taken from the NIC per event; the machine reports the rest again.
@@ -375,7 +375,12 @@ impl Kernel {
         let mut index = 0;
         while let Some(id) = self.vms.next_from(index) {
             index = id.index() + 1;
-            if except != Some(id.index()) && self.switch.hears(id.index(), audience) {
+            // Who sleeps on swap is not woken by what is meant for many.
+            let awake = |vm: &Vm| vm.is_active() || vm.swap.is_none();
+            if except != Some(id.index())
+                && self.vms.get(id).is_some_and(awake)
+                && self.switch.hears(id.index(), audience)
+            {
                 taken |= self.deliver_from_wire(id.index(), frame, machine);
             }
         }
@@ -383,7 +388,12 @@ impl Kernel {
     }
 
     /// Delivers a frame that can wait nowhere, and counts it if it is lost.
-    fn deliver_from_wire(&mut self, to: u32, frame: &[u8], machine: &mut dyn Machine) -> bool {
+    pub(crate) fn deliver_from_wire(
+        &mut self,
+        to: u32,
+        frame: &[u8],
+        machine: &mut dyn Machine,
+    ) -> bool {
         let delivered = self.deliver_frame(to, frame, machine);
         if !delivered {
             self.count_dropped(to);
@@ -392,11 +402,25 @@ impl Kernel {
     }
 
     /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room.
-    fn deliver_frame(&mut self, to: u32, frame: &[u8], machine: &mut dyn Machine) -> bool {
+    pub(crate) fn deliver_frame(
+        &mut self,
+        to: u32,
+        frame: &[u8],
+        machine: &mut dyn Machine,
+    ) -> bool {
         let Some(id) = self.vms.id_at(to) else {
             return false;
         };
-        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
+        let Some(vm) = self.vms.get_mut(id) else {
+            return false;
+        };
+        if vm.state == VmState::Dormant && vm.swap.is_some() {
+            return self.hold(id, frame, machine);
+        }
+        if !vm.is_active() || vm.swap.is_some() && self.is_short() {
+            return false;
+        }
+        let Some(vm) = self.vms.get_mut(id) else {
             return false;
         };
         if vm.allowance.limits_frames() && !vm.allowance.take_receive(frame.len(), machine.now()) {
@@ -450,6 +474,15 @@ impl Kernel {
         }
     }
 
+    /// Sends a frame of the kernel's own, to a VM or to the wire. Returns whether it went.
+    pub(crate) fn answer(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        match self.switch.route_answer(frame) {
+            Destination::Vm(to) => self.deliver_from_wire(to, frame, machine),
+            Destination::Wire => self.transmit(frame, machine).is_ok(),
+            Destination::AllVms { .. } | Destination::Nowhere => false,
+        }
+    }
+
     /// Asks the switch about a frame that a VM sends, and lets the supervisor say who it is.
     fn check_transmit(&mut self, from: VmId, frame: &[u8]) -> Result<Destination, Refusal> {
         let answer = self.switch.check_transmit(from.index(), frame);
@@ -458,42 +491,5 @@ impl Kernel {
             return self.switch.check_transmit(from.index(), frame);
         }
         answer
-    }
-
-    /// Takes the supervisor's address from the first frame it sends, if it has none yet.
-    ///
-    /// Its network settings are in its boot configuration, which the kernel does not read. It may
-    /// give any address to any VM, so it may as well give one to itself.
-    fn adopt_supervisor_address(&mut self, from: VmId, frame: &[u8]) -> bool {
-        let index = from.index();
-        if self.supervisor_vm() != Some(from) || self.switch.address_of(index).is_some() {
-            return false;
-        }
-        let Some((vm, address)) = self.vms.get_mut(from).zip(sender_address(frame)) else {
-            return false;
-        };
-        let before = vm.network;
-        let config = NetworkConfig {
-            addressing: addressing::STATIC,
-            address,
-            ..before
-        };
-        self.switch.disconnect(index);
-        if self.switch.connect(index, &config).is_ok() {
-            return true;
-        }
-        // The address is somebody else's. The port it just had is free, so this succeeds.
-        let _restored = self.switch.connect(index, &before);
-        false
-    }
-
-    /// Delivers a frame for nobody to the supervisor if it may be the question who it is: an ARP
-    /// request while its address is unknown.
-    fn ask_supervisor(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
-        let Some(supervisor) = self.supervisor_vm() else {
-            return false;
-        };
-        let unknown = self.switch.address_of(supervisor.index()).is_none();
-        unknown && is_arp_request(frame) && self.deliver_frame(supervisor.index(), frame, machine)
     }
 }
