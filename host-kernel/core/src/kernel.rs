@@ -51,10 +51,6 @@ const CHARGE_NS_MAX: u64 = 10 * QUANTUM_NS;
 /// Wrong answers of the scheduler in a row before the mechanism chooses itself.
 const PICKS_MAX: usize = 8;
 
-/// Most a VM is charged for one turn, the kernel's work for it included. A turn that took longer is a
-/// machine that stood still: the VM would else wait until all others have had as much.
-const CHARGE_NS_MAX: u64 = 10 * QUANTUM_NS;
-
 /// What the boot code found out.
 #[derive(Clone, Copy, Debug)]
 pub struct Boot<'a> {
