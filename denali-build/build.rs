@@ -7,10 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the SDK consists of, relative to the root of the repository.
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 6] = [
     "Cargo.lock",
     "Cargo.toml",
     "denali-rt",
+    "denali-std",
     "host-kernel",
     "templates",
 ];

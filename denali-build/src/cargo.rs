@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Status};
 use crate::interrupt;
-use crate::link::{self, TARGET};
+use crate::link::{self, Library, TARGET};
 use anyhow::{Context, Result, anyhow};
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Message, Metadata, MetadataCommand, Package, PackageId, TargetKind};
@@ -146,9 +146,19 @@ impl Located {
         run(command, &self.package, &self.bin, help)
     }
 
+    /// Returns what the package has between itself and the runtime.
+    fn library(&self) -> Library {
+        let mut dependencies = self.package.dependencies.iter();
+        if dependencies.any(|dependency| dependency.name == link::STD_CRATE) {
+            Library::Std
+        } else {
+            Library::None
+        }
+    }
+
     /// Returns a command of cargo that builds the binary as a guest.
     fn guest_command(&self, verb: &str) -> Result<Command> {
-        let rustflags = rustflags(&self.workspace_root, &self.target_dir)?;
+        let rustflags = rustflags(&self.workspace_root, &self.target_dir, self.library())?;
         let mut command = command();
         command
             .args([verb, "--target", TARGET])
@@ -348,12 +358,13 @@ fn choose_bin(package: &Package, wanted: Option<&str>) -> Result<String, Failure
 
 /// Returns the encoded flags, with every folder of this machine renamed: the same sources give
 /// the same bytes wherever they lie.
-fn rustflags(workspace_root: &Path, target_dir: &Path) -> Result<String> {
+fn rustflags(workspace_root: &Path, target_dir: &Path, library: Library) -> Result<String> {
     let script = link::write_script(target_dir)?;
     let sysroot = sysroot(workspace_root)?;
     let cargo_home = cargo_home();
     Ok(link::encoded_rustflags(
         &script,
+        library,
         &[
             (workspace_root, "/project"),
             (target_dir, "/project/target/denali"),

@@ -7,8 +7,8 @@ use crate::failure::{Failure, Status};
 use denali_abi::convert::u64_to_usize;
 use denali_abi::layout::{IMAGE_BASE, PAGE_SIZE};
 use goblin::elf::header::{EM_X86_64, ET_EXEC};
-use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_TLS};
-use goblin::elf::section_header::{SHF_ALLOC, SHF_TLS, SHN_UNDEF, SHT_REL, SHT_RELA};
+use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD};
+use goblin::elf::section_header::{SHF_ALLOC, SHN_UNDEF, SHT_REL, SHT_RELA};
 use goblin::elf::sym::STB_WEAK;
 use goblin::elf::{Elf, ProgramHeader, SectionHeader};
 use std::ops::Range;
@@ -37,7 +37,6 @@ pub(crate) fn check<'a>(bytes: &'a [u8]) -> Result<(Elf<'a>, Vec<Segment>), Fail
         Elf::parse(bytes).map_err(|error| refused(format!("it is no sound ELF file: {error}")))?;
     check_machine(&elf)?;
     check_dynamic(&elf)?;
-    check_tls(&elf)?;
     check_relocations(&elf)?;
     check_symbols(&elf)?;
     let segments = segments(&elf, bytes.len())?;
@@ -86,30 +85,6 @@ fn check_dynamic(elf: &Elf<'_>) -> Result<(), Failure> {
             .help("build it with `cargo denali build`, and set no other relocation model"));
     }
     Ok(())
-}
-
-fn check_tls(elf: &Elf<'_>) -> Result<(), Failure> {
-    let needs = elf
-        .program_headers
-        .iter()
-        .any(|header| header.p_type == PT_TLS && header.p_memsz > 0);
-    if !needs {
-        return Ok(());
-    }
-    let is_tls = |section: &&SectionHeader| section.sh_flags & u64::from(SHF_TLS) != 0;
-    let section = elf.section_headers.iter().find(is_tls);
-    let section = section.map_or(".tdata", |section| section_name(elf, section));
-    let symbol = elf
-        .syms
-        .iter()
-        .find(|symbol| symbol.st_type() == goblin::elf::sym::STT_TLS);
-    let of = symbol
-        .and_then(|symbol| elf.strtab.get_at(symbol.st_name))
-        .map_or_else(String::new, |name| format!(" for `{name}`"));
-    Err(refused(format!(
-        "it needs thread-local storage{of} (section `{section}`)"
-    ))
-    .help("keep the value in a static of `denali_rt::sync` instead"))
 }
 
 fn check_relocations(elf: &Elf<'_>) -> Result<(), Failure> {

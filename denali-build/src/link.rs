@@ -16,6 +16,18 @@ pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// A folder whose name must not show in the image, and what stands for it.
 pub(crate) type Remap<'a> = (&'a Path, &'static str);
 
+/// What lies between a program and `denali-rt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Library {
+    /// Nothing: the program is `no_std`, or C.
+    None,
+    /// `std`, by way of the crate `denali-std`.
+    Std,
+}
+
+/// The crate by which a program has `std`.
+pub(crate) const STD_CRATE: &str = "denali-std";
+
 /// Writes the linker script into `folder`, and returns its path.
 pub(crate) fn write_script(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("guest.ld");
@@ -31,7 +43,7 @@ pub(crate) fn write_script(folder: &Path) -> Result<PathBuf> {
 /// Returns the compiler's flags for a guest, in the form of `CARGO_ENCODED_RUSTFLAGS`.
 ///
 /// The caller's own flags come first, so that ours win.
-pub(crate) fn encoded_rustflags(script: &Path, remaps: &[Remap<'_>]) -> String {
+pub(crate) fn encoded_rustflags(script: &Path, library: Library, remaps: &[Remap<'_>]) -> String {
     let mut flags = callers_flags();
     let fixed = [
         "--cfg=denali",
@@ -48,6 +60,9 @@ pub(crate) fn encoded_rustflags(script: &Path, remaps: &[Remap<'_>]) -> String {
         "-Clink-arg=-zmax-page-size=4096",
     ];
     flags.extend(fixed.map(str::to_owned));
+    if library == Library::Std {
+        flags.push("--cfg=denali_std".to_owned());
+    }
     flags.push(format!("-Clink-arg=-T{}", script.display()));
     // The last match wins, so the innermost folder comes last.
     let mut remaps = remaps.to_vec();

@@ -30,12 +30,14 @@ impl Part {
             Self::Guest => &[
                 "denali-rt",
                 "denali-rt/macros",
+                "denali-std",
                 "host-kernel/abi",
                 "host-kernel/freestanding",
             ],
             Self::Host => &[
                 "denali-rt",
                 "denali-rt/macros",
+                "denali-std",
                 "host-kernel",
                 "host-kernel/abi",
                 "host-kernel/core",

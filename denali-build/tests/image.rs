@@ -11,8 +11,8 @@ use denali_build::image::Image;
 use denali_build::manifest::Settings;
 use denali_build::package;
 use elf_file::{
-    ElfFile, GLOBAL, GLOBAL_TLS, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, PT_TLS, SHF_ALLOC,
-    SHF_TLS, SHT_PROGBITS, SHT_RELA, Section, Segment, Symbol,
+    ElfFile, GLOBAL, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, SHF_ALLOC, SHT_RELA, Section,
+    Segment, Symbol,
 };
 use std::collections::BTreeMap;
 use zerocopy::FromBytes;
@@ -198,19 +198,6 @@ fn an_undefined_symbol_is_refused() {
     refused(
         |file| file.symbols.push(Symbol("malloc", GLOBAL, 0)),
         "the symbol `malloc` is undefined",
-    );
-}
-
-#[test]
-fn thread_local_storage_is_refused() {
-    refused(
-        |file| {
-            file.segments.push(Segment::new(PT_TLS, 4, 0, &[0; 8]));
-            file.sections
-                .push(section(".tdata", SHT_PROGBITS, SHF_TLS, &[0; 8]));
-            file.symbols.push(Symbol("COUNTER", GLOBAL_TLS, 4));
-        },
-        "it needs thread-local storage for `COUNTER` (section `.tdata`)",
     );
 }
 

@@ -6,6 +6,12 @@ typedef int sig_atomic_t;
 typedef struct { unsigned long bits[16]; } sigset_t;
 typedef void (*sighandler_t)(int);
 
+typedef struct {
+    void *ss_sp;
+    int ss_flags;
+    size_t ss_size;
+} stack_t;
+
 struct sigaction {
     sighandler_t sa_handler;
     sigset_t sa_mask;
@@ -39,6 +45,7 @@ struct sigaction {
 int pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
 int raise(int signal);
 int sigaction(int signal, const struct sigaction *action, struct sigaction *old);
+int sigaltstack(const stack_t *stack, stack_t *old);
 int sigaddset(sigset_t *set, int signal);
 int sigdelset(sigset_t *set, int signal);
 int sigemptyset(sigset_t *set);

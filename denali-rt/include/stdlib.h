@@ -59,6 +59,8 @@ char *secure_getenv(const char *name);
 int setenv(const char *name, const char *value, int overwrite);
 int unsetenv(const char *name);
 
+char *realpath(const char *path, char *to);
+
 _Noreturn void _Exit(int code);
 _Noreturn void abort(void);
 int atexit(void (*function)(void));

@@ -120,6 +120,7 @@ pub extern "C" fn refuse() {
 mod start {
     #![expect(unsafe_code, reason = "the first instruction, and the link to `main`")]
 
+    use crate::thread::tls;
     use crate::{hypercall, interrupt, log, process, registers};
     use core::arch::naked_asm;
 
@@ -141,6 +142,8 @@ mod start {
             hypercall::console_write_all(b"this host's kernel has another ABI version: rebuild\n");
             process::exit(process::PANIC_EXIT_CODE);
         }
+        // They stay: the first thread never ends.
+        core::mem::forget(tls::establish());
         log::init();
         interrupt::start();
         process::exit(denali_main())

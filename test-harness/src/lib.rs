@@ -21,6 +21,7 @@
 //! | [`soak`]    | many requests, and the memory they leave behind                       |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
+//! | [`wire`]    | a namespace with Linux's stack, joined to a host through faults       |
 
 pub mod cli;
 pub mod containment;
@@ -39,3 +40,4 @@ pub mod sabotage;
 pub mod soak;
 pub mod suite;
 pub mod wait;
+pub mod wire;

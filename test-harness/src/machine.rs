@@ -3,6 +3,7 @@
 use crate::cli::{Invocation, Running};
 use crate::home::Home;
 use crate::wait;
+use crate::wire::Wire;
 use std::fs;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,6 +15,15 @@ const LIFETIME: Duration = Duration::from_secs(300);
 
 /// Longest boot: firmware and boot loader are emulated, too.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// The supervisor of a host at the end of a wire.
+pub const SUPERVISOR: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 15);
+
+/// The network card of every machine.
+const CARD: [&str; 2] = [
+    "-device",
+    "virtio-net-pci,netdev=net0,disable-legacy=on,romfile=",
+];
 
 /// How a machine is made and what it boots.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +45,12 @@ impl Board {
             "none",
             "-no-reboot",
         ])
+    }
+
+    /// Has another amount of memory, as QEMU writes it.
+    #[must_use]
+    pub fn memory(self, memory: &str) -> Self {
+        self.with(&["-m", memory])
     }
 
     /// Boots a kernel with a boot module by PVH.
@@ -102,14 +118,11 @@ impl Machine {
         );
         let mut qemu = qemu(home, board, LIFETIME)
             .args(["-netdev", &network])
-            .args([
-                "-device",
-                "virtio-net-pci,netdev=net0,disable-legacy=on,romfile=",
-            ])
+            .args(CARD)
             .args(["-serial", &format!("file:{}", text(&serial))])
             .start();
         let greeted = wait::within(BOOT_TIMEOUT, || {
-            (qemu.has_ended() || greets(port)).then_some(())
+            (qemu.has_ended() || greets((Ipv4Addr::LOCALHOST, port))).then_some(())
         });
         let log = || String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()).into_owned();
         assert!(
@@ -137,6 +150,33 @@ impl Machine {
     }
 }
 
+/// Boots a machine at the end of a wire and waits until its supervisor greets at 10.90.0.15.
+///
+/// # Panics
+///
+/// If it does not come up.
+#[must_use]
+pub fn boot_on(wire: &Wire, home: &Home, board: &Board) -> Running {
+    const WIRE_LIFETIME: Duration = Duration::from_secs(900);
+    let serial = home.path().join("serial-wire.log");
+    let mut qemu = qemu(home, board, WIRE_LIFETIME)
+        .args(["-netdev", &wire.netdev()])
+        .args(CARD)
+        .args(["-serial", &format!("file:{}", text(&serial))])
+        .start();
+    let greeted = wire.within(|| {
+        wait::within(BOOT_TIMEOUT, || {
+            (qemu.has_ended() || greets((SUPERVISOR, 22))).then_some(())
+        })
+    });
+    assert!(
+        greeted.is_some() && !qemu.has_ended(),
+        "the host does not come up:\n{}",
+        String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default())
+    );
+    qemu
+}
+
 /// Prepares QEMU under `timeout`, in the process group that goes with the machine.
 fn qemu(home: &Home, board: &Board, limit: Duration) -> Invocation {
     let seconds = limit.as_secs().to_string();
@@ -145,8 +185,8 @@ fn qemu(home: &Home, board: &Board, limit: Duration) -> Invocation {
         .args(&board.arguments)
 }
 
-fn greets(port: u16) -> bool {
-    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+fn greets(address: (Ipv4Addr, u16)) -> bool {
+    let Ok(mut stream) = TcpStream::connect_timeout(&address.into(), Duration::from_secs(5)) else {
         return false;
     };
     let mut greeting = [0; 4];

@@ -6,15 +6,12 @@ pub(crate) const PT_LOAD: u32 = 1;
 pub(crate) const PT_DYNAMIC: u32 = 2;
 pub(crate) const PT_INTERP: u32 = 3;
 pub(crate) const PT_NOTE: u32 = 4;
-pub(crate) const PT_TLS: u32 = 7;
 pub(crate) const SHT_PROGBITS: u32 = 1;
 pub(crate) const SHT_RELA: u32 = 4;
 pub(crate) const SHF_WRITE: u64 = 1;
 pub(crate) const SHF_ALLOC: u64 = 2;
 pub(crate) const SHF_EXEC: u64 = 4;
-pub(crate) const SHF_TLS: u64 = 0x400;
 pub(crate) const GLOBAL: u8 = 1 << 4;
-pub(crate) const GLOBAL_TLS: u8 = (1 << 4) | 6;
 
 const HEADER_LEN: usize = 64;
 const PROGRAM_HEADER_LEN: usize = 56;

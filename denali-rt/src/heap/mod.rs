@@ -5,6 +5,7 @@
 //! | `pages.rs`  | where the memory comes from and goes to               |
 //! | `trim.rs`   | what lies free in between goes back, too              |
 //! | `global.rs` | the allocator of a guest                              |
+//! | `untouched.rs` | zero bytes that cost no memory until written       |
 
 #![cfg_attr(
     any(denali, test),
@@ -17,11 +18,14 @@ mod global;
 mod pages;
 #[cfg(any(denali, test))]
 mod trim;
+#[cfg(denali)]
+mod untouched;
 
 #[cfg(test)]
 mod fake;
 
 use crate::time::Instant;
+use alloc::vec::Vec;
 
 /// What the heap holds, at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +57,22 @@ pub fn stats() -> Stats {
     #[cfg(not(denali))]
     {
         Stats::default()
+    }
+}
+
+/// Returns `len` zero bytes, or `None` without memory. In a VM, whole pages among them cost memory
+/// only once they are written.
+pub(crate) fn zeroed(len: usize) -> Option<Vec<u8>> {
+    #[cfg(denali)]
+    {
+        untouched::zeroed(len)
+    }
+    #[cfg(not(denali))]
+    {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).ok()?;
+        bytes.resize(len, 0);
+        Some(bytes)
     }
 }
 

@@ -90,6 +90,10 @@ impl Failing for c_int {
     const FAILED: Self = -1;
 }
 
+impl Failing for i64 {
+    const FAILED: Self = -1;
+}
+
 impl Failing for isize {
     const FAILED: Self = -1;
 }
@@ -153,6 +157,7 @@ errors! {
     EFAULT = 14: c"Bad address",
     EBUSY = 16: c"Device or resource busy",
     EEXIST = 17: c"File exists",
+    ENODEV = 19: c"No such device",
     ENOTDIR = 20: c"Not a directory",
     EISDIR = 21: c"Is a directory",
     EINVAL = 22: c"Invalid argument",

@@ -28,6 +28,12 @@ impl<T> In<T> {
     /// The pointer to nothing.
     pub const NULL: Self = Self(core::ptr::null());
 
+    /// Returns the raw pointer as a pointer of C's.
+    #[cfg(denali)]
+    pub(super) const fn from_raw(pointer: *const T) -> Self {
+        Self(pointer)
+    }
+
     /// Returns a pointer to what stays for the call it is passed to.
     pub(super) const fn from_ref(target: &T) -> Self {
         Self(core::ptr::from_ref(target))

@@ -55,6 +55,12 @@ pub extern "C" fn sigaction(signal: c_int, _action: In<SigAction>, old: Out<SigA
     }))
 }
 
+/// Accepts a stack for handlers, of which there are none.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn sigaltstack(_stack: In<u8>, _old: Out<u8>) -> c_int {
+    0
+}
+
 /// Empties a set.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn sigemptyset(set: Out<[c_ulong; 16]>) -> c_int {

@@ -21,6 +21,7 @@ pub fn start(main: Main) -> ! {
         let mut arguments = arguments();
         let count = c_int::try_from(arguments.len() - 1).unwrap_or(c_int::MAX);
         let place = Out::from_raw(arguments.as_mut_ptr());
+        initialize(count, place, environment::pointer());
         exit(main(count, place, environment::pointer()))
     };
     match Builder::new()
@@ -30,6 +31,41 @@ pub fn start(main: Main) -> ! {
     {
         Ok(thread) => thread.join(),
         Err(error) => panic!("no memory to start main: {error}"),
+    }
+}
+
+/// Calls the functions that are to run before `main`: constructors in C, and `std`'s, which keeps the
+/// arguments.
+fn initialize(count: c_int, arguments: Out<Out<u8>>, environment: Out<Out<u8>>) {
+    #[cfg(denali)]
+    for initializer in initializers::all() {
+        initializer(count, arguments, environment);
+    }
+    // Elsewhere the system has done that.
+    #[cfg(not(denali))]
+    let _ = (count, arguments, environment);
+}
+
+/// What is to run before `main`.
+#[cfg(denali)]
+mod initializers {
+    use super::super::memory::{In, Out};
+    use core::ffi::c_int;
+
+    /// Takes the arguments of `main`, as glibc passes them.
+    pub(super) type Initializer = extern "C" fn(c_int, Out<Out<u8>>, Out<Out<u8>>);
+
+    unsafe extern "C" {
+        /// The first of them; the linker script defines this and the next.
+        static denali_init_start: Initializer;
+        /// The end of the list.
+        static denali_init_end: Initializer;
+    }
+
+    pub(super) fn all() -> impl Iterator<Item = Initializer> {
+        let (start, end) = (&raw const denali_init_start, &raw const denali_init_end);
+        let len = (end.addr() - start.addr()) / size_of::<Initializer>();
+        (0..len).filter_map(move |place| In::from_raw(start).add(place).read())
     }
 }
 

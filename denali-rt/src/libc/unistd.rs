@@ -172,6 +172,33 @@ pub extern "C" fn unlink(_path: Text) -> c_int {
     errno::answer(Err(Errno(ENOENT)))
 }
 
+/// Fails: there are no files.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn readlink(_path: Text, _to: Out<u8>, _len: usize) -> isize {
+    errno::answer(Err(Errno(ENOENT)))
+}
+
+/// Returns the path of the root, the only directory; fails for every other.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn realpath(path: Text, to: Out<u8>) -> Out<u8> {
+    if path.bytes() != b"/" {
+        errno::set(ENOENT);
+        return Out::NULL;
+    }
+    if to.is_null() {
+        return super::string::strdup(path);
+    }
+    super::string::strcpy(to, path)
+}
+
+/// Waits for a signal, and so for ever.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn pause() -> c_int {
+    loop {
+        thread::park();
+    }
+}
+
 /// Writes the working directory, which is the root and the only one.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn getcwd(to: Out<u8>, len: usize) -> Out<u8> {
@@ -300,8 +327,6 @@ pub extern "C" fn sysconf(name: c_int) -> c_long {
         limit::PHYS_PAGES => registers::memory_pages().into(),
         limit::AVPHYS_PAGES => registers::pages_left().into(),
         limit::HOST_NAME_MAX => 64,
-        _ => errno::answer::<isize>(Err(Errno(EINVAL)))
-            .try_into()
-            .unwrap_or(-1),
+        _ => errno::answer(Err(Errno(EINVAL))),
     }
 }

@@ -63,7 +63,7 @@ pub use listener::{BindAddress, Incoming, TcpListener};
 pub use ping::ping;
 pub use readiness::{Pollable, Readiness, Watch};
 pub use stack::Shutdown;
-pub use stack::connection::{Buffers, KeepAlive};
+pub use stack::connection::{Buffers, Congestion, KeepAlive};
 pub use stack::stats::Stats;
 pub use tcp::TcpStream;
 pub use udp::UdpSocket;

@@ -1,6 +1,6 @@
 //! What can be set on a connection, and asked of it.
 
-use super::stack::connection::KeepAlive;
+use super::stack::connection::{Congestion, KeepAlive};
 use super::tcp::TcpStream;
 use super::wait;
 use crate::io::{Error, ErrorKind, Result};
@@ -91,6 +91,16 @@ impl TcpStream {
     /// None so far.
     pub fn linger(&self) -> Result<Option<Duration>> {
         Ok(self.linger.load())
+    }
+
+    /// Sets what keeps us from overloading the path: nothing but the peer's window at first if the
+    /// transmit buffer holds no more than ten segments, else Reno.
+    ///
+    /// # Errors
+    ///
+    /// Without a network.
+    pub fn set_congestion(&self, congestion: Congestion) -> Result<()> {
+        wait::with(|network, _| network.set_congestion(self.id, congestion))
     }
 
     /// Sets the time to live of packets, 1 to 255; 64 unless set.

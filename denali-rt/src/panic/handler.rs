@@ -30,7 +30,9 @@ unsafe extern "C" {
     static denali_build_id_end: u8;
 }
 
-#[panic_handler]
+// In a program with `std` that has one.
+#[cfg_attr(not(denali_std), panic_handler)]
+#[cfg_attr(denali_std, expect(dead_code, reason = "`std` handles panics"))]
 fn panic(info: &PanicInfo<'_>) -> ! {
     // The report is whole, and the VM ends with it.
     let _masked = interrupt::mask();

@@ -21,6 +21,7 @@ mod run_queue;
 pub(crate) mod scheduler;
 mod scope;
 mod stack;
+pub(crate) mod tls;
 
 pub use local::{AccessError, LocalKey};
 pub use scheduler::ThreadId;

@@ -12,5 +12,6 @@
 extern crate std;
 
 pub mod mem;
-#[cfg(not(test))]
+// A program with `std` has them from elsewhere.
+#[cfg(not(any(test, denali_std)))]
 mod unwind;

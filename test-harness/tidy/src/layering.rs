@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What each crate of ours may depend on, among ours.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("denali-abi", &[]),
     ("denali-freestanding", &[]),
     ("denali-protocol", &["denali-abi"]),
@@ -20,6 +20,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         "denali-rt",
         &["denali-abi", "denali-freestanding", "denali-rt-macros"],
     ),
+    ("denali-std", &["denali-rt"]),
     (
         "denali-supervisor",
         &["denali-abi", "denali-protocol", "denali-rt"],

@@ -1,9 +1,11 @@
 //! Attributes of threads.
 
-use super::super::errno::EINVAL;
+use super::super::errno::{EINVAL, ENOSYS};
 use super::super::memory::{In, Out};
-use crate::thread::StackSize;
+use super::pthread_self;
+use crate::thread::{StackSize, scheduler};
 use core::ffi::{c_int, c_ulong};
+use denali_abi::convert::u64_to_usize;
 
 /// Attributes of a thread to be started, in the size of Linux.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +13,10 @@ use core::ffi::{c_int, c_ulong};
 pub struct Attr {
     stack_size: usize,
     guard_size: usize,
+    /// The lowest address of a stack; 0 if it is not known.
+    stack_start: usize,
     detach_state: c_int,
-    _reserved: [u32; 9],
+    _reserved: [u32; 7],
 }
 
 const _: () = assert!(size_of::<Attr>() == 56);
@@ -36,8 +40,9 @@ impl Default for Attr {
         Self {
             stack_size: STACK_SIZE,
             guard_size: PAGE,
+            stack_start: 0,
             detach_state: 0,
-            _reserved: [0; 9],
+            _reserved: [0; 7],
         }
     }
 }
@@ -125,18 +130,37 @@ pub extern "C" fn pthread_attr_getguardsize(attr: In<Attr>, size: Out<usize>) ->
     told(attr, size, |attr| attr.guard_size)
 }
 
-/// Tells where the stack is: not known, so an error for everybody who wants to guard it himself.
+/// Tells where the stack is, if [`pthread_getattr_np`] found out.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn pthread_attr_getstack(
-    _attr: In<Attr>,
-    _start: Out<Out<u8>>,
-    _size: Out<usize>,
+    attr: In<Attr>,
+    start: Out<Out<u8>>,
+    size: Out<usize>,
 ) -> c_int {
-    EINVAL
+    let attr = attr.read().unwrap_or_default();
+    if attr.stack_start == 0 {
+        return EINVAL;
+    }
+    start.write(Out::from_raw(core::ptr::without_provenance_mut(
+        attr.stack_start,
+    )));
+    size.write(attr.stack_size);
+    0
 }
 
-/// Tells the attributes of a thread.
+/// Tells the attributes of the running thread; of others they are not known.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn pthread_getattr_np(_thread: c_ulong, attr: Out<Attr>) -> c_int {
-    pthread_attr_init(attr)
+pub extern "C" fn pthread_getattr_np(thread: c_ulong, attr: Out<Attr>) -> c_int {
+    let slot = scheduler::stack_of(scheduler::current());
+    let Some(slot) = slot.filter(|_| thread == pthread_self()) else {
+        return ENOSYS;
+    };
+    // The guard is the lowest page of the slot.
+    let start = u64_to_usize(slot.start) + PAGE;
+    attr.write(Attr {
+        stack_size: u64_to_usize(slot.end) - start,
+        stack_start: start,
+        ..Attr::default()
+    });
+    0
 }

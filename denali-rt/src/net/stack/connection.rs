@@ -2,6 +2,7 @@
 
 use super::table::Key;
 use super::{Deadline, Signal, earliest};
+use crate::heap;
 use crate::io::ErrorKind;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -92,6 +93,24 @@ impl Buffers {
     }
 }
 
+/// What keeps a sender from overloading the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// The peer's window alone, and the transmit buffer.
+    None,
+    /// A window that grows with acknowledgements and shrinks with losses (RFC 5681).
+    Reno,
+}
+
+impl From<Congestion> for tcp::CongestionControl {
+    fn from(congestion: Congestion) -> Self {
+        match congestion {
+            Congestion::None => Self::None,
+            Congestion::Reno => Self::Reno,
+        }
+    }
+}
+
 /// Who is responsible for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -164,8 +183,8 @@ impl<S: Signal> Connection<S> {
     /// Creates a connection with a closed socket; `None` without memory for its buffers.
     pub(super) fn new(key: Key, path: Path, owner: Owner, buffers: Buffers) -> Option<Box<Self>> {
         let buffers = buffers.clamped();
-        let receive = tcp::SocketBuffer::new(zeroed(buffers.receive)?);
-        let transmit = tcp::SocketBuffer::new(zeroed(buffers.transmit)?);
+        let receive = tcp::SocketBuffer::new(heap::zeroed(buffers.receive)?);
+        let transmit = tcp::SocketBuffer::new(heap::zeroed(buffers.transmit)?);
         let mut socket = tcp::Socket::new(receive, transmit);
         // Writes gather in the buffer until the writing thread blocks or yields, which is all that
         // Nagle's algorithm would gain; the delay it costs with a peer's delayed acknowledgements
@@ -301,12 +320,4 @@ impl<S: Signal> Connection<S> {
             self.signals.writable.notify();
         }
     }
-}
-
-/// Returns `len` zero bytes, or `None` without memory.
-fn zeroed(len: usize) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).ok()?;
-    bytes.resize(len, 0);
-    Some(bytes)
 }

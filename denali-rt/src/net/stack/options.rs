@@ -1,6 +1,6 @@
 //! What can be set on a connection.
 
-use super::connection::KeepAlive;
+use super::connection::{Congestion, KeepAlive};
 use super::table::ConnectionId;
 use super::{Link, Signal, Stack};
 use crate::time::Duration;
@@ -44,6 +44,15 @@ impl<L: Link, S: Signal> Stack<L, S> {
     /// Returns how long a peer may leave what we sent unanswered, if it was set.
     pub(crate) fn user_timeout(&mut self, id: ConnectionId) -> Option<Duration> {
         self.table.get_mut(id)?.user_timeout
+    }
+
+    /// Sets what keeps us from overloading the path.
+    pub(crate) fn set_congestion(&mut self, id: ConnectionId, congestion: Congestion) {
+        if let Some(connection) = self.table.get_mut(id) {
+            connection
+                .socket_mut()
+                .set_congestion_control(congestion.into());
+        }
     }
 
     /// Sets the time to live of packets, 1 to 255.

@@ -21,6 +21,7 @@ use crate::thread::idle;
 use crate::thread::local::{self, Locals};
 use crate::thread::run_queue::RunQueue;
 use crate::thread::stack::{Stack, StackPool, StackSize};
+use crate::thread::tls;
 use crate::time::{Instant, TimerKey, Wheel};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -248,6 +249,15 @@ fn switch_away() {
     }
 }
 
+/// Runs a thread's body, with values of its own.
+fn live(body: Option<Body>) {
+    let _values = tls::establish();
+    if let Some(body) = body {
+        body();
+    }
+    local::drop_all();
+}
+
 /// Where every thread but the first starts.
 extern "C" fn run_thread(from: Context) -> ! {
     let body = with(|scheduler| {
@@ -256,10 +266,7 @@ extern "C" fn run_thread(from: Context) -> ! {
     });
     context::set_fs_base(0);
     interrupt::enable_for_new_thread();
-    if let Some(body) = body {
-        body();
-    }
-    local::drop_all();
+    live(body);
     let _masked = interrupt::mask();
     with(|scheduler| scheduler.control().state = State::Ending);
     switch_away();

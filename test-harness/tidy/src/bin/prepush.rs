@@ -34,7 +34,8 @@ const CHECKS: [Check; 7] = [
     },
     Check {
         name: "clippy, guests",
-        arguments: "clippy -q -p denali-rt -p denali-supervisor -p denali-guests -p denali-attacks -p echo \
+        arguments: "clippy -q -p denali-rt -p denali-std \
+                    -p denali-supervisor -p denali-guests -p denali-attacks -p echo \
                     -p mqtt -p game-server -p edge-cache \
                     --target x86_64-unknown-linux-gnu --target-dir target/denali-clippy \
                     -- -D warnings",

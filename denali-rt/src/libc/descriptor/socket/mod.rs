@@ -299,24 +299,22 @@ impl Socket {
     }
 }
 
-/// Returns an address of ours in the form the network takes: an IPv6 socket that is bound to no
-/// address in particular takes IPv4, too.
+/// Returns an address in the form the network takes: IPv4 addresses are not mapped.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V6(six) if six.ip().is_unspecified() => {
-            SocketAddr::from((Ipv4Addr::UNSPECIFIED, six.port()))
-        }
-        address => SocketAddr::new(address.ip().to_canonical(), address.port()),
-    }
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Returns a peer's address in the form the network takes; no address means this VM.
 fn reachable(address: SocketAddr) -> SocketAddr {
-    let address = canonical(address);
-    if address.ip().is_unspecified() {
-        return SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+    match canonical(address) {
+        SocketAddr::V4(four) if four.ip().is_unspecified() => {
+            SocketAddr::from((Ipv4Addr::LOCALHOST, four.port()))
+        }
+        SocketAddr::V6(six) if six.ip().is_unspecified() => {
+            SocketAddr::from((Ipv6Addr::LOCALHOST, six.port()))
+        }
+        address => address,
     }
-    address
 }
 
 impl Object for Socket {

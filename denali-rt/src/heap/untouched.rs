@@ -1,0 +1,37 @@
+//! Zero bytes that cost no memory until they are written.
+//!
+//! A page that went back to the kernel reads as zero, so the whole pages of a new area are given
+//! back instead of being cleared: a socket's buffers are pages once data is in them, and the edges
+//! they share with what was allocated before and after.
+
+use crate::hypercall;
+use alloc::vec::Vec;
+use denali_abi::convert::{u64_to_usize, usize_to_u64};
+use denali_abi::layout::PAGE_SIZE;
+
+/// Returns `len` zero bytes, or `None` without memory.
+pub(super) fn zeroed(len: usize) -> Option<Vec<u8>> {
+    let mut bytes: Vec<u8> = Vec::new();
+    bytes.try_reserve_exact(len).ok()?;
+    let area = bytes.as_mut_ptr();
+    let start = usize_to_u64(area.expose_provenance());
+    let end = start + usize_to_u64(len);
+    let pages = start.next_multiple_of(PAGE_SIZE)..end - end % PAGE_SIZE;
+    // SAFETY: the area has just been allocated and nothing has been written to it.
+    if pages.is_empty() || unsafe { hypercall::release_memory(pages.clone()) }.is_err() {
+        // SAFETY: the area is `len` bytes long.
+        unsafe { area.write_bytes(0, len) };
+    } else {
+        let head_len = u64_to_usize(pages.start - start);
+        // SAFETY: the whole pages begin within the area.
+        unsafe { area.write_bytes(0, head_len) };
+        let tail_len = u64_to_usize(end - pages.end);
+        // SAFETY: the whole pages end within the area.
+        let tail = unsafe { area.add(len - tail_len) };
+        // SAFETY: the rest of the area lies there.
+        unsafe { tail.write_bytes(0, tail_len) };
+    }
+    // SAFETY: all bytes have been written, or read as zero because their pages went back.
+    unsafe { bytes.set_len(len) };
+    Some(bytes)
+}
