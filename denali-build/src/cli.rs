@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::commands::{
-    build, demo, deploy, host, limits, logs, ls, new, rm, run, start, stop, test,
+    build, demo, deploy, doctor, host, limits, logs, ls, new, rm, run, start, stop, test,
 };
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
@@ -33,6 +33,8 @@ pub enum Verb {
     Host(host::Args),
     /// Build the project and run it on a host
     Deploy(deploy::Args),
+    /// Look whether this machine, and a host, have what they need
+    Doctor(doctor::Args),
     /// List the services of a host
     Ls(ls::Args),
     /// Show what a service wrote

@@ -123,7 +123,8 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
     }
 }
 
-/// Logs what happened to VMs, and non-maskable interrupts.
+/// Logs what happened to VMs, and non-maskable interrupts: whoever operates the machine sends one to
+/// have the kernel audit itself.
 fn report(kernel: &mut Kernel, pc: &mut Pc) {
     while let Some(event) = kernel.take_trace() {
         panic::remember(event);
@@ -137,6 +138,10 @@ fn report(kernel: &mut Kernel, pc: &mut Pc) {
     if nmis != pc.nmis_seen {
         warn!("{} non-maskable interrupts", nmis - pc.nmis_seen);
         pc.nmis_seen = nmis;
+        match kernel.audit(pc) {
+            Ok(()) => info!("audit: every invariant holds"),
+            Err(error) => error!("audit: {error}"),
+        }
     }
 }
 

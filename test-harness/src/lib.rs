@@ -11,10 +11,13 @@
 //! | [`project`] | projects made from templates                                          |
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
+//! | [`lives`]   | lives of VMs by the thousand                                          |
 //! | [`external`] | programs this project did not write                                 |
 //! | [`figures`] | what services cost in memory and instructions                        |
 //! | [`game_load`] | players of the example game server, and how evenly they are served |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
+//! | [`gdb`]     | QEMU's debugger stub                                                  |
+//! | [`sabotage`] | kernels that lack one protection each                                |
 //! | [`soak`]    | many requests, and the memory they leave behind                       |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
@@ -25,12 +28,15 @@ pub mod containment;
 pub mod external;
 pub mod figures;
 pub mod game_load;
+pub mod gdb;
 pub mod guest;
 pub mod home;
 pub mod host;
 pub mod http;
+pub mod lives;
 pub mod machine;
 pub mod project;
+pub mod sabotage;
 pub mod soak;
 pub mod suite;
 pub mod wait;

@@ -10,8 +10,8 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Seconds after which QEMU ends whatever happens.
-const LIFETIME: &str = "300";
+/// After which QEMU ends whatever happens.
+const LIFETIME: Duration = Duration::from_secs(300);
 
 /// Longest boot: firmware and boot loader are emulated, too.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
@@ -73,6 +73,14 @@ impl Board {
             text(code)
         );
         self.with(&["-drive", &drive])
+    }
+
+    /// Starts the board without a network, for at most `limit`; its serial port writes to `log`.
+    #[must_use]
+    pub fn start(&self, home: &Home, limit: Duration, log: &Path) -> Running {
+        qemu(home, self, limit)
+            .args(["-serial", &format!("file:{}", text(log))])
+            .start()
     }
 
     fn with(mut self, arguments: &[&str]) -> Self {
@@ -149,7 +157,7 @@ impl Machine {
 /// If it does not come up.
 #[must_use]
 pub fn boot_on(wire: &Wire, home: &Home, board: &Board) -> Running {
-    const WIRE_LIFETIME: &str = "900";
+    const WIRE_LIFETIME: Duration = Duration::from_secs(900);
     let serial = home.path().join("serial-wire.log");
     let mut qemu = qemu(home, board, WIRE_LIFETIME)
         .args(["-netdev", &wire.netdev()])
@@ -170,9 +178,10 @@ pub fn boot_on(wire: &Wire, home: &Home, board: &Board) -> Running {
 }
 
 /// Prepares QEMU under `timeout`, in the process group that goes with the machine.
-fn qemu(home: &Home, board: &Board, lifetime: &str) -> Invocation {
+fn qemu(home: &Home, board: &Board, limit: Duration) -> Invocation {
+    let seconds = limit.as_secs().to_string();
     home.invoke("timeout")
-        .args(["--foreground", lifetime, "qemu-system-x86_64"])
+        .args(["--foreground", &seconds, "qemu-system-x86_64"])
         .args(&board.arguments)
 }
 

@@ -41,6 +41,7 @@ fn each_attack_comes_to_its_declared_end(arena: &Arena) {
                 .run(theme, |_| true)
                 .expect("the host does as it is told"),
         );
+        wrong.extend(arena.inspect_processor().expect("QEMU answers"));
     }
     assert_nothing(Ok(wrong));
 }

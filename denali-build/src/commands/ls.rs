@@ -29,6 +29,12 @@ pub struct HostOption {
 }
 
 impl HostOption {
+    /// Returns whether a host is named.
+    #[must_use]
+    pub const fn is_given(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Finds the host.
     ///
     /// # Errors

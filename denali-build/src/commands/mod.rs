@@ -3,6 +3,7 @@
 pub mod build;
 pub mod demo;
 pub mod deploy;
+pub mod doctor;
 pub mod host;
 pub mod limits;
 pub mod logs;
@@ -28,6 +29,7 @@ pub fn exec(arguments: Arguments) -> Result<()> {
         Verb::Build(args) => build::exec(&args),
         Verb::Host(args) => host::exec(args),
         Verb::Deploy(args) => deploy::exec(&args),
+        Verb::Doctor(args) => doctor::exec(&args),
         Verb::Ls(args) => ls::exec(&args),
         Verb::Logs(args) => logs::exec(&args),
         Verb::Limits(args) => limits::exec(&args),

@@ -206,7 +206,12 @@ impl Kernel {
             let end = now.plus_ns(slice_ns.clamp(SLICE_NS_MIN, QUANTUM_NS));
             // An alarm may be late by the shortest slice: alarms in quick succession would else
             // leave whoever runs nothing but world switches.
-            let soonest = now.plus_ns(SLICE_NS_MIN);
+            let grain_ns = if cfg!(sabotage = "quick-alarms") {
+                1
+            } else {
+                SLICE_NS_MIN
+            };
+            let soonest = now.plus_ns(grain_ns);
             let earliest = alarm.into_iter().chain(timer).min();
             let until = earliest.map_or(end, |earliest| earliest.max(soonest).min(end));
             return Next::Run {

@@ -16,11 +16,12 @@ const PLAIN: &str = "scheduler=round-robin queue=drop-tail";
 const FAIR: &str = "scheduler=fair queue=drr";
 
 /// Kinds of hogs.
-const HOGS: [Kind; 6] = [
+const HOGS: [Kind; 7] = [
     Kind::Cpu,
     Kind::Packets,
     Kind::Broadcasts,
     Kind::Timers,
+    Kind::Calls,
     Kind::Console,
     Kind::Pages,
 ];

@@ -7,6 +7,7 @@ use denali_abi::control::{CAP_WHOLE, Limits, VmConfig, WEIGHT_MAX};
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::{Hypercall, NO_DEADLINE};
 use denali_kernel_core::machine::{Exit, Machine};
+use denali_kernel_core::policy::scheduler::SLICE_NS_MIN;
 use denali_kernel_core::{Next, VmId};
 use host::{Host, SCRATCH};
 use world::{Kind, World};
@@ -248,4 +249,54 @@ fn a_new_cap_ends_a_pause() {
     world.run(SECOND_NS);
     assert_near(world.charged_ns(0) - before_ns, SECOND_NS, 2);
     world.host.audit();
+}
+
+#[test]
+fn alarms_in_quick_succession_leave_whoever_runs_a_slice() {
+    let mut host = Host::boot(2048, "");
+    let image = host.create_image().expect("there is room");
+    let sleeper = host.create_vm(image, 1);
+    host.create_vm(image, 2);
+    let now = host.machine.now();
+    let soon = now.as_ns() + 10;
+    host.call(sleeper, Hypercall::IdleWithTimeout, &[soon]);
+    let Next::Run { until, .. } = host.kernel.next(now, &mut host.machine) else {
+        panic!("somebody is ready")
+    };
+    assert!(until.since_ns(now) >= SLICE_NS_MIN, "{until:?}");
+}
+
+#[test]
+fn broadcasts_beyond_a_budget_are_lost() {
+    let mut world = World::new("queue=drr", 1, &[(Kind::Broadcasts, Limits::default())]);
+    world.run(SECOND_NS);
+    let counters = world
+        .host
+        .kernel
+        .vm(world.vm(0))
+        .expect("it lives")
+        .counters;
+    assert!(counters.tx_frames < 200, "{counters:?}");
+    assert!(counters.tx_refused > counters.tx_frames, "{counters:?}");
+}
+
+#[test]
+fn a_machine_that_stood_still_is_nobodys_fault() {
+    let mut host = Host::boot(2048, "");
+    let image = host.create_image().expect("there is room");
+    let vms = [1, 2].map(|number| host.create_vm(image, number));
+    host.call(host.supervisor, Hypercall::IdleWithTimeout, &[NO_DEADLINE]);
+    let mut turns = [0; 2];
+    for turn in 0..100 {
+        let now = host.machine.now();
+        let Next::Run { vm, until, .. } = host.kernel.next(now, &mut host.machine) else {
+            panic!("both are ready")
+        };
+        let pause_ns = if turn == 3 { 3600 * SECOND_NS } else { 0 };
+        host.machine.advance(until.since_ns(now) + pause_ns);
+        let (kernel, machine) = (&mut host.kernel, &mut host.machine);
+        kernel.handle(vm, Exit::Interrupted, machine);
+        turns[usize::from(vm == vms[1])] += 1;
+    }
+    assert!(turns.iter().all(|&turns| turns >= 40), "{turns:?}");
 }

@@ -19,6 +19,7 @@
 //! | [`queues`]       | indices and descriptors of the shared page                       |
 //! | [`network`]      | other people's addresses and frames                              |
 //! | [`floods`]       | too much of everything                                           |
+//! | [`fuzz`]         | hypercalls and rings at random                                  |
 //! | [`vector_state`] | what others left in registers                                    |
 //!
 //! [`victim`] is no attack: it is whom the attacks must not touch.
@@ -33,6 +34,7 @@ pub mod control;
 pub mod flags;
 pub mod floods;
 pub mod forge;
+pub mod fuzz;
 pub mod hypercalls;
 pub mod instructions;
 pub mod memory;
@@ -66,6 +68,8 @@ pub enum End {
     Harmless,
     /// It sends frames, and the kernel lets none of them out.
     Silenced,
+    /// It ends by itself, or the kernel ends it.
+    Either,
     /// It never ends by itself, and others hardly notice.
     Throttled,
 }
@@ -100,7 +104,7 @@ impl Attack {
 }
 
 /// All attacks by theme.
-pub const THEMES: [(&str, &[Attack]); 13] = [
+pub const THEMES: [(&str, &[Attack]); 14] = [
     ("instructions", instructions::ATTACKS),
     ("ports", ports::ATTACKS),
     ("rings", rings::ATTACKS),
@@ -114,6 +118,7 @@ pub const THEMES: [(&str, &[Attack]); 13] = [
     ("network", network::ATTACKS),
     ("floods", floods::ATTACKS),
     ("vector-state", vector_state::ATTACKS),
+    ("fuzz", fuzz::ATTACKS),
 ];
 
 /// Returns the attack of this name.

@@ -140,6 +140,7 @@ impl Arena {
             self.client.remove(attack.name)?;
         }
         wrong.extend(self.victim());
+        wrong.extend(self.audit()?);
         Ok(wrong)
     }
 
@@ -163,6 +164,7 @@ impl Arena {
             self.client.remove(attack.name)?;
         }
         wrong.extend(self.victim());
+        wrong.extend(self.audit()?);
         Ok(wrong)
     }
 
@@ -225,6 +227,7 @@ impl Arena {
         let status = self.host.status();
         let mut monitor = Monitor::connect(&monitor_of(&status))?;
         let mut wrong = processor::open_ports(&mut monitor)?;
+        wrong.extend(processor::missing_protections(&mut monitor)?);
         let scratch = self.host.home().path().join("text");
         wrong.extend(processor::changed_text(
             &mut monitor,
@@ -293,6 +296,13 @@ impl Arena {
         deploy(&self.client, name)
     }
 
+    /// Has the running kernel audit itself, and returns what it finds.
+    fn audit(&self) -> Result<Vec<String>> {
+        let wrong = processor::audit(&self.host.status())?;
+        self.note(|record| record.audits += 1);
+        Ok(wrong)
+    }
+
     /// Waits for another answer of the victim, and returns what was wrong with its answers so far.
     fn victim(&self) -> Vec<String> {
         let answers = self.watch.answers();
@@ -352,6 +362,7 @@ fn judge(attack: &Attack, service: &Service) -> Option<String> {
             service.state == ServiceState::Crashed && named
         }
         End::Refused(_) | End::Harmless => went_through,
+        End::Either => has_ended(service),
         End::Silenced => went_through && service.tx_frames == 0,
         End::Throttled => matches!(service.state, ServiceState::Running | ServiceState::Idle),
     };
@@ -429,7 +440,9 @@ fn image() -> &'static Image {
     })
 }
 
-fn monitor_of(status: &Status) -> std::path::PathBuf {
+/// Returns the socket of the monitor of a host's QEMU.
+#[must_use]
+pub fn monitor_of(status: &Status) -> std::path::PathBuf {
     status.serial_log.with_file_name("monitor.socket")
 }
 

@@ -15,6 +15,8 @@ pub struct Record {
     pub attacks: Vec<Entry>,
     /// Malformed packages, each with the host's answer.
     pub packages: Vec<(String, String)>,
+    /// How often the running kernel audited itself and found every invariant hold.
+    pub audits: u64,
     /// What the victim did meanwhile.
     pub victim: Report,
     /// Bytes not in use before and after.

@@ -36,6 +36,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "denali-attacks",
             "denali-build",
             "denali-protocol",
+            "denali-tidy",
         ],
     ),
 ];

