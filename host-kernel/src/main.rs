@@ -62,7 +62,8 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
         Isolation::Off
     };
     let mut paging = Paging::enable(&mut boot, &features, isolation);
-    heap::start(take_heap(&mut boot));
+    let heap = take_heap(&mut boot);
+    heap::start(heap);
     let clock = Clock::start(&features);
     log::use_clock(clock);
     let apic = Apic::enable(&features, &mut paging, &clock);
@@ -90,6 +91,7 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
     let memory = frame_ranges(&boot);
     let mut kernel = Kernel::new(
         &Boot {
+            heap_bytes: heap.length(),
             memory: &memory,
             command_line: &boot.command_line,
         },

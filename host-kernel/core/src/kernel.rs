@@ -41,9 +41,12 @@ use denali_abi::control::VmState;
 /// Most VMs a host can have, however much memory.
 pub const VMS_MAX: u32 = 1 << 17;
 
-/// Frames of a host for each VM that its heap has room for: the heap is 1/32 of memory, and a VM's
-/// descriptor and its places in tables take up to 1 KiB of it.
-const HEAP_FRAMES_PER_VM: u32 = 8;
+/// Bytes of the kernel's heap for each VM: its descriptor and its places in tables, which grow by
+/// doubling.
+const HEAP_BYTES_PER_VM: u64 = 1024;
+
+/// Bytes of the kernel's heap for each frame of memory.
+const HEAP_BYTES_PER_FRAME: u64 = 16;
 
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
@@ -60,6 +63,8 @@ const PICKS_MAX: usize = 8;
 pub struct Boot<'a> {
     /// Memory the kernel may give away: neither its own nor a device's.
     pub memory: &'a [FrameRange],
+    /// Bytes of the heap, which bounds how many VMs there can be.
+    pub heap_bytes: u64,
     /// The kernel's command line.
     pub command_line: &'a str,
 }
@@ -127,7 +132,13 @@ impl Kernel {
         let policies = Policies::from_command_line(&line, |unknown| {
             machine.log(format!("{unknown}\n").as_bytes());
         });
-        Self::with_policies(boot.memory, policies, machine)
+        let mut kernel = Self::with_policies(boot.memory, policies, machine);
+        let tables = u64::from(kernel.frames.total()) * HEAP_BYTES_PER_FRAME;
+        let fit = boot.heap_bytes.saturating_sub(tables) / HEAP_BYTES_PER_VM;
+        kernel
+            .vms
+            .lower_limit(u32::try_from(fit).unwrap_or(u32::MAX));
+        kernel
     }
 
     /// Makes a kernel that owns the given memory, with any policies.
@@ -142,7 +153,7 @@ impl Kernel {
         let mut random = Generator::new(machine);
         let pager = Pager::new(total, &mut random, machine);
         let vms_max = if pager.is_some() {
-            VMS_MAX.min(total / HEAP_FRAMES_PER_VM)
+            VMS_MAX
         } else {
             vms_max(total)
         };

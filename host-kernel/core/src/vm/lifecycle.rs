@@ -101,6 +101,8 @@ impl Kernel {
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };
+        // Only who runs has a running thread to blame.
+        let ran = vm.state == VmState::Ready;
         match vm.state {
             VmState::Ended => return,
             VmState::Ready => self.cease_ready(id),
@@ -129,7 +131,7 @@ impl Kernel {
             rip: position.rip,
             rsp: position.rsp,
         };
-        if !matches!(reason, EndReason::Terminated | EndReason::Stopped) {
+        if ran && !matches!(reason, EndReason::Terminated | EndReason::Stopped) {
             machine.read_frame(vm.shared, offset_of!(SharedPage, thread), &mut vm.thread);
         }
         let name = Name(vm.name);

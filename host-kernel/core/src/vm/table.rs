@@ -179,6 +179,11 @@ impl<K: Key, T> Table<K, T> {
         self.limit
     }
 
+    /// Lets it hold at most `limit` values from now on, if it could hold more.
+    pub fn lower_limit(&mut self, limit: u32) {
+        self.limit = self.limit.min(limit);
+    }
+
     /// Returns the id the next [`Table::insert`] will use.
     ///
     /// # Errors
