@@ -45,8 +45,13 @@ pub const VMS_MAX: u32 = 1 << 17;
 /// doubling.
 const HEAP_BYTES_PER_VM: u64 = 1024;
 
-/// Bytes of the kernel's heap for each frame of memory.
-const HEAP_BYTES_PER_FRAME: u64 = 16;
+/// Bytes of the kernel's heap for each frame of memory: its record, and its part of the frames that
+/// are held for VMs that sleep.
+const HEAP_BYTES_PER_FRAME: u64 = 24;
+
+/// Bytes of the kernel's heap for what does not grow with VMs or memory: transfers between memory
+/// and disk under way, tables of drivers and policies.
+const HEAP_BYTES_FIXED: u64 = 512 * 1024;
 
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
@@ -133,8 +138,8 @@ impl Kernel {
             machine.log(format!("{unknown}\n").as_bytes());
         });
         let mut kernel = Self::with_policies(boot.memory, policies, machine);
-        let tables = u64::from(kernel.frames.total()) * HEAP_BYTES_PER_FRAME;
-        let fit = boot.heap_bytes.saturating_sub(tables) / HEAP_BYTES_PER_VM;
+        let other = u64::from(kernel.frames.total()) * HEAP_BYTES_PER_FRAME + HEAP_BYTES_FIXED;
+        let fit = boot.heap_bytes.saturating_sub(other) / HEAP_BYTES_PER_VM;
         kernel
             .vms
             .lower_limit(u32::try_from(fit).unwrap_or(u32::MAX));

@@ -142,7 +142,7 @@ fn described(text: &str) -> Call {
     }
 }
 
-/// Makes "[`X`](path)" and "[`X`]" a plain "`X`".
+/// Makes a link to an item, with or without its path, the plain name of the item.
 fn without_links(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;

@@ -19,7 +19,7 @@
 //! | `calling`   | who is wanted back: packets, alarms, the gatekeeper             |
 //! | `pool`      | frames held for VMs that are not in memory                      |
 //!
-//! On a host without disks there is no [`Pager`], and nothing of this happens.
+//! On a host without disks there is no `Pager`, and nothing of this happens.
 
 mod calling;
 mod entering;

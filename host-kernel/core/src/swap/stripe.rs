@@ -60,8 +60,8 @@ impl Stripe {
         let (chunk, offset) = (block / CHUNK_BLOCKS, block % CHUNK_BLOCKS);
         let count = usize_to_u64(self.disks.len());
         Some(Place {
-            disk: *self.disks.get(u64_to_usize(chunk % count))?,
-            block: chunk / count * CHUNK_BLOCKS + offset,
+            disk: *self.disks.get(u64_to_usize(chunk.checked_rem(count)?))?,
+            block: chunk.checked_div(count)? * CHUNK_BLOCKS + offset,
             run: CHUNK_BLOCKS - offset,
         })
     }

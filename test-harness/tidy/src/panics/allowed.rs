@@ -22,6 +22,7 @@ pub const ALLOWED: &[Allowed] = &[
             "core/src/memory/frame.rs frame_of",
             "core/src/memory/frame.rs give_back",
             "core/src/memory/frame.rs give_back_all",
+            "core/src/memory/frame.rs hand_over",
             "core/src/memory/frame.rs link",
             "core/src/memory/frame.rs record",
             "core/src/memory/frame.rs take",
@@ -56,7 +57,10 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         reason: "a weight is at least 1: `Limits::weight` replaces 0",
-        places: &["core/src/policy/scheduler/fair.rs virtual_time"],
+        places: &[
+            "core/src/policy/scheduler/fair.rs virtual_time",
+            "core/src/policy/scheduler/fair.rs {closure#0}",
+        ],
     },
     Allowed {
         reason: "an image is refused unless it ends below 2 GiB",
@@ -100,10 +104,46 @@ pub const ALLOWED: &[Allowed] = &[
         ],
     },
     Allowed {
+        reason: "an extent is freed once, by the transfer or the VM that holds it; `audit` adds up \
+                 what is free and what is held",
+        places: &[
+            "core/src/swap/extent.rs give_back",
+            "core/src/swap/extent.rs remove",
+            "core/src/swap/extent.rs take",
+        ],
+    },
+    Allowed {
+        reason: "a block is 4 KiB, far below the cipher's limit, and the ciphers cut it into blocks \
+                 of their own size",
+        places: &[
+            "chacha20poly1305::*",
+            "poly1305::backend::avx2::*",
+            "core/src/swap/seal.rs open",
+            "core/src/swap/seal.rs seal",
+        ],
+    },
+    Allowed {
+        reason: "a transfer has the blocks that its VM's swap description counts, and an index is \
+                 one that was found in the same list",
+        places: &[
+            "<alloc::vec::Vec<_, _>>::split_off::assert_failed",
+            "<alloc::vec::Vec<_, _>>::swap_remove::assert_failed",
+        ],
+    },
+    Allowed {
+        reason: "page numbers are ordered as numbers are",
+        places: &["core::slice::sort::unstable::quicksort::quicksort"],
+    },
+    Allowed {
         reason: "the heap is sized at boot for as many VMs as memory has room for, and every table \
                  has a limit; a VM's memory never comes from it",
         places: &[
             "core/src/network.rs {closure#0}",
+            "core/src/paging/entering.rs enter",
+            "core/src/paging/entering.rs open_map",
+            "core/src/paging/leaving.rs leave",
+            "core/src/paging/leaving.rs seal_map",
+            "core/src/paging/pool.rs hold",
             "alloc::boxed::Box<T,A>::new_uninit_in",
             "alloc::raw_vec::RawVec<T,A>::grow_one",
             "alloc::raw_vec::RawVecInner<A>::reserve::do_reserve_and_handle",
@@ -116,7 +156,7 @@ pub const ALLOWED: &[Allowed] = &[
             "alloc::collections::btree::*",
             "<alloc::collections::btree::*",
             "alloc::collections::vec_deque::*",
-            "core/src/policy/gatekeeper/fifo.rs leave",
+            "core/src/paging/pool.rs take",
             "core::ptr::drop_in_place<denali_kernel_core::policy::scheduler::fair::Fair>",
         ],
     },

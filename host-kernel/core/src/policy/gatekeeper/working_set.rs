@@ -1,7 +1,7 @@
 //! Working sets: small VMs may go before large ones that do not fit yet, for a while.
 //!
 //! First in, first out, but for this: while the first in the queue does not fit, a later one that
-//! does may overtake it, at most [`OVERTAKEN_MAX`] times. So memory is not idle while a large VM
+//! does may overtake it, at most `OVERTAKEN_MAX` times. So memory is not idle while a large VM
 //! waits for much of it, and nobody starves.
 
 use super::{Gatekeeper, Request, Verdict};
