@@ -27,7 +27,7 @@ fn an_unknown_template_is_answered_with_those_there_are() {
     let outcome = home
         .denali(["new", "hello", "--template", "nonsense"])
         .fails(2);
-    outcome.explains("`nonsense`", "minimal, web-server");
+    outcome.explains("`nonsense`", "c-echo, cache, minimal, std, web-server");
     assert_eq!(names(home.path()), [""; 0]);
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use test_harness::host::{Host, free_port};
 use test_harness::project::Project;
-use test_harness::{facts, http, suite};
+use test_harness::{facts, http, suite, wait};
 
 fn main() -> ExitCode {
     suite::run(
@@ -82,6 +82,12 @@ fn idle_ones_use_no_cpu(crowd: &Crowd) {
             .map(|service| service.cpu_ns)
             .collect()
     };
+    // They give the memory of their last answer back when all has been quiet for a moment.
+    wait::until("everybody to be quiet", || {
+        let before = used();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (used() == before).then_some(())
+    });
     let before = used();
     std::thread::sleep(std::time::Duration::from_secs(3));
     // Not a single instruction: nothing has happened that concerns them.

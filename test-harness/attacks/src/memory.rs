@@ -4,6 +4,7 @@ use crate::raw::{address_of, execute, hypercall, peek, poke, refused};
 use crate::{Attack, End, Outcome, ensure};
 use alloc::vec;
 use core::hint::black_box;
+use core::mem::offset_of;
 use denali_abi::end::EndReason::{self, AccessViolation, BadAddress, OutOfMemory, StackOverflow};
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
@@ -11,7 +12,7 @@ use denali_abi::layout::{
     GUEST_END, HEAP_END, IMAGE_BASE, INITIAL_STACK_TOP, LARGE_STACK_SLOT, LARGE_STACKS_BASE,
     PAGE_SIZE, REGISTERS_ADDRESS, SHARED_ADDRESS, SMALL_STACK_SLOT, SMALL_STACKS_BASE,
 };
-use denali_abi::shared::SharedPage;
+use denali_abi::shared::{SharedPage, THREAD_NAME_MAX};
 use denali_rt::registers;
 
 const FORBIDDEN: &[EndReason] = &[AccessViolation];
@@ -80,9 +81,10 @@ pub const ATTACKS: &[Attack] = &[
         words_are_zero(end, REGISTERS_ADDRESS + PAGE_SIZE)
     }),
     Attack::harmless("shared-page-starts-as-zero", || {
-        let end = SHARED_ADDRESS + size_of::<SharedPage>() as u64;
-        words_are_zero(end, SHARED_ADDRESS + PAGE_SIZE)?;
-        words_are_zero(SHARED_ADDRESS, end)
+        // Where the runtime has written the name of this thread by now.
+        let name = SHARED_ADDRESS + offset_of!(SharedPage, thread) as u64;
+        words_are_zero(SHARED_ADDRESS, name)?;
+        words_are_zero(name + THREAD_NAME_MAX as u64, SHARED_ADDRESS + PAGE_SIZE)
     }),
     Attack::harmless("released-pages-read-as-zero", released_pages),
     Attack::harmless("released-pages-are-not-the-old", released_then_taken),

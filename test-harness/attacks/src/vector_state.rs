@@ -2,9 +2,11 @@
 //!
 //! The victim keeps secrets in all of them while these attacks run beside it.
 
+use crate::raw::peek;
 use crate::{Attack, Outcome, ensure};
 use core::arch::asm;
 use denali_abi::hypercall::Hypercall;
+use denali_abi::layout::{GUEST_END, IMAGE_BASE};
 
 /// Crossings an attack looks behind.
 const CROSSINGS: usize = 2000;
@@ -199,9 +201,12 @@ fn set_bases(fs: u64, gs: u64) {
     unsafe { asm!("wrfsbase {}", "wrgsbase {}", in(reg) fs, in(reg) gs, options(nostack)) };
 }
 
+/// By now the runtime has set FS to this thread's own block, which begins with its address (System V
+/// ABI, thread-local storage).
 fn segment_bases() -> Outcome {
-    let seen = bases();
-    ensure!(seen == (0, 0), "{seen:x?}");
+    let (fs, gs) = bases();
+    ensure!((IMAGE_BASE..GUEST_END).contains(&fs), "fs {fs:x}");
+    ensure!(peek(fs) == fs && gs == 0, "fs {fs:x}, gs {gs:x}");
     Ok(())
 }
 
