@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "shares a value that is written once")]
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +58,7 @@ impl<T> OnceLock<T> {
         if self.written.load(Ordering::Acquire) {
             return;
         }
-        let _guard = self.writing.lock();
+        let _guard = self.claim();
         if self.written.load(Ordering::Acquire) {
             return;
         }
@@ -66,6 +66,24 @@ impl<T> OnceLock<T> {
         // SAFETY: `writing` is held and `written` is clear, so there is no other reference.
         unsafe { *self.value.get() = made };
         self.written.store(true, Ordering::Release);
+    }
+
+    /// Waits until nobody else is writing.
+    #[cfg(denali)]
+    fn claim(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock()
+    }
+
+    /// Waits until nobody else is writing. Outside a VM that may be another of the system's threads,
+    /// which wakes no green thread of this one.
+    #[cfg(not(denali))]
+    fn claim(&self) -> MutexGuard<'_, ()> {
+        loop {
+            if let Some(guard) = self.writing.try_lock() {
+                return guard;
+            }
+            crate::thread::yield_now();
+        }
     }
 }
 

@@ -284,3 +284,20 @@ fn a_send_gives_up_when_the_time_is_up() {
     assert_eq!(receiver.into_iter().collect::<Vec<_>>(), [3]);
     assert_eq!(sending.join(), Ok(()));
 }
+
+#[test]
+fn threads_of_the_system_wait_for_a_value_that_another_of_them_makes() {
+    static VALUE: OnceLock<u32> = OnceLock::new();
+    let begun = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            VALUE.get_or_init(|| {
+                begun.wait();
+                std::thread::sleep(Duration::from_millis(20));
+                7
+            })
+        });
+        begun.wait();
+        assert_eq!(VALUE.get_or_init(|| 8), &7);
+    });
+}

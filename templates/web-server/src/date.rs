@@ -27,10 +27,9 @@ pub fn log_now() -> String {
 /// Returns the seconds since 1970 of a date in any of the three forms of HTTP.
 pub fn parse(text: &str) -> Option<u64> {
     let mut words = [""; 6];
-    let mut count = 0;
-    for word in text.split([' ', ',', '-']).filter(|word| !word.is_empty()) {
+    let all = text.split([' ', ',', '-']).filter(|word| !word.is_empty());
+    for (count, word) in all.enumerate() {
         *words.get_mut(count)? = word;
-        count += 1;
     }
     let (day, month, year, time) = match words {
         // IMF-fixdate, and RFC 850 with two digits of the year.

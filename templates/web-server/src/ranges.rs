@@ -72,21 +72,21 @@ fn number(digits: &str) -> Option<Option<usize>> {
 mod tests {
     use super::*;
     use alloc::string::String;
-    use alloc::vec;
 
     #[test]
     fn ranges_are_those_of_the_rfc() {
         for (field, parts) in [
-            ("bytes=0-499", vec![0..500]),
-            ("bytes=500-999", vec![500..1000]),
-            ("bytes=-500", vec![500..1000]),
-            ("bytes=-5000", vec![0..1000]),
-            ("bytes=950-", vec![950..1000]),
-            ("bytes=0-0,-1", vec![0..1, 999..1000]),
-            ("Bytes = 1-2 , , 4-5", vec![1..3, 4..6]),
-            ("bytes=990-99999999999999999999999", vec![990..1000]),
-            ("bytes=2000-3000, 1-1", vec![1..2]),
+            ("bytes=0-499", &[(0, 500)][..]),
+            ("bytes=500-999", &[(500, 1000)][..]),
+            ("bytes=-500", &[(500, 1000)][..]),
+            ("bytes=-5000", &[(0, 1000)][..]),
+            ("bytes=950-", &[(950, 1000)][..]),
+            ("bytes=0-0,-1", &[(0, 1), (999, 1000)][..]),
+            ("Bytes = 1-2 , , 4-5", &[(1, 3), (4, 6)][..]),
+            ("bytes=990-99999999999999999999999", &[(990, 1000)][..]),
+            ("bytes=2000-3000, 1-1", &[(1, 2)][..]),
         ] {
+            let parts = parts.iter().map(|&(start, end)| start..end).collect();
             assert_eq!(parse(field, 1000), Requested::Parts(parts), "{field}");
         }
     }

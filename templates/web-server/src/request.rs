@@ -6,7 +6,6 @@ use crate::input::Input;
 use crate::path;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 use denali_rt::io::{self, ErrorKind};
 
@@ -274,6 +273,7 @@ fn wants_keep_alive(default: bool, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use core::net::IpAddr;
     use denali_rt::io::{Read, Write};
 
