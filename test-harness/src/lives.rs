@@ -27,7 +27,7 @@ pub fn run(kernel: &Path, lives: u64) -> Result<Duration> {
     let request = BuildRequest {
         manifest_path: Some(repository().join("test-harness/guests/Cargo.toml")),
         bin: Some(String::from("lives")),
-        target_dir: Some(target_dir().join("harness/guests")),
+        target_dir: Some(target_dir().join("harness/lives")),
         ..BuildRequest::default()
     };
     let executable = cargo::locate(&request)?.build(&request.arguments)?;
