@@ -231,7 +231,9 @@ impl<L: Link, S: Signal> Stack<L, S> {
 
         let ready = !self.ready.is_empty() && self.link.can_transmit();
         let more = frames == INGRESS_BATCH || ready || looped == Looped::More;
-        let next = earliest(self.timers.next_deadline(), auxiliary);
+        let next = [self.timers.next_deadline(), self.time_wait.next_deadline()]
+            .into_iter()
+            .fold(auxiliary, earliest);
         if more { Some(now) } else { next }
     }
 

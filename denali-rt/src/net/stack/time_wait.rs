@@ -21,6 +21,9 @@ const TIME_WAIT: Duration = Duration::from_secs(10);
 /// Most entries kept; the oldest makes room for the newest.
 const ENTRIES_MAX: usize = 1024;
 
+/// Room for so many entries is worth waking up for, to give its memory back.
+const WORTHWHILE: usize = 128;
+
 /// Entries in order of age.
 #[derive(Debug)]
 pub(super) struct TimeWait {
@@ -78,6 +81,13 @@ impl TimeWait {
         if self.order.is_empty() && self.order.capacity() > 0 {
             *self = Self::new(*self.entries.hasher());
         }
+    }
+
+    /// Returns when to prune at the latest: when the last entry's time is over, if the memory of all
+    /// is worth it.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let (until, _) = self.order.back()?;
+        (self.order.capacity() >= WORTHWHILE).then_some(*until)
     }
 
     /// Judges a segment by the entry of its connection.
