@@ -35,8 +35,10 @@ pub struct SharedPage {
     pub rx_posted: u32,
     /// Kernel: receive buffers filled.
     pub rx_filled: u32,
+    /// Guest: bits of [`flags`](crate::net::flags) it takes on receive, besides ordinary frames.
+    pub rx_accepts: u32,
     /// Zero.
-    pub reserved: [u32; 10],
+    pub reserved: [u32; 9],
     /// The transmit ring.
     pub tx: [Descriptor; RING_LEN as usize],
     /// The receive ring.

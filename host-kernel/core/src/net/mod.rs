@@ -7,11 +7,13 @@
 //! | [`source`]   | checks whom a frame claims to come from                  |
 //! | [`switch`]   | decides where a frame goes                               |
 //! | [`table`]    | finds a port by hardware or IPv4 address                 |
+//! | [`offload`]  | computes checksums and cuts super-segments                |
 //! | [`refusal`]  | why a frame was not sent, and how often                  |
 //!
 //! Nothing here allocates, panics or formats for a frame, whatever its bytes are.
 
 pub mod ethernet;
+pub mod offload;
 pub mod refusal;
 pub mod ring;
 pub mod source;

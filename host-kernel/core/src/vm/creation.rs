@@ -11,6 +11,7 @@ use crate::machine::{FrameId, Machine, Space};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{Fill, FrameList, FrameUse, Owner};
 use crate::net::ring::{FEATURES, RingState};
+use crate::policy::NetOffload;
 use crate::policy::gatekeeper::{Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
@@ -81,7 +82,7 @@ impl Kernel {
             console,
         } = self.fixed_frames(id, &mut frames, machine);
         machine.create_space(space, header.entry, INITIAL_STACK_TOP);
-        let network = offered(&spec.network);
+        let network = offered(&spec.network, self.policies.net_offload);
         let vm = Vm {
             id,
             state,
@@ -249,10 +250,13 @@ impl Kernel {
 }
 
 /// Returns the configuration with what the kernel adds to it.
-fn offered(network: &NetworkConfig) -> NetworkConfig {
+fn offered(network: &NetworkConfig, offload: NetOffload) -> NetworkConfig {
     NetworkConfig {
         frame_len_max: u16::try_from(FRAME_LEN_MAX).unwrap_or(u16::MAX),
-        features: u32::from(FEATURES),
+        features: match offload {
+            NetOffload::On => u32::from(FEATURES),
+            NetOffload::Off => 0,
+        },
         ..*network
     }
 }

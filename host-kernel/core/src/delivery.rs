@@ -1,0 +1,149 @@
+//! Handing one frame on, to a VM's ring or to the NIC: whole where whoever gets it takes it so, else
+//! with its checksum computed, or cut into segments, on the kernel's copy.
+
+use crate::kernel::Kernel;
+use crate::machine::{Machine, NicFull, Offload};
+use crate::net::offload::{self, Wish};
+use crate::net::ring::Delivery;
+use crate::vm::VmId;
+use denali_abi::net::FRAME_LEN_MAX;
+use denali_abi::shared::interrupt::RECEIVE;
+
+/// A frame on its way.
+#[derive(Debug)]
+pub(crate) struct Parcel<'a> {
+    /// The kernel's copy.
+    pub(crate) frame: &'a mut [u8],
+    /// What is left to do.
+    pub(crate) offload: Offload,
+    /// How many of its segments have been handed on, if it has to be cut here.
+    pub(crate) segments_sent: u16,
+}
+
+impl<'a> Parcel<'a> {
+    /// Wraps a frame of which nothing is left to do.
+    pub(crate) fn ordinary(frame: &'a mut [u8]) -> Self {
+        Self {
+            frame,
+            offload: Offload::default(),
+            segments_sent: 0,
+        }
+    }
+
+    /// Computes the checksum if that is all that is left to do.
+    pub(crate) fn finish(&mut self) {
+        if self.offload.flags != 0 && !self.is_super() {
+            offload::finish(self.frame);
+            self.offload = Offload::default();
+        }
+    }
+
+    const fn is_super(&self) -> bool {
+        self.offload.segment_size != 0
+    }
+
+    const fn wish(&self) -> Wish {
+        Wish {
+            flags: self.offload.flags,
+            segment_size: self.offload.segment_size,
+        }
+    }
+
+    /// Hands the segments on that are left; stops at the first that is not taken.
+    fn cut(&mut self, mut hand_on: impl FnMut(&[u8]) -> bool) -> bool {
+        let mut segment = [0; FRAME_LEN_MAX];
+        let count = offload::segments(self.frame, &self.offload);
+        while usize::from(self.segments_sent) < count {
+            let nth = usize::from(self.segments_sent);
+            let length = offload::cut(self.frame, &self.offload, nth, &mut segment);
+            if !hand_on(segment.get(..length).unwrap_or_default()) {
+                return false;
+            }
+            self.segments_sent += 1;
+        }
+        true
+    }
+}
+
+impl Kernel {
+    /// Hands a frame to the NIC, which gets all of it or, if it is cut here, what there is room for.
+    pub(crate) fn transmit(
+        &mut self,
+        parcel: &mut Parcel<'_>,
+        machine: &mut dyn Machine,
+    ) -> Result<(), NicFull> {
+        let done_by_nic = parcel.offload.flags & !machine.nic_offloads() == 0;
+        if !done_by_nic && parcel.is_super() {
+            let stats = &mut self.stats;
+            let all = parcel.cut(|segment| {
+                let sent = machine.nic_transmit(segment, Offload::default()).is_ok();
+                stats.nic_tx_frames += u64::from(sent);
+                sent
+            });
+            return if all { Ok(()) } else { Err(NicFull) };
+        }
+        if !done_by_nic {
+            parcel.finish();
+        }
+        machine.nic_transmit(parcel.frame, parcel.offload)?;
+        self.stats.nic_tx_frames += 1;
+        Ok(())
+    }
+
+    /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room for it, or
+    /// for what was left of its segments.
+    pub(crate) fn deliver_frame(
+        &mut self,
+        to: u32,
+        parcel: &mut Parcel<'_>,
+        machine: &mut dyn Machine,
+    ) -> bool {
+        let Some(id) = self.vms.id_at(to) else {
+            return false;
+        };
+        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
+            return false;
+        };
+        let length = parcel.frame.len();
+        // A frame that was begun to be cut is paid for.
+        let unpaid = vm.allowance.limits_frames() && parcel.segments_sent == 0;
+        if unpaid && !vm.allowance.take_receive(length, machine.now()) {
+            return false;
+        }
+        // One that was begun to be cut goes on so.
+        let delivery = if parcel.segments_sent == 0 {
+            self.put(id, parcel.frame, parcel.wish(), machine)
+        } else {
+            Some(Delivery::NoBuffer)
+        };
+        match delivery {
+            Some(Delivery::Filled) => true,
+            Some(_) if parcel.is_super() => parcel.cut(|segment| {
+                let put = self.put(id, segment, Wish::default(), machine);
+                put == Some(Delivery::Filled)
+            }),
+            Some(Delivery::Unsuited) => {
+                parcel.finish();
+                let put = self.put(id, parcel.frame, Wish::default(), machine);
+                put == Some(Delivery::Filled)
+            }
+            Some(Delivery::NoBuffer) | None => false,
+        }
+    }
+
+    /// Puts one frame into a VM's ring; `None` if the VM ended over it.
+    fn put(
+        &mut self,
+        id: VmId,
+        frame: &[u8],
+        left: Wish,
+        machine: &mut dyn Machine,
+    ) -> Option<Delivery> {
+        let delivery = self.with_ring(id, machine, |ring, view| ring.deliver(view, frame, left))?;
+        if delivery == Delivery::Filled {
+            self.count(id, |counters| counters.rx_frames += 1);
+            self.raise(id, RECEIVE, machine);
+        }
+        Some(delivery)
+    }
+}
