@@ -239,9 +239,13 @@ impl Machine for Pc {
         self.nic.as_mut()?.receive(buffer)
     }
 
-    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+    fn nic_offloads(&self) -> u16 {
+        self.nic.as_ref().map_or(0, Nic::offloads)
+    }
+
+    fn nic_transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), NicFull> {
         match &mut self.nic {
-            Some(nic) => nic.transmit(frame),
+            Some(nic) => nic.transmit(frame, offload),
             // A wire that leads nowhere takes everything.
             None => Ok(()),
         }

@@ -30,7 +30,8 @@ const ZERO: SharedPage = {
         tx_consumed: 0,
         rx_posted: 0,
         rx_filled: 0,
-        reserved: [0; 10],
+        rx_accepts: 0,
+        reserved: [0; 9],
         tx: [EMPTY; 64],
         rx: [EMPTY; 64],
     }
@@ -40,6 +41,15 @@ const ZERO: SharedPage = {
 struct Kernel {
     page: Page,
     sent: Vec<Vec<u8>>,
+}
+
+/// A network whose kernel takes everything off us.
+fn network() -> NetworkConfig {
+    NetworkConfig {
+        frame_len_max: 1514,
+        features: u32::from(flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4),
+        ..NetworkConfig::default()
+    }
 }
 
 fn setup() -> (RingDevice, Kernel) {
@@ -56,7 +66,7 @@ fn setup() -> (RingDevice, Kernel) {
         .send_all();
     };
     // SAFETY: the page is leaked, and only this device uses its rings.
-    let device = unsafe { RingDevice::new(pointer, 1514, notify) };
+    let device = unsafe { RingDevice::new(pointer, &network(), notify) };
     // SAFETY: the page is leaked.
     let page = unsafe { Page::new(pointer) };
     (

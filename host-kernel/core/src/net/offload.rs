@@ -260,7 +260,10 @@ fn write_segment(
     head.copy_from_slice(frame.get(..headers.payload)?);
     body.copy_from_slice(payload);
 
-    let sequence: [u8; 4] = head.get(headers.transport + TCP_SEQUENCE..)?.first_chunk().copied()?;
+    let sequence: [u8; 4] = head
+        .get(headers.transport + TCP_SEQUENCE..)?
+        .first_chunk()
+        .copied()?;
     let sequence = u32::from_be_bytes(sequence).wrapping_add(u32::try_from(at).ok()?);
     head.get_mut(headers.transport + TCP_SEQUENCE..)?
         .first_chunk_mut()

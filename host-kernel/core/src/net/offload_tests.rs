@@ -23,11 +23,19 @@ fn assert_sound(frame: &[u8]) {
     let addresses = if v4 { &frame[26..34] } else { &frame[22..54] };
     if v4 {
         assert_eq!(reference_sum(&[&frame[14..34]]), 0xffff, "IP header");
-        assert_eq!(usize::from(u16::from_be_bytes([frame[16], frame[17]])), frame.len() - 14);
+        assert_eq!(
+            usize::from(u16::from_be_bytes([frame[16], frame[17]])),
+            frame.len() - 14
+        );
     } else {
-        assert_eq!(usize::from(u16::from_be_bytes([frame[18], frame[19]])), frame.len() - 54);
+        assert_eq!(
+            usize::from(u16::from_be_bytes([frame[18], frame[19]])),
+            frame.len() - 54
+        );
     }
-    let length = u16::try_from(frame.len() - transport).unwrap().to_be_bytes();
+    let length = u16::try_from(frame.len() - transport)
+        .unwrap()
+        .to_be_bytes();
     let pseudo = [&length[..], &[0, protocol]].concat();
     let total = reference_sum(&[addresses, &pseudo, &frame[transport..]]);
     assert_eq!(total, 0xffff, "transport checksum");
@@ -70,7 +78,13 @@ fn wish(version: Version, segment_size: u16) -> Wish {
 #[test]
 fn segments_are_what_the_sender_would_have_sent() {
     for version in [Version::V4, Version::V6] {
-        for (payload, size) in [(60_000, 1428), (1429, 1428), (2856, 1428), (63, 1), (5000, 999)] {
+        for (payload, size) in [
+            (60_000, 1428),
+            (1429, 1428),
+            (2856, 1428),
+            (63, 1),
+            (5000, 999),
+        ] {
             let mut frame = tcp(version, TCP_FIN | TCP_PSH | TCP_CWR | 16, payload);
             let headers = frame.len() - payload;
             let offload = prepare(&mut frame, wish(version, size)).unwrap();
@@ -85,7 +99,8 @@ fn segments_are_what_the_sender_would_have_sent() {
                 assert_sound(segment);
                 let transport = headers - 32;
                 let sequence: [u8; 4] = segment[transport + 4..transport + 8].try_into().unwrap();
-                let expected = 0xffff_f000_u32.wrapping_add(u32::try_from(collected.len()).unwrap());
+                let expected =
+                    0xffff_f000_u32.wrapping_add(u32::try_from(collected.len()).unwrap());
                 assert_eq!(u32::from_be_bytes(sequence), expected);
                 let (is_first, is_last) = (nth == 0, nth + 1 == count);
                 let controls = segment[transport + 13];
@@ -112,7 +127,9 @@ fn checksums_are_right_for_every_length() {
         for version in [Version::V4, Version::V6] {
             let mut frame = tcp(version, 16, payload);
             for byte in frame.iter_mut().skip(86) {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 *byte = random.to_be_bytes()[0];
             }
             let only = Wish {
@@ -120,7 +137,10 @@ fn checksums_are_right_for_every_length() {
                 segment_size: 0,
             };
             let offload = prepare(&mut frame, only).unwrap();
-            assert_eq!((offload.flags, offload.segment_size), (flags::CHECKSUM_PARTIAL, 0));
+            assert_eq!(
+                (offload.flags, offload.segment_size),
+                (flags::CHECKSUM_PARTIAL, 0)
+            );
             finish(&mut frame);
             assert_sound(&frame);
         }
@@ -160,7 +180,10 @@ fn the_sum_of_the_pseudo_header_is_ours_and_not_the_senders() {
 fn a_super_segment_of_one_segment_is_an_ordinary_frame() {
     let mut frame = tcp(Version::V4, 16, 1000);
     let offload = prepare(&mut frame, wish(Version::V4, 1000)).unwrap();
-    assert_eq!((offload.flags, offload.segment_size), (flags::CHECKSUM_PARTIAL, 0));
+    assert_eq!(
+        (offload.flags, offload.segment_size),
+        (flags::CHECKSUM_PARTIAL, 0)
+    );
 }
 
 #[test]
@@ -172,12 +195,27 @@ fn wishes_that_do_not_fit_are_refused() {
     let cut = wish(Version::V4, 1428);
     refused(good(), wish(Version::V6, 1428), "another protocol");
     refused(good(), wish(Version::V4, 0), "no size");
-    refused(good(), wish(Version::V4, 1449), "segments longer than a frame");
-    refused(good(), wish(Version::V4, u16::MAX), "segments longer than a frame");
+    refused(
+        good(),
+        wish(Version::V4, 1449),
+        "segments longer than a frame",
+    );
+    refused(
+        good(),
+        wish(Version::V4, u16::MAX),
+        "segments longer than a frame",
+    );
     let both = flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6;
     refused(good(), Wish { flags: both, ..cut }, "both protocols");
     let partial = flags::CHECKSUM_PARTIAL;
-    refused(good(), Wish { flags: partial, segment_size: 0 }, "long and not to be cut");
+    refused(
+        good(),
+        Wish {
+            flags: partial,
+            segment_size: 0,
+        },
+        "long and not to be cut",
+    );
     for controls in [TCP_SYN, TCP_RST, TCP_URG] {
         refused(tcp(Version::V4, controls, 5000), cut, "controls");
     }
@@ -192,7 +230,14 @@ fn wishes_that_do_not_fit_are_refused() {
     refused(spoilt(20, 0x20), cut, "more fragments");
     refused(spoilt(21, 0x01), cut, "a later fragment");
     refused(spoilt(23, 17), cut, "not TCP");
-    refused(spoilt(23, 1), Wish { flags: partial, segment_size: 0 }, "no checksum there");
+    refused(
+        spoilt(23, 1),
+        Wish {
+            flags: partial,
+            segment_size: 0,
+        },
+        "no checksum there",
+    );
     refused(spoilt(46, 0x40), cut, "TCP header too short");
     for length in 0..good().len().min(66) {
         refused(good()[..length].to_vec(), cut, "cut off");
@@ -209,7 +254,11 @@ fn no_bytes_make_it_panic() {
         random
     };
     for _ in 0..200_000 {
-        let version = if next() % 2 == 0 { Version::V4 } else { Version::V6 };
+        let version = if next() % 2 == 0 {
+            Version::V4
+        } else {
+            Version::V6
+        };
         let payload = usize::try_from(next() % 4000).unwrap();
         let mut frame = tcp(version, 16, payload);
         for _ in 0..next() % 4 {

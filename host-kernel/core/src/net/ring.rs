@@ -246,11 +246,14 @@ impl RingState {
         frame: &[u8],
         left: Wish,
     ) -> Result<Delivery, RingViolation> {
-        let [posted, accepts] = read_receive_indices(memory)?;
-        let available = distance(posted, self.rx_filled)?;
-        if u32::from(left.flags) & !accepts != 0 {
-            return Ok(Delivery::Unsuited);
+        if left.flags != 0 {
+            let accepts = read_index(memory, offset_of!(SharedPage, rx_accepts))?;
+            if u32::from(left.flags) & !accepts != 0 {
+                return Ok(Delivery::Unsuited);
+            }
         }
+        let posted = read_index(memory, offset_of!(SharedPage, rx_posted))?;
+        let available = distance(posted, self.rx_filled)?;
         if available == 0 {
             return Ok(Delivery::NoBuffer);
         }
@@ -353,16 +356,6 @@ fn read_index(memory: &mut dyn GuestMemory, offset: usize) -> Result<u32, BadAdd
     let mut bytes = [0; 4];
     memory.read(SHARED_ADDRESS + offset as u64, &mut bytes)?;
     Ok(u32::from_le_bytes(bytes))
-}
-
-/// Reads `rx_posted` and `rx_accepts`.
-fn read_receive_indices(memory: &mut dyn GuestMemory) -> Result<[u32; 2], BadAddress> {
-    const START: usize = offset_of!(SharedPage, rx_posted);
-    const _: () = assert!(offset_of!(SharedPage, rx_accepts) == START + 8);
-    let mut bytes = [0; 12];
-    memory.read(SHARED_ADDRESS + START as u64, &mut bytes)?;
-    let [a, b, c, d, .., e, f, g, h] = bytes;
-    Ok([[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes))
 }
 
 fn write_index(memory: &mut dyn GuestMemory, offset: usize, index: u32) -> Result<(), BadAddress> {

@@ -247,14 +247,23 @@ fn indices_hold_around_the_wrap_at_every_distance() {
 #[test]
 fn a_frame_fills_a_buffer_and_its_length() {
     let (mut state, mut guest) = at(0);
-    assert_eq!(state.deliver(&mut guest, b"early", Wish::default()), Ok(Delivery::NoBuffer));
+    assert_eq!(
+        state.deliver(&mut guest, b"early", Wish::default()),
+        Ok(Delivery::NoBuffer)
+    );
     guest.set(Ring::Receive, 0, buffer(HEAP, 1514, 0xffff));
     guest.set_index(RX_POSTED, 1);
-    assert_eq!(state.deliver(&mut guest, b"frame", Wish::default()), Ok(Delivery::Filled));
+    assert_eq!(
+        state.deliver(&mut guest, b"frame", Wish::default()),
+        Ok(Delivery::Filled)
+    );
     assert_eq!(guest.get(Ring::Receive, 0), buffer(HEAP, 5, 0));
     assert_eq!(&guest.heap[..6], b"frame\0");
     assert_eq!(guest.index(RX_FILLED), 1);
-    assert_eq!(state.deliver(&mut guest, b"late", Wish::default()), Ok(Delivery::NoBuffer));
+    assert_eq!(
+        state.deliver(&mut guest, b"late", Wish::default()),
+        Ok(Delivery::NoBuffer)
+    );
 }
 
 #[test]
@@ -269,7 +278,10 @@ fn a_frame_spans_small_buffers_or_changes_nothing() {
         Ok(Delivery::NoBuffer)
     );
     assert_eq!(guest.shared, before);
-    assert_eq!(state.deliver(&mut guest, b"12345", Wish::default()), Ok(Delivery::Filled));
+    assert_eq!(
+        state.deliver(&mut guest, b"12345", Wish::default()),
+        Ok(Delivery::Filled)
+    );
     assert_eq!(guest.get(Ring::Receive, 63), buffer(HEAP, 4, flags::MORE));
     assert_eq!(guest.get(Ring::Receive, 64), buffer(HEAP + 100, 1, 0));
     assert_eq!(guest.index(RX_FILLED), 65);

@@ -149,8 +149,18 @@ fn frames_too_long_or_too_short_are_dropped_and_counted() {
     assert_eq!(setup.nic.receive(&mut buffer), Some(4));
     assert_eq!(setup.nic.receive(&mut buffer), None);
     assert_eq!(setup.nic.counters().receive_dropped, 4);
-    assert!(setup.nic.transmit(&[0; FRAME_BYTES_MAX + 1]).is_ok());
-    assert!(setup.nic.transmit(&std::vec![0; 100_000]).is_ok());
+    assert!(
+        setup
+            .nic
+            .transmit(&std::vec![0; SUPER_LEN_MAX + 1], Offload::default())
+            .is_ok()
+    );
+    assert!(
+        setup
+            .nic
+            .transmit(&std::vec![0; 100_000], Offload::default())
+            .is_ok()
+    );
     assert_eq!(setup.nic.counters().transmit_dropped, 2);
 }
 
@@ -159,7 +169,10 @@ fn a_batch_of_frames_is_one_notification_without_interrupts() {
     let mut setup = Setup::new();
     for round in 0..100u8 {
         for number in 0..10u8 {
-            setup.nic.transmit(&[round, number]).unwrap();
+            setup
+                .nic
+                .transmit(&[round, number], Offload::default())
+                .unwrap();
         }
         assert!(setup.device.send().is_none(), "nothing before flush");
         assert!(!setup.keep_notified());
@@ -179,9 +192,12 @@ fn a_batch_of_frames_is_one_notification_without_interrupts() {
 fn a_full_queue_interrupts_when_half_is_sent() {
     let mut setup = Setup::new();
     for _ in 0..16 {
-        setup.nic.transmit(b"frame").unwrap();
+        setup.nic.transmit(b"frame", Offload::default()).unwrap();
     }
-    assert_eq!(setup.nic.transmit(b"frame"), Err(NicFull));
+    assert_eq!(
+        setup.nic.transmit(b"frame", Offload::default()),
+        Err(NicFull)
+    );
     assert_eq!(setup.nic.poll_event(), None);
     let wanted: std::vec::Vec<bool> = (0..16).map(|_| setup.device.send().unwrap().1).collect();
     assert_eq!(wanted.iter().position(|&wanted| wanted), Some(7));
@@ -189,13 +205,13 @@ fn a_full_queue_interrupts_when_half_is_sent() {
     setup.nic.tx_interrupt();
     assert_eq!(setup.nic.poll_event(), Some(Event::NicTransmit));
     assert_eq!(setup.nic.poll_event(), None);
-    setup.nic.transmit(b"frame").unwrap();
+    setup.nic.transmit(b"frame", Offload::default()).unwrap();
 }
 
 #[test]
 fn a_stale_interrupt_does_not_lose_the_one_awaited() {
     let mut setup = Setup::new();
-    while setup.nic.transmit(b"frame").is_ok() {}
+    while setup.nic.transmit(b"frame", Offload::default()).is_ok() {}
     setup.nic.tx_interrupt();
     assert_eq!(setup.nic.poll_event(), None);
     let interrupts = (0..16).filter(|_| setup.device.send().unwrap().1).count();
@@ -213,14 +229,14 @@ fn a_liar_is_reset_and_works_again_and_is_given_up_at_last() {
         setup.reattach();
         setup.device.deliver(b"again");
         assert_eq!(setup.nic.receive(&mut buffer), Some(5));
-        setup.nic.transmit(b"out").unwrap();
+        setup.nic.transmit(b"out", Offload::default()).unwrap();
         setup.nic.flush();
         assert_eq!(setup.device.send().unwrap().0, b"out");
     }
     setup.device.receive.finish(999, 60);
     assert_eq!(setup.nic.receive(&mut buffer), None);
     assert!(setup.nic.given_up);
-    assert_eq!(setup.nic.transmit(b"nobody"), Ok(()));
+    assert_eq!(setup.nic.transmit(b"nobody", Offload::default()), Ok(()));
     assert_eq!(setup.nic.counters().transmit_dropped, 1);
     assert_eq!(setup.registers.read_u8(20), 0, "left in reset");
 }
@@ -228,7 +244,7 @@ fn a_liar_is_reset_and_works_again_and_is_given_up_at_last() {
 #[test]
 fn who_waits_for_room_is_told_even_if_a_reset_made_it() {
     let mut setup = Setup::new();
-    while setup.nic.transmit(b"frame").is_ok() {}
+    while setup.nic.transmit(b"frame", Offload::default()).is_ok() {}
     setup.device.receive.finish(999, 60);
     assert_eq!(setup.nic.receive(&mut [0; 1514]), None);
     assert_eq!(setup.nic.poll_event(), Some(Event::NicTransmit));
