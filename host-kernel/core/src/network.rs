@@ -11,7 +11,7 @@ use crate::net::offload;
 use crate::net::refusal::Refusal;
 use crate::net::ring::{Outgoing, RingState, RingViolation, Room};
 use crate::net::source::{is_arp_request, sender_address};
-use crate::net::switch::Destination;
+use crate::net::switch::{Audience, Destination};
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
 use crate::vm::VmId;
@@ -223,9 +223,9 @@ impl Kernel {
                     }
                     delivered
                 }
-                Destination::AllVms { except, .. } => {
+                Destination::AllVms { audience, .. } => {
                     broadcasts += 1;
-                    self.broadcast(except, parcel, machine)
+                    self.broadcast(audience, None, parcel, machine)
                 }
                 Destination::Wire | Destination::Nowhere => self.ask_supervisor(parcel, machine),
             };
@@ -372,7 +372,11 @@ impl Kernel {
                 self.count(from, |counters| counters.tx_refused += 1);
                 return Sent::Done;
             }
-            Destination::AllVms { except, wire } => {
+            Destination::AllVms {
+                audience,
+                except,
+                wire,
+            } => {
                 parcel.finish();
                 // The wire first: if it has to wait, nobody here has heard the frame yet.
                 if wire
@@ -381,7 +385,7 @@ impl Kernel {
                 {
                     return Sent::AwaitsNic;
                 }
-                self.broadcast(except, parcel, machine);
+                self.broadcast(audience, except, parcel, machine);
                 self.count(from, |counters| counters.tx_frames += 1);
                 return Sent::ToAll;
             }
@@ -400,9 +404,10 @@ impl Kernel {
         queue::verdict(self.policies.queue.as_mut(), full) == Verdict::Keep
     }
 
-    /// Delivers a frame to every VM with a port; returns whether any took it.
+    /// Delivers a frame to every VM of an audience but one; returns whether any took it.
     fn broadcast(
         &mut self,
+        audience: Audience,
         except: Option<u32>,
         parcel: &mut Parcel<'_>,
         machine: &mut dyn Machine,
@@ -411,8 +416,7 @@ impl Kernel {
         let mut index = 0;
         while let Some(id) = self.vms.next_from(index) {
             index = id.index() + 1;
-            let has_port = self.vms.get(id).is_some_and(|vm| vm.network.mac != [0; 6]);
-            if has_port && except != Some(id.index()) {
+            if except != Some(id.index()) && self.switch.hears(id.index(), audience) {
                 taken |= self.deliver_from_wire(id.index(), parcel, machine);
             }
         }

@@ -97,8 +97,9 @@ impl Transmit {
         let bytes = unsafe { buffer.bytes_mut(len) };
         let len = bytes.len();
         let result = fill(bytes);
+        let leaves_checksum = self.features & flags::CHECKSUM_PARTIAL != 0 && is_tcp(bytes);
         let mut descriptor = buffer.descriptor(0, len);
-        if self.features & flags::CHECKSUM_PARTIAL != 0 && is_tcp(bytes) {
+        if leaves_checksum {
             descriptor.flags = flags::CHECKSUM_PARTIAL;
             if let Some(size) = segment_size {
                 descriptor.flags |= flags::SEGMENT_TCP4;
