@@ -124,9 +124,12 @@ impl phy::Device for RingDevice {
         capabilities.checksum = checksum_capabilities();
         if self.features & flags::CHECKSUM_PARTIAL != 0 {
             capabilities.checksum.tcp = phy::Checksum::None;
-            if self.features & flags::SEGMENT_TCP4 != 0 {
-                capabilities.segmentation.tcpv4 = NonZeroUsize::new(SUPER_LEN_MAX);
-            }
+            let longest = |flag| {
+                let offered = self.features & flag != 0;
+                NonZeroUsize::new(SUPER_LEN_MAX).filter(|_| offered)
+            };
+            capabilities.segmentation.tcpv4 = longest(flags::SEGMENT_TCP4);
+            capabilities.segmentation.tcpv6 = longest(flags::SEGMENT_TCP6);
         }
         capabilities
     }

@@ -20,7 +20,8 @@ const BLOCKS: usize = u32_to_usize(RING_LEN / BLOCK);
 
 /// What may be left to do in a frame for us: nothing is, as nobody looks at its checksum, and TCP
 /// takes a super-segment like any other.
-const ACCEPTS: u16 = flags::CHECKSUM_PARTIAL | flags::CHECKSUM_VALID | flags::SEGMENT_TCP4;
+const ACCEPTS: u16 =
+    flags::CHECKSUM_PARTIAL | flags::CHECKSUM_VALID | flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6;
 
 /// Polls with little to receive after which half of the buffers are given up.
 pub(super) const CALM_POLLS: u32 = 256;

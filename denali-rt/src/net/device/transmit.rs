@@ -97,12 +97,12 @@ impl Transmit {
         let bytes = unsafe { buffer.bytes_mut(len) };
         let len = bytes.len();
         let result = fill(bytes);
-        let leaves_checksum = self.features & flags::CHECKSUM_PARTIAL != 0 && is_tcp(bytes);
+        let tcp = tcp_version(bytes).filter(|_| self.features & flags::CHECKSUM_PARTIAL != 0);
         let mut descriptor = buffer.descriptor(0, len);
-        if leaves_checksum {
+        if let Some(segmentation) = tcp {
             descriptor.flags = flags::CHECKSUM_PARTIAL;
             if let Some(size) = segment_size {
-                descriptor.flags |= flags::SEGMENT_TCP4;
+                descriptor.flags |= segmentation;
                 descriptor.segment_size = size.get();
             }
         }
@@ -149,9 +149,12 @@ impl Transmit {
     }
 }
 
-/// Returns whether a frame is TCP over IPv4.
-fn is_tcp(frame: &[u8]) -> bool {
-    const IPV4: [u8; 2] = [8, 0];
+/// Returns the flag that has a frame cut, if it is TCP.
+fn tcp_version(frame: &[u8]) -> Option<u16> {
     const TCP: u8 = 6;
-    frame.get(12..14) == Some(&IPV4) && frame.get(23) == Some(&TCP)
+    match frame.get(12..14)? {
+        [0x08, 0x00] => (*frame.get(23)? == TCP).then_some(flags::SEGMENT_TCP4),
+        [0x86, 0xdd] => (*frame.get(20)? == TCP).then_some(flags::SEGMENT_TCP6),
+        _ => None,
+    }
 }
