@@ -8,7 +8,7 @@ use core::ops::Range;
 use denali_abi::registers::ClockParameters;
 use denali_kernel_core::machine::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
-    NicFull, Page, Position, Space, TableMissing,
+    NicFull, Offload, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
 use host_kernel::drivers::disk::{DISKS_MAX, Disks};

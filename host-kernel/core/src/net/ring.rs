@@ -11,7 +11,7 @@ use denali_abi::net::{Descriptor, FRAME_LEN_MAX, RING_LEN, flags};
 use denali_abi::shared::SharedPage;
 use zerocopy::{FromZeros, IntoBytes};
 
-/// Most descriptors one frame may span on transmit. On receive it spans what it needs.
+/// Most descriptors one frame may span, but for super-segments on receive.
 pub const CHAIN_MAX: usize = 8;
 
 /// Offload flags a guest may set on transmit besides [`flags::MORE`], unless the command line says
@@ -292,8 +292,13 @@ impl RingState {
         length: usize,
         chain: &mut [Descriptor; RING_LEN as usize],
     ) -> Result<u32, RingViolation> {
+        let most = if length > FRAME_LEN_MAX {
+            available
+        } else {
+            available.min(u32::try_from(CHAIN_MAX).unwrap_or(RING_LEN))
+        };
         let mut capacity = 0_usize;
-        for (nth, slot) in (0..available).zip(chain) {
+        for (nth, slot) in (0..most).zip(chain) {
             *slot = read_descriptor(memory, Ring::Receive, self.rx_filled, nth)?;
             capacity = capacity.saturating_add(slot.length as usize);
             if capacity >= length {

@@ -249,3 +249,67 @@ fn who_waits_for_room_is_told_even_if_a_reset_made_it() {
     assert_eq!(setup.nic.receive(&mut [0; 1514]), None);
     assert_eq!(setup.nic.poll_event(), Some(Event::NicTransmit));
 }
+
+#[test]
+fn a_long_frame_goes_out_as_a_chain_with_what_is_left_to_do() {
+    let mut setup = Setup::new();
+    let offload = Offload {
+        flags: flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP6,
+        segment_size: 1440,
+        header_len: 74,
+        checksum_start: 54,
+        checksum_offset: 16,
+    };
+    let expected = [1, 4, 74, 0, 0xa0, 5, 54, 0, 16, 0, 0, 0];
+    for length in (2000..30_000).step_by(613).chain([2036, 2037, 4084, 4085]) {
+        let frame: std::vec::Vec<u8> = (0..length)
+            .map(|nth| u8::try_from(nth % 253).unwrap())
+            .collect();
+        setup.nic.transmit(&frame, offload).unwrap();
+        setup.nic.transmit(b"short", Offload::default()).unwrap();
+        setup.nic.flush();
+        let (bytes, _) = setup.device.send_with_header().unwrap();
+        assert_eq!(bytes[..12], expected);
+        assert_eq!(bytes[12..], frame);
+        assert_eq!(setup.device.send().unwrap().0, b"short");
+        setup.nic.tx_interrupt();
+        assert_eq!(setup.nic.transmit.queue.free_count(), 16, "all came back");
+    }
+}
+
+#[test]
+fn a_long_frame_waits_until_there_are_buffers_for_all_of_it() {
+    let mut setup = Setup::new();
+    let frame = std::vec![7; 20_000];
+    setup.nic.transmit(&frame, Offload::default()).unwrap();
+    assert_eq!(
+        setup.nic.transmit(&frame, Offload::default()),
+        Err(NicFull),
+        "10 of 16 buffers are under way"
+    );
+    setup.nic.tx_interrupt();
+    assert_eq!(setup.nic.poll_event(), None, "6 free buffers are no room");
+    let (bytes, interrupt) = setup.device.send_with_header().unwrap();
+    assert_eq!((bytes.len(), interrupt), (20_012, true));
+    setup.nic.tx_interrupt();
+    assert_eq!(setup.nic.poll_event(), Some(Event::NicTransmit));
+    assert!(setup.nic.transmit(&frame, Offload::default()).is_ok());
+}
+
+#[test]
+fn cutting_is_left_only_to_a_queue_that_takes_the_longest_frame() {
+    for (buffers, expected) in [
+        (16, flags::CHECKSUM_PARTIAL),
+        (
+            64,
+            flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6,
+        ),
+    ] {
+        let mut platform = FakePlatform::new();
+        let (mut registers, _) = platform.views();
+        registers.write_u32(4, 1 << 29 | 1 << 12 | 1 << 11 | 1 << 5 | 1);
+        registers.write_u16(24, buffers);
+        let nic = Nic::probe(&mut platform, VECTORS).unwrap().unwrap();
+        assert_eq!(nic.offloads(), expected);
+    }
+}
