@@ -5,6 +5,7 @@ use crate::kernel::Kernel;
 use crate::machine::{Machine, NicFull, Offload};
 use crate::net::offload::{self, Wish};
 use crate::net::ring::Delivery;
+use crate::net::switch::Audience;
 use crate::vm::VmId;
 use denali_abi::net::FRAME_LEN_MAX;
 use denali_abi::shared::interrupt::RECEIVE;
@@ -88,6 +89,45 @@ impl Kernel {
         machine.nic_transmit(parcel.frame, parcel.offload)?;
         self.stats.nic_tx_frames += 1;
         Ok(())
+    }
+
+    /// Delivers a frame to every VM of an audience but one; returns whether any took it.
+    pub(crate) fn broadcast(
+        &mut self,
+        audience: Audience,
+        except: Option<u32>,
+        parcel: &mut Parcel<'_>,
+        machine: &mut dyn Machine,
+    ) -> bool {
+        let mut taken = false;
+        let mut index = 0;
+        while let Some(id) = self.vms.next_from(index) {
+            index = id.index() + 1;
+            if except != Some(id.index()) && self.switch.hears(id.index(), audience) {
+                taken |= self.deliver_from_wire(id.index(), parcel, machine);
+            }
+        }
+        taken
+    }
+
+    /// Delivers a frame that can wait nowhere, and counts it if it is lost.
+    pub(crate) fn deliver_from_wire(
+        &mut self,
+        to: u32,
+        parcel: &mut Parcel<'_>,
+        machine: &mut dyn Machine,
+    ) -> bool {
+        let delivered = self.deliver_frame(to, parcel, machine);
+        if !delivered {
+            self.count_dropped(to);
+        }
+        delivered
+    }
+
+    pub(crate) fn count_dropped(&mut self, to: u32) {
+        if let Some(id) = self.vms.id_at(to) {
+            self.count(id, |counters| counters.rx_dropped += 1);
+        }
     }
 
     /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room for it, or

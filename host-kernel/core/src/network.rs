@@ -11,7 +11,7 @@ use crate::net::offload;
 use crate::net::refusal::Refusal;
 use crate::net::ring::{Outgoing, RingState, RingViolation, Room};
 use crate::net::source::{is_arp_request, sender_address};
-use crate::net::switch::{Audience, Destination};
+use crate::net::switch::Destination;
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
 use crate::vm::VmId;
@@ -404,39 +404,6 @@ impl Kernel {
         queue::verdict(self.policies.queue.as_mut(), full) == Verdict::Keep
     }
 
-    /// Delivers a frame to every VM of an audience but one; returns whether any took it.
-    fn broadcast(
-        &mut self,
-        audience: Audience,
-        except: Option<u32>,
-        parcel: &mut Parcel<'_>,
-        machine: &mut dyn Machine,
-    ) -> bool {
-        let mut taken = false;
-        let mut index = 0;
-        while let Some(id) = self.vms.next_from(index) {
-            index = id.index() + 1;
-            if except != Some(id.index()) && self.switch.hears(id.index(), audience) {
-                taken |= self.deliver_from_wire(id.index(), parcel, machine);
-            }
-        }
-        taken
-    }
-
-    /// Delivers a frame that can wait nowhere, and counts it if it is lost.
-    fn deliver_from_wire(
-        &mut self,
-        to: u32,
-        parcel: &mut Parcel<'_>,
-        machine: &mut dyn Machine,
-    ) -> bool {
-        let delivered = self.deliver_frame(to, parcel, machine);
-        if !delivered {
-            self.count_dropped(to);
-        }
-        delivered
-    }
-
     /// Works on a VM's ring; a violation ends the VM and returns `None`.
     pub(crate) fn with_ring<T>(
         &mut self,
@@ -466,12 +433,6 @@ impl Kernel {
     pub(crate) fn count(&mut self, id: VmId, add: impl FnOnce(&mut crate::vm::Counters)) {
         if let Some(vm) = self.vms.get_mut(id) {
             add(&mut vm.counters);
-        }
-    }
-
-    fn count_dropped(&mut self, to: u32) {
-        if let Some(id) = self.vms.id_at(to) {
-            self.count(id, |counters| counters.rx_dropped += 1);
         }
     }
 

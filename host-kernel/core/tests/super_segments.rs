@@ -4,7 +4,7 @@ mod host;
 
 use core::mem::offset_of;
 use denali_abi::control::VmState;
-use denali_abi::convert::usize_to_u64;
+use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::hypercall::Hypercall;
 use denali_abi::layout::SHARED_ADDRESS;
@@ -30,6 +30,11 @@ fn shared(offset: usize) -> u64 {
     SHARED_ADDRESS + usize_to_u64(offset)
 }
 
+/// Returns byte `nth` of the payload.
+fn byte(nth: usize) -> u8 {
+    u8::try_from(nth % 251).expect("below 251")
+}
+
 /// A TCP frame of the VM number 1, its lengths and checksums garbage.
 fn super_segment(destination: [u8; 6]) -> Vec<u8> {
     let mut frame = [destination, network(1).mac].concat();
@@ -39,7 +44,7 @@ fn super_segment(destination: [u8; 6]) -> Vec<u8> {
     frame.extend([
         0, 80, 0x9c, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x18, 1, 0, 9, 9, 0, 0,
     ]);
-    frame.extend((0..PAYLOAD).map(|nth| u8::try_from(nth % 251).unwrap()));
+    frame.extend((0..PAYLOAD).map(|nth| byte(nth)));
     frame
 }
 
@@ -47,7 +52,7 @@ fn super_segment(destination: [u8; 6]) -> Vec<u8> {
 fn send(host: &mut Host, vm: VmId, frame: &[u8], said: u16, segment_size: u16) {
     let middle = 10_000;
     host.write(vm, SCRATCH, frame);
-    let length = |bytes: usize| u32::try_from(bytes).unwrap();
+    let length = |bytes: usize| u32::try_from(bytes).expect("short");
     let first = Descriptor {
         address: SCRATCH,
         length: length(middle),
@@ -104,14 +109,14 @@ fn received(host: &mut Host, vm: VmId) -> Vec<(Vec<u8>, u16, u16)> {
         let mut descriptor = Descriptor::new_zeroed();
         let at = shared(offset_of!(SharedPage, rx)) + u64::from(index) * 16;
         host.read(vm, at, descriptor.as_mut_bytes());
-        let mut bytes = vec![0; usize::try_from(descriptor.length).unwrap()];
+        let mut bytes = vec![0; u32_to_usize(descriptor.length)];
         host.read(vm, descriptor.address, &mut bytes);
         if !goes_on {
             let said = descriptor.flags & !flags::MORE;
             frames.push((Vec::new(), said, descriptor.segment_size));
         }
         goes_on = descriptor.flags & flags::MORE != 0;
-        frames.last_mut().unwrap().0.extend(bytes);
+        frames.last_mut().expect("one was begun").0.extend(bytes);
     }
     assert!(!goes_on, "every frame has an end");
     frames
@@ -122,10 +127,10 @@ fn assert_whole(segments: &[Vec<u8>]) {
     let mut next = 0;
     for segment in segments {
         assert!(segment.len() <= HEADERS + usize::from(SIZE));
-        let sequence: [u8; 4] = segment[38..42].try_into().unwrap();
-        assert_eq!(usize::try_from(u32::from_be_bytes(sequence)).unwrap(), next);
+        let sequence: [u8; 4] = segment[38..42].try_into().expect("four bytes");
+        assert_eq!(u32_to_usize(u32::from_be_bytes(sequence)), next);
         let payload = &segment[HEADERS..];
-        let expected = (next..).map(|nth| u8::try_from(nth % 251).unwrap());
+        let expected = (next..).map(|nth| byte(nth));
         assert!(payload.iter().copied().eq(expected.take(payload.len())));
         next += payload.len();
     }

@@ -1,6 +1,7 @@
 //! The driver against a fake machine and an honest or lying device.
 
 use super::*;
+use crate::drivers::dma::DeviceMemory;
 use crate::drivers::fake::{FakeNic, FakePlatform, MSIX_TABLE, NOTIFICATIONS};
 
 const VECTORS: Vectors = Vectors {

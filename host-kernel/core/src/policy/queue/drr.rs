@@ -3,8 +3,9 @@
 //! The queues are the VMs' own transmit rings; all that is kept of each is a few words, made room
 //! for when a VM comes. While nobody waits, a VM sends a batch a crossing as with drop-tail. While
 //! some wait, each turn is worth one full frame, and what a VM did not use of it counts for its next
-//! turn. A super-segment goes as soon as a turn has anything left, and is paid for by later turns. Whoever begins to wait has its first turn before the others, but not twice in one round, so
-//! that it gains time and no bandwidth (sparse flows of FQ-CoDel, RFC 8290 §3).
+//! turn. A super-segment goes once there is enough for an ordinary frame, and later turns pay for it.
+//! Whoever begins to wait has its first turn before the others, but not twice in one round, so that
+//! it gains time and no bandwidth (sparse flows of FQ-CoDel, RFC 8290 §3).
 //!
 //! A frame for all VMs costs every one of them time, which no turn of its sender pays for: beyond
 //! [`FLOODS_PER_SECOND`] of them a VM's broadcasts are lost ("storm control" of Ethernet switches).
