@@ -1,6 +1,7 @@
 //! The VM's console: a ring of bytes in the kernel, shown by `cargo denali logs`.
 
 use crate::hypercall;
+use crate::interrupt;
 use core::fmt::{self, Write};
 
 /// Bytes gathered before they cross into the kernel.
@@ -9,6 +10,8 @@ const BUFFER_LEN: usize = 256;
 /// Writes text to the console; [`print!`](crate::print) and its kin expand to this.
 #[doc(hidden)]
 pub fn write_fmt(text: fmt::Arguments<'_>) {
+    // A line of one thread is not torn apart by another's.
+    let _masked = interrupt::mask();
     let mut writer = Writer::new();
     // The writer takes everything; an error can only come from a `Display` of the caller's, and
     // what it wrote so far is worth showing.

@@ -67,7 +67,14 @@ macro_rules! entry {
         const _: () = {
             #[unsafe(export_name = "denali_main")]
             extern "Rust" fn denali_main() -> i32 {
-                $crate::entry::run($main)
+                #[cfg(not(test))]
+                return $crate::entry::run($main);
+                #[cfg(test)]
+                {
+                    // Type-checks `main`, which tests take the place of.
+                    let _ = || $crate::entry::run($main);
+                    $crate::testing::run()
+                }
             }
         };
     };
@@ -113,7 +120,7 @@ pub extern "C" fn refuse() {
 mod start {
     #![expect(unsafe_code, reason = "the first instruction, and the link to `main`")]
 
-    use crate::{hypercall, log, process, registers};
+    use crate::{hypercall, interrupt, log, process, registers};
     use core::arch::naked_asm;
 
     unsafe extern "Rust" {
@@ -135,6 +142,7 @@ mod start {
             process::exit(process::PANIC_EXIT_CODE);
         }
         log::init();
+        interrupt::start();
         process::exit(denali_main())
     }
 }

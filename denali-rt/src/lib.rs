@@ -14,7 +14,9 @@ pub mod entry;
 pub mod env;
 pub mod heap;
 pub mod hypercall;
+pub mod interrupt;
 pub mod io;
+pub mod libc;
 #[cfg(any(denali, test))]
 mod log;
 pub mod net;
@@ -25,5 +27,8 @@ pub mod random;
 pub mod registers;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod thread;
 pub mod time;
+
+pub use denali_rt_macros::test;

@@ -6,6 +6,7 @@ use crate::platform::Ports;
 use crate::{guest_memory, log};
 use core::ops::Range;
 use denali_abi::registers::ClockParameters;
+use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
     NicFull, Offload, Page, Position, Space, TableMissing,
@@ -179,6 +180,14 @@ impl Machine for Pc {
 
     fn position(&self, space: Space) -> Position {
         World::position(space)
+    }
+
+    fn interrupted(&self, space: Space) -> UpcallFrame {
+        World::interrupted(space)
+    }
+
+    fn divert(&mut self, space: Space, position: Position) {
+        World::divert(space, position);
     }
 
     fn map(

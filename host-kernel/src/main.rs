@@ -99,6 +99,7 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
     run(kernel, pc)
 }
 
+#[inline(never)]
 fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
     loop {
         for _ in 0..EVENT_BATCH_MAX {
@@ -110,7 +111,7 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
             }
         }
         let now = pc.now();
-        match kernel.next(now) {
+        match kernel.next(now, &mut pc) {
             Next::Run { vm, space, until } => {
                 let exit = pc.run(space, until);
                 kernel.handle(vm, exit, &mut pc);

@@ -1,10 +1,12 @@
 //! What the library OS promises, checked in VMs: many threads, useful panics, memory given back.
 
 use denali_protocol::{Service, ServiceState};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use test_harness::guest::Guest;
-use test_harness::host::Host;
-use test_harness::{facts, suite};
+use test_harness::host::{Host, free_port};
+use test_harness::{facts, suite, wait};
 
 fn main() -> ExitCode {
     suite::run(
@@ -13,6 +15,7 @@ fn main() -> ExitCode {
             ten_thousand_threads_run_in_one_vm,
             a_panic_names_its_thread_and_the_way_there,
             free_memory_goes_back_to_the_kernel,
+            threads_that_compute_starve_nobody_and_lose_nothing,
         ],
     )
 }
@@ -67,4 +70,38 @@ fn free_memory_goes_back_to_the_kernel(host: &Host) {
     assert!(pages[1] - pages[0] >= 512, "{pages:?}");
     assert!(pages[2] - pages[0] <= 16, "{pages:?}");
     assert!(log.contains("too large is an error: true"), "{log}");
+}
+
+/// Two threads compute without ever waiting; the network is answered and the clock ticks all the same.
+fn threads_that_compute_starve_nobody_and_lose_nothing(host: &Host) {
+    const QUESTIONS: usize = 60;
+    let port = free_port();
+    let guest = Guest::new("preempted").publish(&[format!("{port}:7")]);
+    host.deploy(&guest.project());
+    host.wait_for_log("preempted", "listening");
+    let mut stream = wait::until("a connection", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    for question in 0..QUESTIONS {
+        let text = format!("question {question}");
+        stream.write_all(text.as_bytes()).expect("it takes it");
+        let mut answer = vec![0; text.len()];
+        stream.read_exact(&mut answer).expect("it answers");
+        assert_eq!(answer, text.as_bytes());
+    }
+    stream.write_all(b"enough").expect("it takes it");
+    let service = host.wait_for_end("preempted");
+    let log = host.logs("preempted");
+    assert_eq!(service.state, ServiceState::Exited, "{log}");
+    let [one, two, wrong, ticks, expected] = numbers(&log, "rounds")[..] else {
+        panic!("other figures than expected: {log}");
+    };
+    assert_eq!(wrong, 0, "{log}");
+    assert!(
+        one > 0 && two > 0 && one.abs_diff(two) <= one.max(two) / 2 + 4,
+        "{log}"
+    );
+    // Each tick may be late by a slice of the VM, half a tick.
+    assert!(ticks * 2 >= expected.saturating_sub(4), "{log}");
+    host.remove("preempted");
 }

@@ -117,6 +117,14 @@ pub unsafe fn release_memory(addresses: Range<u64>) -> Result<u64, Errno> {
     Ok(released)
 }
 
+/// Registers an entry for upcalls on whatever stack is in use; it must keep to
+/// [`denali_abi::upcall`].
+#[cfg(denali)]
+pub(crate) fn register_upcall(entry: u64) {
+    let registered = call(Hypercall::RegisterUpcall, [entry, 0, 0, 0]);
+    debug_assert_eq!(registered, Ok(0), "the entry is in our text");
+}
+
 /// Returns the address of guest memory as the kernel wants it.
 fn address<T>(pointer: *const T) -> u64 {
     usize_to_u64(pointer.expose_provenance())

@@ -74,9 +74,15 @@ use crate::time::Instant;
 /// Moves frames and timers, and wakes threads whose wait is over. Returns when to call again if no
 /// frame arrives before.
 ///
-/// A VM that has a network answers ARP and echo requests from the first call on.
+/// Does nothing before the network was used or [`start`]ed.
 pub(crate) fn poll(now: Instant) -> Option<Instant> {
-    wait::with(|network, _| network.poll(now)).ok().flatten()
+    wait::with_started(|network| network.poll(now)).flatten()
+}
+
+/// Starts the network, if the VM has one: from now on it answers ARP and echo requests.
+pub(crate) fn start() {
+    // Without a network there is nothing to start.
+    let _ = wait::with(|_, _| ());
 }
 
 /// Returns the counters of this VM's network.

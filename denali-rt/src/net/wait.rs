@@ -3,6 +3,7 @@
 use super::device::RingDevice;
 use super::readiness::Notifier;
 use super::stack::{Setup, Stack};
+use crate::interrupt;
 use crate::io::{Error, ErrorKind, Result};
 use crate::registers;
 use crate::sync::GuestCell;
@@ -60,12 +61,21 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Network, Instant) -> R) -> Result<R> {
     })
 }
 
+/// Calls `f` with the stack if it has started.
+pub(super) fn with_started<R>(f: impl FnOnce(&mut Network) -> R) -> Option<R> {
+    NETWORK.with(|state| match state {
+        State::Present(network) => Some(f(network)),
+        State::Unknown | State::Absent => None,
+    })
+}
+
 /// Repeats `attempt` until it is ready, waiting for `signal` in between, as long as `patience` lasts.
 pub(super) fn block_on<R>(
     signal: &Notifier,
     patience: impl Into<Patience>,
     mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
 ) -> Result<R> {
+    let _masked = interrupt::mask();
     let deadline = match patience.into() {
         Patience::None => return try_once(attempt),
         Patience::Until(deadline) => Some(deadline),
@@ -97,9 +107,10 @@ pub(super) async fn until_ready<R>(
     mut attempt: impl FnMut(&mut Network, Instant) -> Poll<Result<R, ErrorKind>>,
 ) -> Result<R> {
     loop {
+        let changed = signal.waiting.wait_async();
         match with(&mut attempt)? {
             Poll::Ready(result) => return result.map_err(Error::from),
-            Poll::Pending => signal.waiting.wait_async().await,
+            Poll::Pending => changed.await,
         }
     }
 }

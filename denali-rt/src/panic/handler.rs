@@ -4,6 +4,7 @@
 
 use super::walk::return_addresses;
 use crate::console::Writer;
+use crate::interrupt;
 use crate::process;
 use crate::thread::scheduler;
 use core::arch::asm;
@@ -31,6 +32,8 @@ unsafe extern "C" {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    // The report is whole, and the VM ends with it.
+    let _masked = interrupt::mask();
     if PANICKING.swap(true, Ordering::Relaxed) {
         process::abort();
     }

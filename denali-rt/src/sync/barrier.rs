@@ -1,5 +1,6 @@
 //! Meeting of a number of threads.
 
+use crate::interrupt;
 use crate::sync::{GuestCell, WaitQueue};
 
 /// Where threads wait until a number of them has come; then all go on, and it starts anew.
@@ -29,6 +30,7 @@ impl Barrier {
 
     /// Waits until all have come.
     pub fn wait(&self) -> BarrierWaitResult {
+        let _masked = interrupt::mask();
         let is_leader = self.arrived.with(|arrived| {
             *arrived += 1;
             let complete = *arrived >= self.threads;

@@ -1,17 +1,19 @@
 //! A cell that can be a `static`: the cheapest lock of a system without parallelism.
 //!
-//! Green threads switch only where they wait. A closure that does not wait therefore has the value
-//! to itself, and the flag merely catches mistakes: waiting, or entering again, inside of it.
+//! Interrupts are masked while it is borrowed, so threads switch only where they wait. A closure that
+//! does not wait therefore has the value to itself, and the flag merely catches mistakes: waiting, or
+//! entering again, inside of it.
 
 #![expect(unsafe_code, reason = "lends a shared value to one borrower at a time")]
 
+use crate::interrupt;
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use flag::Flag;
 
 /// A value shared by all green threads, borrowed for the length of a closure.
 pub struct GuestCell<T> {
-    borrowed: AtomicBool,
+    borrowed: Flag,
     value: UnsafeCell<T>,
 }
 
@@ -24,7 +26,7 @@ impl<T> GuestCell<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self {
-            borrowed: AtomicBool::new(false),
+            borrowed: Flag::new(),
             value: UnsafeCell::new(value),
         }
     }
@@ -44,7 +46,8 @@ impl<T> GuestCell<T> {
 
     /// Calls `f` with the value, or returns `None` if it is already borrowed.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if self.borrowed.swap(true, Ordering::Acquire) {
+        let _masked = interrupt::mask();
+        if !self.borrowed.set() {
             return None;
         }
         let _release = Release(&self.borrowed);
@@ -73,11 +76,74 @@ impl<T> fmt::Debug for GuestCell<T> {
 }
 
 /// Ends a borrow, also when the borrower unwinds.
-struct Release<'a>(&'a AtomicBool);
+struct Release<'a>(&'a Flag);
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.clear();
+    }
+}
+
+/// Whether a cell is borrowed.
+#[cfg(denali)]
+mod flag {
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    pub(super) struct Flag(AtomicBool);
+
+    impl Flag {
+        pub(super) const fn new() -> Self {
+            Self(AtomicBool::new(false))
+        }
+
+        /// Sets the flag. Returns whether it was clear.
+        pub(super) fn set(&self) -> bool {
+            !self.0.swap(true, Ordering::Acquire)
+        }
+
+        pub(super) fn clear(&self) {
+            self.0.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Who borrows a cell: outside a VM several system threads, each with green threads of its own, take
+/// turns.
+#[cfg(not(denali))]
+mod flag {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    std::thread_local! {
+        /// Its address tells the system's threads apart.
+        static MARK: u8 = const { 0 };
+    }
+
+    /// The mark of the thread that has set it, or 0.
+    pub(super) struct Flag(AtomicUsize);
+
+    impl Flag {
+        pub(super) const fn new() -> Self {
+            Self(AtomicUsize::new(0))
+        }
+
+        /// Sets the flag once no other system thread has. Returns whether it was clear.
+        pub(super) fn set(&self) -> bool {
+            let own = MARK.with(|mark| core::ptr::from_ref(mark).addr());
+            loop {
+                let free = self
+                    .0
+                    .compare_exchange(0, own, Ordering::Acquire, Ordering::Relaxed);
+                match free {
+                    Ok(_) => return true,
+                    Err(borrower) if borrower == own => return false,
+                    Err(_) => std::thread::yield_now(),
+                }
+            }
+        }
+
+        pub(super) fn clear(&self) {
+            self.0.store(0, Ordering::Release);
+        }
     }
 }
 

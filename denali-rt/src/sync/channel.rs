@@ -2,6 +2,7 @@
 //!
 //! A bounded channel makes senders wait while it is full, an unbounded one only ends with memory.
 
+use crate::interrupt;
 use crate::sync::{Arc, GuestCell, WaitQueue};
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
@@ -95,6 +96,7 @@ impl<T> Sender<T> {
     ///
     /// Gives the message back if the receiver is gone.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
+        let _masked = interrupt::mask();
         let mut message = message;
         loop {
             match self.try_send(message) {
@@ -112,6 +114,7 @@ impl<T> Sender<T> {
     ///
     /// Gives the message back if the channel stayed full or the receiver is gone.
     pub fn send_until(&self, message: T, deadline: Instant) -> Result<(), TrySendError<T>> {
+        let _masked = interrupt::mask();
         let mut message = message;
         loop {
             match self.try_send(message) {
@@ -141,12 +144,13 @@ impl<T> Sender<T> {
     pub async fn send_async(&self, message: T) -> Result<(), SendError<T>> {
         let mut message = message;
         loop {
+            let not_full = self.shared.not_full.wait_async();
             match self.try_send(message) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Disconnected(unsent)) => return Err(SendError(unsent)),
                 Err(TrySendError::Full(unsent)) => message = unsent,
             }
-            self.shared.not_full.wait_async().await;
+            not_full.await;
         }
     }
 
@@ -206,10 +210,11 @@ impl<T> Receiver<T> {
     /// If the channel is empty and all senders are gone.
     pub async fn recv_async(&self) -> Result<T, RecvError> {
         loop {
+            let not_empty = self.shared.not_empty.wait_async();
             match self.try_recv() {
                 Ok(message) => return Ok(message),
                 Err(TryRecvError::Disconnected) => return Err(RecvError),
-                Err(TryRecvError::Empty) => self.shared.not_empty.wait_async().await,
+                Err(TryRecvError::Empty) => not_empty.await,
             }
         }
     }
@@ -243,6 +248,7 @@ impl<T> Receiver<T> {
     }
 
     fn recv_maybe_until(&self, deadline: Option<Instant>) -> Result<T, TryRecvError> {
+        let _masked = interrupt::mask();
         loop {
             match self.try_recv() {
                 Err(TryRecvError::Empty) => {}

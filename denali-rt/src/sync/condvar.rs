@@ -1,5 +1,6 @@
 //! Waiting for a condition on what a mutex protects.
 
+use crate::interrupt;
 use crate::sync::{MutexGuard, WaitQueue};
 use crate::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ impl Condvar {
 
     /// Releases the lock, waits until notified and takes the lock again.
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let _masked = interrupt::mask();
         let mutex = MutexGuard::mutex(&guard);
         drop(guard);
         self.waiting.wait();
@@ -48,6 +50,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         deadline: Instant,
     ) -> (MutexGuard<'a, T>, bool) {
+        let _masked = interrupt::mask();
         let mutex = MutexGuard::mutex(&guard);
         drop(guard);
         let timed_out = self.waiting.wait_until(deadline);

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "a guard hands out what its lock protects")]
 
+use crate::interrupt;
 use crate::sync::{GuestCell, WaitQueue};
 use crate::time::Instant;
 use core::cell::UnsafeCell;
@@ -46,6 +47,7 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock.
     pub fn lock(&self) -> MutexGuard<'_, T> {
+        let _masked = interrupt::mask();
         if !self.acquire_now() {
             self.waiting.wait();
         }
@@ -59,6 +61,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Waits for the lock until `deadline`.
     pub fn lock_until(&self, deadline: Instant) -> Option<MutexGuard<'_, T>> {
+        let _masked = interrupt::mask();
         if !self.acquire_now() && self.waiting.wait_until(deadline) {
             return None;
         }
@@ -68,9 +71,8 @@ impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock, as a task. The guard must not leave its thread, and a task that holds it
     /// while it awaits holds up threads that wait for it, too.
     pub async fn lock_async(&self) -> MutexGuard<'_, T> {
-        if !self.acquire_now() {
-            self.waiting.wait_or(|| self.release()).await;
-        }
+        let acquire = || self.acquire_now();
+        self.waiting.wait_unless(acquire, || self.release()).await;
         MutexGuard::of(self)
     }
 
@@ -85,6 +87,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Hands the lock to the first in the queue, or frees it.
     fn release(&self) {
+        let _masked = interrupt::mask();
         if !self.waiting.wake_one() {
             self.locked.with(|locked| *locked = false);
         }

@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "a guard hands out what its lock protects")]
 
+use crate::interrupt;
 use crate::sync::{GuestCell, Mutex, WaitQueue};
 use crate::time::Instant;
 use core::cell::UnsafeCell;
@@ -108,6 +109,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Waits to go in. Returns whether it did before `deadline`.
     fn enter(&self, access: Access, deadline: Option<Instant>) -> bool {
+        let _masked = interrupt::mask();
         let turn = match deadline {
             Some(deadline) => self.turnstile.lock_until(deadline),
             None => Some(self.turnstile.lock()),
@@ -124,6 +126,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     fn try_enter(&self, access: Access) -> bool {
+        let _masked = interrupt::mask();
         self.turnstile.try_lock().is_some() && self.admit(access)
     }
 
@@ -140,6 +143,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     fn leave(&self) {
+        let _masked = interrupt::mask();
         let rest = self.inside.with(|inside| {
             *inside = match *inside {
                 Inside::Readers(count) => Inside::Readers(count.saturating_sub(1)),

@@ -1,5 +1,6 @@
 //! A number of permits: the way to bound how many threads do something at once.
 
+use crate::interrupt;
 use crate::sync::{GuestCell, WaitQueue};
 use crate::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ impl Semaphore {
 
     /// Waits for a permit and takes it.
     pub fn acquire(&self) {
+        let _masked = interrupt::mask();
         if !self.try_acquire() {
             self.waiting.wait();
         }
@@ -40,6 +42,7 @@ impl Semaphore {
 
     /// Waits for a permit until `deadline`. Returns whether it got one.
     pub fn acquire_until(&self, deadline: Instant) -> bool {
+        let _masked = interrupt::mask();
         self.try_acquire() || !self.waiting.wait_until(deadline)
     }
 
@@ -50,13 +53,13 @@ impl Semaphore {
 
     /// Waits for a permit and takes it, as a task.
     pub async fn acquire_async(&self) {
-        if !self.try_acquire() {
-            self.waiting.wait_or(|| self.release()).await;
-        }
+        let acquire = || self.try_acquire();
+        self.waiting.wait_unless(acquire, || self.release()).await;
     }
 
     /// Gives a permit back, to the first in the queue if there is one.
     pub fn release(&self) {
+        let _masked = interrupt::mask();
         if !self.waiting.wake_one() {
             self.permits.with(|permits| *permits += 1);
         }

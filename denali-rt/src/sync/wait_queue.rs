@@ -1,5 +1,6 @@
 //! Where threads and tasks wait for one another: what every waiting primitive here is made of.
 
+use crate::interrupt;
 use crate::sync::GuestCell;
 use crate::thread::ThreadId;
 use crate::thread::scheduler::{self, Wake};
@@ -12,12 +13,19 @@ use core::task::{Context, Poll, Waker};
 
 /// Threads and asynchronous tasks that wait for something, woken in the order they came.
 ///
-/// Deciding to wait and waiting is one step: no other thread runs in between, so a caller tests its
-/// condition and calls [`wait`](Self::wait) without a lock around both. The same holds for a task
-/// that awaits [`wait_async`](Self::wait_async) right after the test.
+/// Deciding to wait and waiting must be one step, or what is waited for happens in between and wakes
+/// nobody. A thread masks interrupts around both ([`interrupt::mask`]); a task calls
+/// [`wait_async`](Self::wait_async) first, tests, and then awaits.
 #[derive(Debug, Default)]
 pub struct WaitQueue {
-    waiting: GuestCell<VecDeque<Waiter>>,
+    state: GuestCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Waiter>,
+    /// Counts calls that wake, whoever waits.
+    calls: u64,
 }
 
 /// Who waits.
@@ -39,18 +47,23 @@ impl WaitQueue {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            waiting: GuestCell::new(VecDeque::new()),
+            state: GuestCell::new(State {
+                waiting: VecDeque::new(),
+                calls: 0,
+            }),
         }
     }
 
     /// Waits until woken.
     pub fn wait(&self) {
+        let _masked = interrupt::mask();
         self.enqueue_current();
         scheduler::block(None);
     }
 
     /// Waits until woken or until `deadline`. Returns whether the time was up first.
     pub fn wait_until(&self, deadline: Instant) -> bool {
+        let _masked = interrupt::mask();
         let current = self.enqueue_current();
         scheduler::block(Some(deadline)) == Wake::Deadline && self.withdraw(current)
     }
@@ -67,35 +80,53 @@ impl WaitQueue {
         }
     }
 
-    /// Waits until woken, as a task. The place in the queue is taken at the first poll.
+    /// Waits until woken, as a task. The place in the queue is taken at the first poll, unless the
+    /// queue was woken since this call: then there is no wait.
     ///
     /// If the future is dropped after it was woken and before it knew, the next in the queue is
     /// woken in its place.
     pub fn wait_async(&self) -> impl Future<Output = ()> + '_ {
-        self.wait_or(|| {
+        let seen = self.calls();
+        let is_late = move || self.calls() != seen;
+        self.wait_unless(is_late, || {
             self.wake_one();
         })
     }
 
-    /// Waits until woken, as a task; calls `abandoned` if the future is dropped after it was woken
-    /// and before it knew, so that what it was woken for is not lost.
-    pub(crate) fn wait_or<F: Fn()>(&self, abandoned: F) -> Wait<'_, F> {
+    /// Waits until woken, as a task, unless `is_ready` at the first poll, in one step. Calls
+    /// `abandoned` if the future is dropped after it was woken and before it knew, so that what it
+    /// was woken for is not lost.
+    pub(crate) fn wait_unless<R: Fn() -> bool, F: Fn()>(
+        &self,
+        is_ready: R,
+        abandoned: F,
+    ) -> Wait<'_, R, F> {
         Wait {
             queue: self,
             ticket: None,
+            is_ready,
             abandoned,
         }
     }
 
     /// Wakes who waits longest. Returns whether there was somebody.
     pub fn wake_one(&self) -> bool {
-        let first = self.waiting.with(VecDeque::pop_front);
+        // Whoever is out of the queue is woken before it can wait for anything else.
+        let _masked = interrupt::mask();
+        let first = self.state.with(|state| {
+            state.calls += 1;
+            state.waiting.pop_front()
+        });
         first.map(Waiter::wake).is_some()
     }
 
     /// Wakes everybody who waits now. Returns how many there were.
     pub fn wake_all(&self) -> usize {
-        let all = self.waiting.with(core::mem::take);
+        let _masked = interrupt::mask();
+        let all = self.state.with(|state| {
+            state.calls += 1;
+            core::mem::take(&mut state.waiting)
+        });
         let count = all.len();
         all.into_iter().for_each(Waiter::wake);
         count
@@ -103,7 +134,7 @@ impl WaitQueue {
 
     /// Returns whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.with(|waiting| waiting.is_empty())
+        self.state.with(|state| state.waiting.is_empty())
     }
 
     /// Takes a thread out. Returns whether it was there: one whose time was up may have been woken
@@ -118,32 +149,37 @@ impl WaitQueue {
     }
 
     fn remove(&self, is_wanted: impl Fn(&Waiter) -> bool) -> bool {
-        let removed = self.waiting.with(|waiting| {
-            let place = waiting.iter().position(is_wanted);
-            place.and_then(|place| waiting.remove(place))
+        let removed = self.state.with(|state| {
+            let place = state.waiting.iter().position(is_wanted);
+            place.and_then(|place| state.waiting.remove(place))
         });
         removed.is_some()
     }
 
     fn enqueue_current(&self) -> ThreadId {
         let current = scheduler::current();
-        self.waiting
-            .with(|waiting| waiting.push_back(Waiter::Thread(current)));
+        self.state
+            .with(|state| state.waiting.push_back(Waiter::Thread(current)));
         current
     }
 
     fn enqueue_task(&self, waker: Waker) -> u64 {
         let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
-        self.waiting
-            .with(|waiting| waiting.push_back(Waiter::Task { ticket, waker }));
+        self.state
+            .with(|state| state.waiting.push_back(Waiter::Task { ticket, waker }));
         ticket
+    }
+
+    fn calls(&self) -> u64 {
+        self.state.with(|state| state.calls)
     }
 
     /// Makes `waker` the one to call for a waiting task. Returns whether it still waits.
     fn renew(&self, ticket: u64, waker: &Waker) -> bool {
         // The old waker is dropped outside, where it may do as it likes.
-        let (waits, _old) = self.waiting.with(|waiting| {
-            let mut found = waiting
+        let (waits, _old) = self.state.with(|state| {
+            let mut found = state
+                .waiting
                 .iter_mut()
                 .filter(|waiter| waiter.has_ticket(ticket));
             match found.next() {
@@ -170,22 +206,25 @@ impl Waiter {
     }
 }
 
-/// The wait of a task; see [`WaitQueue::wait_or`].
-pub(crate) struct Wait<'a, F: Fn()> {
+/// The wait of a task; see [`WaitQueue::wait_unless`].
+pub(crate) struct Wait<'a, R: Fn() -> bool, F: Fn()> {
     queue: &'a WaitQueue,
     /// The place in the queue, from the first poll until woken.
     ticket: Option<u64>,
+    is_ready: R,
     abandoned: F,
 }
 
 // Nothing in a wait refers to itself.
-impl<F: Fn()> Unpin for Wait<'_, F> {}
+impl<R: Fn() -> bool, F: Fn()> Unpin for Wait<'_, R, F> {}
 
-impl<F: Fn()> Future for Wait<'_, F> {
+impl<R: Fn() -> bool, F: Fn()> Future for Wait<'_, R, F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let _masked = interrupt::mask();
         match self.ticket {
+            None if (self.is_ready)() => Poll::Ready(()),
             None => {
                 self.ticket = Some(self.queue.enqueue_task(context.waker().clone()));
                 Poll::Pending
@@ -199,8 +238,9 @@ impl<F: Fn()> Future for Wait<'_, F> {
     }
 }
 
-impl<F: Fn()> Drop for Wait<'_, F> {
+impl<R: Fn() -> bool, F: Fn()> Drop for Wait<'_, R, F> {
     fn drop(&mut self) {
+        let _masked = interrupt::mask();
         if let Some(ticket) = self.ticket
             && !self.queue.withdraw_task(ticket)
         {
@@ -209,7 +249,7 @@ impl<F: Fn()> Drop for Wait<'_, F> {
     }
 }
 
-impl<F: Fn()> fmt::Debug for Wait<'_, F> {
+impl<R: Fn() -> bool, F: Fn()> fmt::Debug for Wait<'_, R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wait").finish_non_exhaustive()
     }

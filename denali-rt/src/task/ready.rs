@@ -1,5 +1,6 @@
 //! Which tasks of an executor are ready, in the order they became so.
 
+use crate::interrupt;
 use crate::sync::{Arc, GuestCell, WaitQueue};
 use alloc::collections::VecDeque;
 use alloc::task::Wake;
@@ -57,6 +58,7 @@ impl Ready {
 
     /// Blocks the thread until a task is ready, unless one is.
     pub(super) fn wait(&self) {
+        let _masked = interrupt::mask();
         if self.len() == 0 {
             self.idle.wait();
         }

@@ -2,11 +2,18 @@
 //!
 //! A switch is a function call to the compiler, so only what a callee must keep is kept: six
 //! registers and the control words of SSE and x87 (System V ABI §3.2.1). The rest of a thread's
-//! state lies on its stack already; the FS base is nobody's, as guests have no thread-local storage.
+//! state lies on its stack already, also when the thread was preempted: the upcall's entry put it
+//! there. The FS base, where C keeps thread-local storage, is switched beside it.
 
 #![expect(unsafe_code, reason = "changes the stack pointer")]
 
+#[cfg(denali)]
+use core::arch::asm;
 use core::arch::naked_asm;
+#[cfg(denali)]
+use core::arch::x86_64::{__cpuid, __cpuid_count};
+#[cfg(denali)]
+use core::sync::atomic::{AtomicU8, Ordering};
 
 /// The stack pointer of a thread that does not run, on top of its saved registers.
 #[derive(Debug)]
@@ -80,6 +87,52 @@ pub(crate) unsafe extern "C" fn switch(to: Context) -> Context {
         "ret",
     )
 }
+
+/// Returns the FS base; 0 where guests cannot set one.
+#[cfg(denali)]
+pub(crate) fn fs_base() -> u64 {
+    if !has_fs_base() {
+        return 0;
+    }
+    let base: u64;
+    // SAFETY: the CPU has the instruction and the kernel allows it; reads a register.
+    unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    base
+}
+
+/// Sets the FS base, where guests can.
+#[cfg(denali)]
+pub(crate) fn set_fs_base(base: u64) {
+    if has_fs_base() {
+        // SAFETY: as above; the base is one of this thread's own, so it is canonical.
+        unsafe { asm!("wrfsbase {}", in(reg) base, options(nostack, preserves_flags)) };
+    }
+}
+
+/// Returns whether guests can set segment bases: the kernel lets them where the CPU can.
+#[cfg(denali)]
+fn has_fs_base() -> bool {
+    static KNOWN: AtomicU8 = AtomicU8::new(UNKNOWN);
+    const UNKNOWN: u8 = 2;
+    match KNOWN.load(Ordering::Relaxed) {
+        UNKNOWN => {
+            let has = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & 1 != 0;
+            KNOWN.store(u8::from(has), Ordering::Relaxed);
+            has
+        }
+        known => known != 0,
+    }
+}
+
+/// On the developer's machine the FS base is the system's.
+#[cfg(not(denali))]
+pub(crate) const fn fs_base() -> u64 {
+    0
+}
+
+/// See [`fs_base`].
+#[cfg(not(denali))]
+pub(crate) const fn set_fs_base(_base: u64) {}
 
 /// Calls the entry in R12 with the context that [`switch`] returned in RAX.
 #[unsafe(naked)]

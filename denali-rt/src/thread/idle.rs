@@ -1,21 +1,27 @@
 //! What happens between threads: the network moves, timers fire, and if nothing is left to do the
 //! VM idles until the earliest deadline.
 //!
-//! There is no idle thread and no poll thread: whichever thread gives the CPU away does this on its
-//! own stack. So an idle VM makes a single crossing, and that one says when to come back.
+//! There is no idle thread and no poll thread: whichever thread gives the CPU away, or is interrupted
+//! in the middle of something, does this on its own stack. So an idle VM makes a single crossing, and
+//! that one says when to come back.
 
 use crate::heap;
 use crate::hypercall::{self, control};
+use crate::interrupt;
 use crate::net;
 use crate::thread::scheduler;
 use crate::time::{Duration, Instant};
-use denali_abi::shared::interrupt;
+use denali_abi::shared::interrupt::CONTROL;
 
 /// How long runnable threads may keep the network and timers waiting.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Lets the network and timers catch up with `now`. Returns the network's next deadline.
-pub(super) fn poll(now: Instant) -> Option<Instant> {
+/// Serves interrupts that were `delivered` or are pending: lets the network and timers catch up with
+/// `now`. Returns the network's next deadline.
+pub(crate) fn poll(now: Instant, delivered: u32) -> Option<Instant> {
+    if (delivered | interrupt::take()) & CONTROL != 0 {
+        control::vm_changes().wake_all();
+    }
     let network_deadline = net::poll(now);
     scheduler::wake_expired(now);
     network_deadline
@@ -23,8 +29,9 @@ pub(super) fn poll(now: Instant) -> Option<Instant> {
 
 /// Idles until something happens, unless a thread is runnable by then.
 pub(super) fn wait() {
+    net::start();
     let now = Instant::now();
-    let network_deadline = poll(now);
+    let network_deadline = poll(now, 0);
     if scheduler::has_runnable() {
         return;
     }
@@ -34,8 +41,9 @@ pub(super) fn wait() {
         heap::tidy(now),
     ];
     let deadline = deadlines.into_iter().flatten().min();
+    interrupt::disarm();
     let pending = hypercall::idle_with_timeout(deadline);
-    if pending & interrupt::CONTROL != 0 {
+    if pending & CONTROL != 0 {
         control::vm_changes().wake_all();
     }
 }

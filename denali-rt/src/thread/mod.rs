@@ -1,4 +1,4 @@
-//! Green threads: cooperative, on guarded stacks, scheduled in the order they became runnable.
+//! Green threads: preemptive, on guarded stacks, scheduled in the order they became runnable.
 //!
 //! | file            | what                                                     |
 //! |-----------------|----------------------------------------------------------|
@@ -10,11 +10,12 @@
 //! | `scope.rs`      | threads that borrow from the one that started them       |
 //! | `local.rs`      | values of which each thread has its own                  |
 //!
-//! A thread keeps the CPU until it waits for something, sleeps, yields or ends. One that computes
-//! for long calls [`yield_now`] now and then, so that others and the network go on.
+//! A thread keeps the CPU until it waits for something, sleeps, yields or ends, or until others are
+//! runnable and it has had its share ([`crate::interrupt`]). One that computes for long starves
+//! nobody.
 
 mod context;
-mod idle;
+pub(crate) mod idle;
 mod local;
 mod run_queue;
 pub(crate) mod scheduler;
@@ -26,6 +27,7 @@ pub use scheduler::ThreadId;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::StackSize;
 
+use crate::interrupt;
 use crate::io;
 use crate::sync::{Arc, GuestCell, WaitQueue};
 use crate::time::{Duration, Instant};
@@ -218,6 +220,7 @@ impl<T> JoinHandle<T> {
     /// Waits for the end of the thread and returns its result. A panic ends the whole VM, so there
     /// always is one.
     pub fn join(self) -> T {
+        let _masked = interrupt::mask();
         loop {
             if let Some(value) = self.outcome.value.with(Option::take) {
                 return value;
@@ -229,10 +232,11 @@ impl<T> JoinHandle<T> {
     /// Like [`join`](Self::join), for a task: other tasks go on meanwhile.
     pub async fn join_async(self) -> T {
         loop {
+            let ended = self.outcome.ended.wait_async();
             if let Some(value) = self.outcome.value.with(Option::take) {
                 return value;
             }
-            self.outcome.ended.wait_async().await;
+            ended.await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "lets threads borrow what their scope outlives")]
 
+use crate::interrupt;
 use crate::io;
 use crate::sync::{Arc, GuestCell, WaitQueue};
 use crate::thread::scheduler::Body;
@@ -84,6 +85,8 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        // It counts before it can end.
+        let _masked = interrupt::mask();
         let running = Arc::clone(&scope.running);
         let spawned = self.spawn_with(body, move |wrapped| {
             let body: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || {
@@ -119,6 +122,7 @@ impl Running {
 
 impl Drop for WaitForAll<'_> {
     fn drop(&mut self) {
+        let _masked = interrupt::mask();
         while self.0.count.with(|count| *count > 0) {
             self.0.none.wait();
         }

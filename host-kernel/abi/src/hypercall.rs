@@ -51,6 +51,10 @@ pub enum Hypercall {
     /// Returns the number of pages that were resident. Any number of pages may be named; the call
     /// does bounded work (4,096 pages) and returns `BadAddress` outside heap and stacks.
     ReleaseMemory = HYPERCALL_BASE + 6,
+    /// `(entry, stack_top)`: from now on delivers pending interrupts as upcalls
+    /// ([`crate::upcall`]) to `entry`; `(0, 0)` ends that. A `stack_top` of 0 means the stack that
+    /// was interrupted. Returns 0.
+    RegisterUpcall = HYPERCALL_BASE + 7,
 
     /// `(header_address)`: makes an empty image from an
     /// [`ImageHeader`](crate::image::ImageHeader). Returns its id.
@@ -85,7 +89,7 @@ pub enum Hypercall {
 
 impl Hypercall {
     /// Every hypercall, guests' first.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::IdleWithTimeout,
         Self::Terminate,
         Self::Yield,
@@ -93,6 +97,7 @@ impl Hypercall {
         Self::ConsoleWrite,
         Self::Random,
         Self::ReleaseMemory,
+        Self::RegisterUpcall,
         Self::ImageCreate,
         Self::ImageWrite,
         Self::ImageDestroy,
@@ -123,6 +128,7 @@ impl Hypercall {
             4 => Self::ConsoleWrite,
             5 => Self::Random,
             6 => Self::ReleaseMemory,
+            7 => Self::RegisterUpcall,
             0x100 => Self::ImageCreate,
             0x101 => Self::ImageWrite,
             0x102 => Self::ImageDestroy,
@@ -158,7 +164,7 @@ mod tests {
             0,
             231,
             HYPERCALL_BASE - 1,
-            HYPERCALL_BASE + 7,
+            HYPERCALL_BASE + 8,
             CONTROL_BASE + 11,
         ] {
             assert_eq!(Hypercall::from_number(number), None);

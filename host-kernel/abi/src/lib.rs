@@ -10,6 +10,7 @@
 //! | [`hypercall`] | purely virtual instructions: numbers and arguments          |
 //! | [`registers`] | virtual registers, the page the kernel writes               |
 //! | [`shared`]    | the shared page: interrupt state and ring indices           |
+//! | [`upcall`]    | virtual interrupts as upcalls: the frame                    |
 //! | [`net`]       | transmit and receive descriptors of the virtual Ethernet    |
 //! | [`control`]   | what the supervisor may ask of the kernel                   |
 //! | [`end`]       | why a VM ended                                              |
@@ -31,6 +32,7 @@ pub mod layout;
 pub mod net;
 pub mod registers;
 pub mod shared;
+pub mod upcall;
 
 /// The version of everything in this crate; an image built for another one is refused.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -79,7 +79,7 @@ pub struct VirtualRegisters {
 
 const _: () = assert!(size_of::<VirtualRegisters>() <= 4096);
 const _: () = assert!(
-    ABI_VERSION == 1,
+    ABI_VERSION == 2,
     "a new version is a reason to look at every layout here"
 );
 

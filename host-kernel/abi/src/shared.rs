@@ -13,7 +13,7 @@ pub mod interrupt {
     pub const RECEIVE: u32 = 1 << 0;
     /// Transmit descriptors were consumed after the ring had been full.
     pub const TRANSMIT: u32 = 1 << 1;
-    /// The deadline given to idle-with-timeout passed.
+    /// A deadline passed: that given to idle-with-timeout, or [`timer_ns`](super::SharedPage::timer_ns).
     pub const TIMER: u32 = 1 << 2;
     /// Supervisor only: a VM changed its state.
     pub const CONTROL: u32 = 1 << 3;
@@ -23,9 +23,10 @@ pub mod interrupt {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct SharedPage {
-    /// Guest: 1 when upcalls may be delivered.
+    /// Guest: not 0 when upcalls may be delivered. The kernel clears it with each it delivers.
     pub interrupts_enabled: u32,
-    /// Kernel sets bits of [`interrupt`], idle-with-timeout clears them.
+    /// Kernel sets bits of [`interrupt`], idle-with-timeout and upcalls clear them. A guest may
+    /// clear them, too, by an atomic exchange.
     pub pending: u32,
     /// Guest: transmit descriptors produced.
     pub tx_produced: u32,
@@ -35,10 +36,14 @@ pub struct SharedPage {
     pub rx_posted: u32,
     /// Kernel: receive buffers filled.
     pub rx_filled: u32,
+    /// Guest: the monotonic time in nanoseconds at which [`interrupt::TIMER`] is to be pending
+    /// though the VM does not idle; 0 for never. Kernel: 0 once it is. What is written while the VM
+    /// runs counts from the end of its slice, 10 ms later at most.
+    pub timer_ns: u64,
     /// Guest: bits of [`flags`](crate::net::flags) it takes on receive, besides ordinary frames.
     pub rx_accepts: u32,
     /// Zero.
-    pub reserved: [u32; 9],
+    pub reserved: [u32; 7],
     /// The transmit ring.
     pub tx: [Descriptor; RING_LEN as usize],
     /// The receive ring.

@@ -150,7 +150,7 @@ impl Kernel {
     }
 
     /// Decides what to do at the time `now`.
-    pub fn next(&mut self, now: Time) -> Next {
+    pub fn next(&mut self, now: Time, machine: &mut dyn Machine) -> Next {
         if let Some(since) = self.idle_since.take() {
             self.stats.idle_ns += now.since_ns(since);
         }
@@ -161,9 +161,12 @@ impl Kernel {
             self.uncap(vm);
         }
         let alarm = self.next_alarm();
-        if let Some((id, slice_ns)) = self.choose()
-            && let Some(vm) = self.vms.get_mut(id)
-        {
+        // Whoever cannot be run has ended, so this comes to an end, too.
+        while let Some((id, slice_ns)) = self.choose() {
+            let delivered = self.deliver_upcall(id, now, machine);
+            let (Ok(timer), Some(vm)) = (delivered, self.vms.get_mut(id)) else {
+                continue;
+            };
             vm.counters.switches += 1;
             self.stats.switches += 1;
             self.running = Some((id, now));
@@ -172,7 +175,8 @@ impl Kernel {
             // An alarm may be late by the shortest slice: alarms in quick succession would else
             // leave whoever runs nothing but world switches.
             let soonest = now.plus_ns(SLICE_NS_MIN);
-            let until = alarm.map_or(end, |alarm| alarm.max(soonest).min(end));
+            let earliest = alarm.into_iter().chain(timer).min();
+            let until = earliest.map_or(end, |earliest| earliest.max(soonest).min(end));
             return Next::Run {
                 vm: id,
                 space: vm.space,

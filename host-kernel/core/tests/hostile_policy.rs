@@ -10,7 +10,8 @@ use denali_kernel_core::policy::gatekeeper::{Gatekeeper, Request, Verdict};
 use denali_kernel_core::policy::queue::{self, Full, QueueDiscipline};
 use denali_kernel_core::policy::scheduler::{Choice, QUANTUM_NS, SLICE_NS_MIN, Scheduler};
 use denali_kernel_core::{Next, VmId};
-use host::{Host, Random, SCRATCH, seed};
+use host::seeds::seed;
+use host::{Host, Random, SCRATCH};
 
 /// Answers anything, among it ids that never existed.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ fn whims_cost_speed_only() {
             _ => {}
         }
         let now = host.machine.now();
-        if let Next::Run { vm, until, .. } = host.kernel.next(now) {
+        if let Next::Run { vm, until, .. } = host.kernel.next(now, &mut host.machine) {
             assert_eq!(host.state(vm), Some(VmState::Ready));
             let slice = until.since_ns(now);
             assert!(slice <= QUANTUM_NS, "a slice of {slice} ns");
@@ -152,7 +153,7 @@ fn a_scheduler_that_picks_nobody_stops_nobody() {
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..10 {
         let now = host.machine.now();
-        let Next::Run { vm, until, .. } = host.kernel.next(now) else {
+        let Next::Run { vm, until, .. } = host.kernel.next(now, &mut host.machine) else {
             panic!("all are ready")
         };
         assert_eq!(until.since_ns(now), SLICE_NS_MIN);

@@ -67,7 +67,7 @@ fn an_unknown_number_ends_the_vm() {
         1,
         60,
         0x4444_ffff,
-        Hypercall::Random.number() + 2,
+        Hypercall::RegisterUpcall.number() + 1,
         u64::MAX,
     ] {
         let (mut host, vm) = host();

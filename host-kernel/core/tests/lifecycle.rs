@@ -190,13 +190,13 @@ fn a_deadline_wakes_with_the_timer_bit() {
     assert_eq!(host.call(vm, Hypercall::IdleWithTimeout, &[5_000]), None);
     let now = host.machine.now();
     assert_eq!(
-        host.kernel.next(now),
+        host.kernel.next(now, &mut host.machine),
         Next::Idle {
             until: Some(Time::from_ns(5_000))
         }
     );
     host.machine.idle_until(Some(Time::from_ns(5_000)));
-    let next = host.kernel.next(host.machine.now());
+    let next = host.next();
     assert!(
         matches!(next, Next::Run { vm: woken, .. } if woken == vm),
         "{next:?}"
@@ -215,7 +215,7 @@ fn a_slice_ends_at_the_next_alarm() {
     let (mut host, image) = host();
     let vm = host.create_vm(image, 1);
     host.call(vm, Hypercall::IdleWithTimeout, &[QUANTUM_NS / 2]);
-    let next = host.kernel.next(host.machine.now());
+    let next = host.next();
     let Next::Run {
         vm: supervisor,
         until,
@@ -239,7 +239,7 @@ fn an_endless_loop_gets_its_share_and_no_more() {
         host.create_vm(image, 2),
     ];
     for _ in 0..300 {
-        let next = host.kernel.next(host.machine.now());
+        let next = host.next();
         let Next::Run { vm, space, until } = next else {
             panic!("{next:?}")
         };
@@ -271,16 +271,16 @@ fn the_supervisor_begins_anew_after_a_pause_and_nobody_notices() {
         assert_ne!(begun, ended);
         assert_eq!(host.state(begun), Some(VmState::Idle));
         host.audit();
-        let next = host.kernel.next(now);
+        let next = host.kernel.next(now, &mut host.machine);
         assert!(
             matches!(next, Next::Run { vm: other, .. } if other == vm),
             "{next:?}"
         );
         host.machine.advance(expected_pause_ns - 1);
-        host.kernel.next(host.machine.now());
+        host.next();
         assert_eq!(host.state(begun), Some(VmState::Idle));
         host.machine.advance(1);
-        host.kernel.next(host.machine.now());
+        host.next();
         assert_eq!(host.state(begun), Some(VmState::Ready));
     }
     assert_eq!(host.state(first), None);
@@ -306,7 +306,7 @@ fn an_end_does_not_wake_a_supervisor_before_its_time() {
     let supervisor = host.kernel.supervisor_vm().expect("there is one");
     assert_eq!(host.state(supervisor), Some(VmState::Idle));
     host.machine.advance(1_000_000_000);
-    host.kernel.next(host.machine.now());
+    host.next();
     host.supervisor = supervisor;
     let pending = host.call(supervisor, Hypercall::IdleWithTimeout, &[u64::MAX]);
     assert_eq!(

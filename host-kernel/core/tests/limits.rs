@@ -169,7 +169,7 @@ fn a_service_that_idled_runs_at_once_when_it_wakes() {
         let (mut woken, mut late) = (0, 0);
         for _ in 0..400 {
             let now = host.machine.now();
-            let Next::Run { vm, until, .. } = host.kernel.next(now) else {
+            let Next::Run { vm, until, .. } = host.kernel.next(now, &mut host.machine) else {
                 panic!("hogs are ready")
             };
             let due = asleep_until.is_some_and(|deadline| deadline <= now.as_ns());

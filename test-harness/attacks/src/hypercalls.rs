@@ -29,7 +29,7 @@ macro_rules! argument {
 /// The attacks.
 pub const ATTACKS: &[Attack] = &[
     number!("number-below-ours", HYPERCALL_BASE - 1),
-    number!("number-behind-ours", HYPERCALL_BASE + 7),
+    number!("number-behind-ours", Hypercall::RegisterUpcall.number() + 1),
     number!("number-16", HYPERCALL_BASE + 16),
     number!("number-below-control", CONTROL_BASE - 1),
     number!("number-behind-control", Hypercall::VmLimits.number() + 1),

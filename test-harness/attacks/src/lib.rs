@@ -15,6 +15,7 @@
 //! | [`memory`]       | page permissions, guards, limits, residue                        |
 //! | [`hypercalls`]   | numbers that mean nothing, arguments that lie                    |
 //! | [`control`]      | calls that only the supervisor may make                          |
+//! | [`upcalls`]      | entries, stacks and storms of upcalls                            |
 //! | [`queues`]       | indices and descriptors of the shared page                       |
 //! | [`network`]      | other people's addresses and frames                              |
 //! | [`floods`]       | too much of everything                                           |
@@ -40,6 +41,7 @@ pub mod ports;
 pub mod queues;
 pub mod raw;
 pub mod rings;
+pub mod upcalls;
 pub mod vector_state;
 pub mod victim;
 
@@ -98,7 +100,7 @@ impl Attack {
 }
 
 /// All attacks by theme.
-pub const THEMES: [(&str, &[Attack]); 12] = [
+pub const THEMES: [(&str, &[Attack]); 13] = [
     ("instructions", instructions::ATTACKS),
     ("ports", ports::ATTACKS),
     ("rings", rings::ATTACKS),
@@ -107,6 +109,7 @@ pub const THEMES: [(&str, &[Attack]); 12] = [
     ("memory", memory::ATTACKS),
     ("hypercalls", hypercalls::ATTACKS),
     ("control", control::ATTACKS),
+    ("upcalls", upcalls::ATTACKS),
     ("queues", queues::ATTACKS),
     ("network", network::ATTACKS),
     ("floods", floods::ATTACKS),

@@ -17,6 +17,7 @@ fn main() -> Result<(), String> {
         return victim::serve();
     }
     let attack = find(name).ok_or_else(|| format!("there is no attack `{name}`"))?;
+    denali_attacks::upcalls::begin_without();
     (attack.run)()?;
     denali_rt::println!("through");
     Ok(())

@@ -270,7 +270,7 @@ fn wrap_many_times() -> Outcome {
 
 fn scribble_reserved() -> Outcome {
     shared(|page| {
-        page.reserved = [u32::MAX; 9];
+        page.reserved = [u32::MAX; 7];
         page.rx_accepts = u32::MAX;
         page.interrupts_enabled = u32::MAX;
     });

@@ -85,7 +85,10 @@ fn images(image: &Image, manifest: &Manifest) -> Vec<Package> {
     let cut = |length: usize| pack(manifest, &bytes[..length]);
     vec![
         ("elf", change(field::MAGIC, b"\x7fELF\x02\x01\x01\0")),
-        ("abi-of-the-future", pages(field::ABI_VERSION, 2)),
+        (
+            "abi-of-the-future",
+            pages(field::ABI_VERSION, denali_abi::ABI_VERSION + 1),
+        ),
         ("no-text", pages(field::TEXT_PAGES, 0)),
         ("huge-text", pages(field::TEXT_PAGES, u32::MAX)),
         ("huge-rodata", pages(field::RODATA_PAGES, u32::MAX)),

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub mod budget;
 pub mod documents;
 pub mod layering;
+pub mod libc;
+pub mod panics;
 pub mod sources;
 pub mod unsafe_inventory;
 
@@ -69,7 +71,7 @@ impl Source {
 /// Folders that hold no source of ours.
 const SKIPPED: [&str; 5] = ["target", ".git", "book", ".denali", "node_modules"];
 
-/// Returns every Rust, Markdown and TOML file below `root`, sorted by path.
+/// Returns every Rust, Markdown, TOML and C header file below `root`, sorted by path.
 ///
 /// # Panics
 ///
@@ -95,7 +97,7 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<Source>) {
             }
         } else if matches!(
             path.extension().and_then(|e| e.to_str()),
-            Some("rs" | "md" | "toml")
+            Some("rs" | "md" | "toml" | "h")
         ) {
             let text = fs::read_to_string(&path).expect("sources are UTF-8");
             let path = path

@@ -30,8 +30,9 @@ const ZERO: SharedPage = {
         tx_consumed: 0,
         rx_posted: 0,
         rx_filled: 0,
+        timer_ns: 0,
         rx_accepts: 0,
-        reserved: [0; 9],
+        reserved: [0; 7],
         tx: [EMPTY; 64],
         rx: [EMPTY; 64],
     }

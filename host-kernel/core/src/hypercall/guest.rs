@@ -6,7 +6,8 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::network::Drained;
 use crate::time::Time;
-use crate::vm::{VmId, WakeOn, interrupt};
+use crate::vm::interrupt::{self, Taken};
+use crate::vm::{VmId, WakeOn};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
@@ -31,7 +32,10 @@ impl Kernel {
         let Some(vm) = self.vms.get(caller) else {
             return Reply::Nothing;
         };
-        let mut mask = interrupt::take(vm.shared, machine);
+        let mut mask = match interrupt::take_for_idle(vm, machine) {
+            Taken::ByUpcall => return Reply::Value(0),
+            Taken::Mask(mask) => mask,
+        };
         if drained == Drained::Partly {
             mask |= TRANSMIT;
         }

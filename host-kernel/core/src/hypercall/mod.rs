@@ -70,6 +70,7 @@ impl Kernel {
             Hypercall::ConsoleWrite => self.console_write(caller, first, second, machine)?,
             Hypercall::Random => self.random(caller, first, second, machine)?,
             Hypercall::ReleaseMemory => self.release_memory(caller, first, second, machine)?,
+            Hypercall::RegisterUpcall => self.register_upcall(caller, first, second)?,
             Hypercall::ImageCreate => self.image_create(caller, first, machine)?,
             Hypercall::ImageWrite => {
                 self.image_write(caller, [first, second, third, fourth], machine)?

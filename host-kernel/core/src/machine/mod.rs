@@ -21,6 +21,7 @@ pub use disk::{
 
 use crate::time::Time;
 use denali_abi::registers::ClockParameters;
+use denali_abi::upcall::UpcallFrame;
 
 /// A physical frame of 4 KiB, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,6 +174,13 @@ pub trait Machine {
 
     /// Returns where the guest is.
     fn position(&self, space: Space) -> Position;
+
+    /// Returns what an upcall interrupts, with nothing pending.
+    fn interrupted(&self, space: Space) -> UpcallFrame;
+
+    /// Lets the guest go on elsewhere: in its text below
+    /// [`GUEST_END`](denali_abi::layout::GUEST_END), with clean flags and all other state as it is.
+    fn divert(&mut self, space: Space, position: Position);
 
     /// Maps `page` to `frame`, replacing an earlier mapping of the page.
     ///

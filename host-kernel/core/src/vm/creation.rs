@@ -103,6 +103,7 @@ impl Kernel {
             } else {
                 limit
             },
+            upcall: None,
             ring: RingState::default(),
             awaits_nic: false,
             end: EndRecord::default(),

@@ -1,14 +1,54 @@
 //! Virtual interrupts: a pending mask in the shared page.
 //!
-//! A bit means "one or more of these happened since you last looked". The mask lies in memory the
-//! guest can write: whatever it puts there concerns only itself, and unknown bits are not passed on.
+//! A bit means "one or more of these happened since you last looked". Mask, enable flag and timer
+//! lie in memory the guest can write: whatever it puts there concerns only itself, and unknown bits
+//! are not passed on. How a mask reaches a guest that does not ask is in `upcall.rs`.
 
+use super::Vm;
 use crate::machine::{FrameId, Machine};
+use crate::time::Time;
 use core::mem::offset_of;
 use denali_abi::shared::{SharedPage, interrupt};
 
 /// Every bit the kernel ever sets.
 const KNOWN: u32 = interrupt::RECEIVE | interrupt::TRANSMIT | interrupt::TIMER | interrupt::CONTROL;
+
+/// Bytes of the shared page that say all about interrupts.
+const STATE_LEN: usize = offset_of!(SharedPage, timer_ns) + size_of::<u64>();
+
+/// What the shared page says about interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    is_enabled: bool,
+    /// Known bits.
+    pub(super) pending: u32,
+    /// When the timer is to be pending.
+    pub(super) timer: Option<Time>,
+}
+
+impl State {
+    /// Returns whether a VM with an upcall gets it now.
+    pub(super) const fn is_deliverable(self) -> bool {
+        self.is_enabled && self.pending != 0
+    }
+}
+
+/// Reads the state of the shared page in `frame`.
+pub(super) fn state(frame: FrameId, machine: &dyn Machine) -> State {
+    let mut bytes = [0; STATE_LEN];
+    machine.read_frame(frame, 0, &mut bytes);
+    let word = |at: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|nth| bytes.get(at + nth).copied().unwrap_or(0));
+        u32::from_le_bytes([a, b, c, d])
+    };
+    let timer = offset_of!(SharedPage, timer_ns);
+    let timer_ns = u64::from(word(timer + 4)) << 32 | u64::from(word(timer));
+    State {
+        is_enabled: word(offset_of!(SharedPage, interrupts_enabled)) != 0,
+        pending: word(offset_of!(SharedPage, pending)) & KNOWN,
+        timer: (timer_ns != 0).then(|| Time::from_ns(timer_ns)),
+    }
+}
 
 /// Adds `bits` to the pending mask of the shared page in `frame`.
 pub fn post(frame: FrameId, bits: u32, machine: &mut dyn Machine) {
@@ -27,6 +67,37 @@ pub fn take(frame: FrameId, machine: &mut dyn Machine) -> u32 {
         machine.write_frame(frame, offset_of!(SharedPage, pending), &[0; 4]);
     }
     pending & KNOWN
+}
+
+/// Returns and clears what idle-with-timeout returns to `vm`: nothing if an upcall will tell it.
+pub fn take_for_idle(vm: &Vm, machine: &mut dyn Machine) -> Taken {
+    if vm.upcall.is_some() && state(vm.shared, machine).is_deliverable() {
+        return Taken::ByUpcall;
+    }
+    Taken::Mask(take(vm.shared, machine))
+}
+
+/// What there is for a VM that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// This mask, which may be empty.
+    Mask(u32),
+    /// Something, and an upcall tells what.
+    ByUpcall,
+}
+
+/// Makes the timer pending and forgets its deadline. Returns its bit.
+pub(super) fn expire_timer(frame: FrameId, machine: &mut dyn Machine) -> u32 {
+    machine.write_frame(frame, offset_of!(SharedPage, timer_ns), &[0; 8]);
+    post(frame, interrupt::TIMER, machine);
+    interrupt::TIMER
+}
+
+/// Takes note that all that was pending is delivered: nothing is, and no more is wanted.
+pub(super) fn delivered(frame: FrameId, machine: &mut dyn Machine) {
+    const { assert!(offset_of!(SharedPage, pending) == 4) };
+    const { assert!(offset_of!(SharedPage, interrupts_enabled) == 0) };
+    machine.write_frame(frame, 0, &[0; 8]);
 }
 
 fn read(frame: FrameId, machine: &dyn Machine) -> u32 {

@@ -4,7 +4,8 @@
 //! and promises always tell the same story.
 
 use super::creation::Entrance;
-use super::{VmId, WakeOn, interrupt};
+use super::interrupt::{self, Taken};
+use super::{VmId, WakeOn};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::policy::gatekeeper::Request;
@@ -35,7 +36,10 @@ impl Kernel {
         else {
             return;
         };
-        let mut mask = interrupt::take(vm.shared, machine);
+        let mut mask = match interrupt::take_for_idle(vm, machine) {
+            Taken::ByUpcall => 0,
+            Taken::Mask(mask) => mask,
+        };
         if vm
             .deadline
             .is_some_and(|deadline| deadline <= machine.now())

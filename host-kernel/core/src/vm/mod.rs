@@ -17,6 +17,7 @@ pub mod image;
 pub mod interrupt;
 pub(crate) mod lifecycle;
 pub mod table;
+pub mod upcall;
 
 use crate::machine::{FrameId, Space};
 use crate::memory::frame::FrameList;
@@ -31,6 +32,7 @@ use denali_abi::registers::NAME_MAX;
 use denali_abi::shared::interrupt::{TIMER, TRANSMIT};
 use image::ImageId;
 use table::id_type;
+use upcall::Upcall;
 
 id_type! {
     /// Names a VM, never another one later.
@@ -75,6 +77,8 @@ pub struct Counters {
     pub tx_refused: u64,
     /// Bytes ever written to its console.
     pub console_written: u64,
+    /// Upcalls delivered to it.
+    pub upcalls: u64,
 }
 
 /// Where the segments of its image end, as page numbers.
@@ -121,6 +125,8 @@ pub struct Vm {
     pub memory_pages: u32,
     /// Frames promised to it now.
     pub promised: u32,
+    /// Where it wants its interrupts, if not by asking.
+    pub upcall: Option<Upcall>,
     /// The kernel's own ring indices.
     pub ring: RingState,
     /// Whether it waits for room in the NIC's transmit queue.

@@ -9,6 +9,8 @@
     reason = "a module of several test binaries, each of which uses a part"
 )]
 
+pub mod seeds;
+
 use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
 use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
@@ -17,8 +19,9 @@ use denali_abi::image::{BUILD_ID_LEN, IMAGE_MAGIC, ImageHeader};
 use denali_abi::layout::{IMAGE_BASE, PAGE_SIZE};
 use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::NAME_MAX;
+use denali_kernel_core::kernel::Next;
 use denali_kernel_core::machine::fake::FakeMachine;
-use denali_kernel_core::machine::{Exit, FrameId, Space};
+use denali_kernel_core::machine::{Exit, FrameId, Machine, Space};
 use denali_kernel_core::policy::Policies;
 use denali_kernel_core::{FrameRange, Kernel, VmId};
 use zerocopy::{FromZeros, IntoBytes};
@@ -124,6 +127,11 @@ impl Host {
     /// Returns the address space of a VM that has not ended.
     pub fn space(&self, vm: VmId) -> Space {
         self.kernel.vm(vm).expect("the VM exists").space
+    }
+
+    /// Lets the kernel decide what to do now.
+    pub fn next(&mut self) -> Next {
+        self.kernel.next(self.machine.now(), &mut self.machine)
     }
 
     /// Returns the state of a VM, if it exists.
@@ -299,14 +307,4 @@ impl Random {
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
-}
-
-/// Returns the seed of a random test, from `DENALI_SEED` or `default`, and prints it.
-pub fn seed(default: u64) -> u64 {
-    let seed = std::env::var("DENALI_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or(default);
-    println!("DENALI_SEED={seed}");
-    seed
 }

@@ -311,7 +311,7 @@ impl World {
                 self.pump();
             }
             let now = self.host.machine.now();
-            match self.host.kernel.next(now) {
+            match self.host.kernel.next(now, &mut self.host.machine) {
                 Next::Run { vm, until, .. } => self.run_guest(vm, until),
                 Next::Idle { until } => {
                     let alarm = until.map_or(end, Time::as_ns);

@@ -13,6 +13,7 @@ use super::registers::Registers;
 use super::switch::{self, Context, HYPERCALL_VECTOR};
 use super::{cpu, fpu, paging};
 use core::arch::asm;
+use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{Exit, FaultAccess, Position, Space};
 use host_kernel::measures::{Measure, Measures, msr};
 
@@ -130,6 +131,32 @@ impl World {
             rip: context.registers.rip,
             rsp: context.registers.rsp,
         })
+    }
+
+    /// Returns what an upcall interrupts.
+    pub(crate) fn interrupted(space: Space) -> UpcallFrame {
+        with_context(space, |context| {
+            let Registers {
+                rip, rflags, rsp, ..
+            } = context.registers;
+            UpcallFrame {
+                pending: 0,
+                rip,
+                cs: u64::from(USER_CODE),
+                rflags: rflags & FLAGS_KEPT | FLAGS_FORCED,
+                rsp,
+                ss: u64::from(USER_DATA),
+            }
+        })
+    }
+
+    /// Lets the guest go on at `position` with clean flags, all its other registers as they are.
+    pub(crate) fn divert(space: Space, position: Position) {
+        with_context(space, |context| {
+            context.registers.rip = position.rip;
+            context.registers.rsp = position.rsp;
+            context.registers.rflags = FLAGS_FORCED;
+        });
     }
 
     /// Makes `space` the loaded one: tables, segment registers and bases.

@@ -7,10 +7,11 @@ extern crate alloc;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use denali_rt::sync::WaitQueue;
 use denali_rt::thread::{self, Builder};
 use denali_rt::time::{Duration, Instant};
-use denali_rt::{heap, println, registers, task};
+use denali_rt::{heap, interrupt, println, registers, task};
 
 denali_rt::entry!(main);
 
@@ -30,10 +31,13 @@ fn main() {
 fn threads() {
     let before = registers::resident_pages();
     let gate = Arc::new(WaitQueue::new());
+    let arrived = Arc::new(AtomicUsize::new(0));
     let mut handles = Vec::new();
     for number in 0..THREADS {
-        let gate = Arc::clone(&gate);
+        let (gate, arrived) = (Arc::clone(&gate), Arc::clone(&arrived));
         let spawned = Builder::new().spawn(move || {
+            let _masked = interrupt::mask();
+            arrived.fetch_add(1, Ordering::Relaxed);
             gate.wait();
             number
         });
@@ -45,9 +49,11 @@ fn threads() {
             }
         }
     }
-    thread::yield_now();
-    let pages = registers::resident_pages() - before;
     let started = handles.len();
+    while arrived.load(Ordering::Relaxed) < started {
+        thread::yield_now();
+    }
+    let pages = registers::resident_pages() - before;
     gate.wake_all();
     let sum: u32 = handles.into_iter().map(thread::JoinHandle::join).sum();
     let after = registers::resident_pages() - before;

@@ -23,6 +23,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::registers::ClockParameters;
+use denali_abi::upcall::UpcallFrame;
 
 /// Bytes in a frame.
 const FRAME_LEN: usize = 4096;
@@ -363,6 +364,22 @@ impl Machine for FakeMachine {
         self.guests
             .get(&space.root.0)
             .map_or_else(Position::default, |guest| guest.position)
+    }
+
+    fn interrupted(&self, space: Space) -> UpcallFrame {
+        let Position { rip, rsp } = self.position(space);
+        UpcallFrame {
+            pending: 0,
+            rip,
+            cs: 0x33,
+            rflags: 0x202,
+            rsp,
+            ss: 0x2b,
+        }
+    }
+
+    fn divert(&mut self, space: Space, position: Position) {
+        self.guest(space).position = position;
     }
 
     fn map(

@@ -1,10 +1,19 @@
 //! The table of threads and the step from one to the next.
 //!
-//! Cooperative: a thread runs until it waits, yields or ends. All state is entered for moments only
-//! and never across a switch.
+//! A thread runs until it waits, yields or ends, or is preempted by an upcall. All state is entered
+//! for moments only and never across a switch; switches happen with interrupts masked.
 
 #![expect(unsafe_code, reason = "switches stacks")]
 
+mod deadlines;
+mod share;
+
+pub(crate) use deadlines::{cancel_timer, next_deadline, set_timer, wake_expired};
+#[cfg(denali)]
+pub(crate) use share::begin_quantum;
+pub(crate) use share::preempt;
+
+use crate::interrupt;
 use crate::io::ErrorKind;
 use crate::registers;
 use crate::thread::context::{self, Context};
@@ -61,6 +70,8 @@ pub(crate) struct Scheduler {
     previous: ThreadId,
     /// When the network and timers are looked at next, though threads are runnable.
     next_poll: Instant,
+    /// When the current thread got the CPU, or the last quantum of it.
+    began: Instant,
 }
 
 /// Who waits for a point in time.
@@ -156,6 +167,7 @@ pub(crate) fn stack_of(thread: ThreadId) -> Option<Range<u64>> {
 
 /// Waits until [`wake`]d, or until `deadline`.
 pub(crate) fn block(deadline: Option<Instant>) -> Wake {
+    let _masked = interrupt::mask();
     with(|scheduler| scheduler.suspend(State::Blocked, deadline));
     switch_away();
     with(|scheduler| scheduler.control().wake)
@@ -164,6 +176,7 @@ pub(crate) fn block(deadline: Option<Instant>) -> Wake {
 /// Waits until [`unpark`]ed, or until `deadline`; does not wait if that has happened already since
 /// the last time.
 pub(crate) fn park(deadline: Option<Instant>) {
+    let _masked = interrupt::mask();
     if with(|scheduler| core::mem::take(&mut scheduler.control().unparked)) {
         return;
     }
@@ -174,6 +187,7 @@ pub(crate) fn park(deadline: Option<Instant>) {
 
 /// Lets all other runnable threads run first.
 pub(crate) fn yield_now() {
+    let _masked = interrupt::mask();
     with(|scheduler| scheduler.ready.push(scheduler.current));
     switch_away();
 }
@@ -200,33 +214,9 @@ pub(crate) fn unpark(thread: ThreadId) {
     });
 }
 
-/// Ends the waits whose deadlines are at or before `now`.
-pub(crate) fn wake_expired(now: Instant) {
-    // Wakers are called outside, since they wake threads.
-    while let Some(task) = with(|scheduler| scheduler.expire(now)) {
-        task.wake();
-    }
-}
-
-/// Calls `waker` once `deadline` has come.
-pub(crate) fn set_timer(deadline: Instant, waker: Waker) -> TimerKey {
-    with(|scheduler| scheduler.timers.insert(deadline, Sleeper::Task(waker)))
-}
-
-/// Forgets about a timer that was set, unless it has expired.
-pub(crate) fn cancel_timer(timer: TimerKey) {
-    // The waker is dropped outside, where it may do as it likes.
-    drop(with(|scheduler| scheduler.timers.cancel(timer)));
-}
-
 /// Calls `f` with the running thread's own values.
 pub(super) fn with_locals<R>(f: impl FnOnce(&mut Locals) -> R) -> R {
     with(|scheduler| f(&mut scheduler.control().locals))
-}
-
-/// Returns the earliest deadline of a waiting thread.
-pub(crate) fn next_deadline() -> Option<Instant> {
-    with(|scheduler| scheduler.timers.next_deadline())
 }
 
 /// Returns whether a thread is runnable besides the running one.
@@ -234,20 +224,23 @@ pub(crate) fn has_runnable() -> bool {
     with(|scheduler| !scheduler.ready.is_empty())
 }
 
-/// Runs other threads until the current one is its turn, or idles while there is none.
+/// Runs other threads until the current one is its turn, or idles while there is none. With
+/// interrupts masked.
 fn switch_away() {
     loop {
         let now = Instant::now();
         if with(|scheduler| scheduler.is_poll_due(now)) {
-            idle::poll(now);
+            idle::poll(now, 0);
         }
-        match with(Scheduler::step) {
+        match with(|scheduler| scheduler.step(now)) {
             Step::Stay => return,
             Step::Idle => idle::wait(),
             Step::Switch(to) => {
+                let fs_base = context::fs_base();
                 // SAFETY: `step` took the context out of the table entry of a thread that waits
                 // there, so nobody else resumes it, and its stack stays until it has ended.
                 let from = unsafe { context::switch(to) };
+                context::set_fs_base(fs_base);
                 with(|scheduler| scheduler.arrive(from));
                 return;
             }
@@ -261,10 +254,13 @@ extern "C" fn run_thread(from: Context) -> ! {
         scheduler.arrive(from);
         scheduler.control().body.take()
     });
+    context::set_fs_base(0);
+    interrupt::enable_for_new_thread();
     if let Some(body) = body {
         body();
     }
     local::drop_all();
+    let _masked = interrupt::mask();
     with(|scheduler| scheduler.control().state = State::Ending);
     switch_away();
     unreachable!("an ended thread was resumed")
@@ -274,6 +270,15 @@ impl ThreadId {
     /// Returns the thread's place in the table.
     fn slot(self) -> usize {
         u32_to_usize(self.index)
+    }
+
+    /// Returns the id of a thread that does not exist.
+    #[cfg(test)]
+    pub(super) const fn for_test(index: u32) -> Self {
+        Self {
+            index,
+            generation: 0,
+        }
     }
 }
 
@@ -288,6 +293,7 @@ impl Scheduler {
             current: MAIN,
             previous: MAIN,
             next_poll: Instant::from_ns(0),
+            began: Instant::from_ns(0),
         }
     }
 
@@ -372,20 +378,6 @@ impl Scheduler {
         self.ready.push(thread);
     }
 
-    /// Ends the waits of threads whose deadlines are at or before `now`, up to the first task whose
-    /// deadline is: its waker is returned.
-    fn expire(&mut self, now: Instant) -> Option<Waker> {
-        loop {
-            match self.timers.expire(now)? {
-                Sleeper::Task(waker) => return Some(waker),
-                Sleeper::Thread(thread) => {
-                    self.threads[thread.slot()].timer = None;
-                    self.resume(thread, Wake::Deadline);
-                }
-            }
-        }
-    }
-
     /// Returns whether runnable threads have kept the network and timers waiting for long.
     fn is_poll_due(&mut self, now: Instant) -> bool {
         let due = !self.ready.is_empty() && now >= self.next_poll;
@@ -396,10 +388,11 @@ impl Scheduler {
     }
 
     /// Makes the next runnable thread the current one.
-    fn step(&mut self) -> Step {
+    fn step(&mut self, now: Instant) -> Step {
         let Some(next) = self.ready.pop() else {
             return Step::Idle;
         };
+        self.begin_quantum(now);
         if next == self.current {
             return Step::Stay;
         }
