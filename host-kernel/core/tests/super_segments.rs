@@ -44,7 +44,7 @@ fn super_segment(destination: [u8; 6]) -> Vec<u8> {
     frame.extend([
         0, 80, 0x9c, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x18, 1, 0, 9, 9, 0, 0,
     ]);
-    frame.extend((0..PAYLOAD).map(|nth| byte(nth)));
+    frame.extend((0..PAYLOAD).map(byte));
     frame
 }
 
@@ -130,7 +130,7 @@ fn assert_whole(segments: &[Vec<u8>]) {
         let sequence: [u8; 4] = segment[38..42].try_into().expect("four bytes");
         assert_eq!(u32_to_usize(u32::from_be_bytes(sequence)), next);
         let payload = &segment[HEADERS..];
-        let expected = (next..).map(|nth| byte(nth));
+        let expected = (next..).map(byte);
         assert!(payload.iter().copied().eq(expected.take(payload.len())));
         next += payload.len();
     }

@@ -256,9 +256,9 @@ fn write_segment(
     let payload = payload.get(..size.min(payload.len()))?;
     let length = headers.payload + payload.len();
     let written = segment.get_mut(..length)?;
-    let (head, body) = written.split_at_mut(headers.payload);
-    head.copy_from_slice(frame.get(..headers.payload)?);
-    body.copy_from_slice(payload);
+    let (head, body) = written.split_at_mut_checked(headers.payload)?;
+    copy(head, frame);
+    copy(body, payload);
 
     let sequence: [u8; 4] = head
         .get(headers.transport + TCP_SEQUENCE..)?
@@ -284,6 +284,14 @@ fn write_segment(
     headers.set_length(written);
     headers.set_checksum(written);
     Some(length)
+}
+
+/// Copies as much as both have room for.
+fn copy(to: &mut [u8], from: &[u8]) {
+    let length = to.len().min(from.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..length), from.get(..length)) {
+        to.copy_from_slice(from);
+    }
 }
 
 fn put(bytes: &mut [u8], at: usize, value: u16) {

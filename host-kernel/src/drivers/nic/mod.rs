@@ -338,9 +338,13 @@ impl Nic {
             let memory = &mut self.transmit.buffers;
             if nth == 0 {
                 memory.copy_in(at, &header(offload));
-                memory.copy_in(at + HEADER_BYTES, &frame[..end - HEADER_BYTES]);
+                memory.copy_in(
+                    at + HEADER_BYTES,
+                    frame.get(..end - HEADER_BYTES).unwrap_or_default(),
+                );
             } else {
-                memory.copy_in(at, &frame[start - HEADER_BYTES..end - HEADER_BYTES]);
+                let piece = frame.get(start - HEADER_BYTES..end - HEADER_BYTES);
+                memory.copy_in(at, piece.unwrap_or_default());
             }
             match chain {
                 None => {

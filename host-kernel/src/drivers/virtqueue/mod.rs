@@ -254,10 +254,9 @@ impl Virtqueue {
             self.free
                 .push(buffer)
                 .expect("every buffer is free at most once");
-            let next = u16::from(core::mem::replace(
-                &mut self.next[usize::from(buffer)],
-                buffer.to_le_bytes()[0],
-            ));
+            let [low, _] = buffer.to_le_bytes();
+            let slot = self.next.get_mut(usize::from(buffer));
+            let next = slot.map_or(buffer, |next| u16::from(core::mem::replace(next, low)));
             if next == buffer {
                 return;
             }
@@ -268,7 +267,10 @@ impl Virtqueue {
     /// Puts `buffer` before `chain`, to be sent whole ahead of it; the chain is then known by
     /// `buffer`. Neither is in flight.
     pub fn chain_before(&mut self, buffer: u16, chain: u16) {
-        self.next[usize::from(buffer)] = chain.to_le_bytes()[0];
+        let [low, _] = chain.to_le_bytes();
+        if let Some(next) = self.next.get_mut(usize::from(buffer)) {
+            *next = low;
+        }
         let descriptor = DESCRIPTORS + 16 * usize::from(buffer);
         let flags = self.buffers.direction.descriptor_flags();
         self.memory.write_u32(descriptor + 8, self.buffers.length);
@@ -308,9 +310,9 @@ impl Virtqueue {
     ///
     /// If it is in flight already: the driver's mistake.
     pub fn post_chain(&mut self, first: u16) {
-        let slot = &mut self.in_flight[usize::from(first)];
+        let slot = self.in_flight.get_mut(usize::from(first));
         assert!(
-            !core::mem::replace(slot, true),
+            slot.is_some_and(|slot| !core::mem::replace(slot, true)),
             "buffer {first} is in flight already"
         );
         let slot = usize::from(self.available & (self.buffers.count - 1));

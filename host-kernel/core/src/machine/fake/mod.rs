@@ -231,29 +231,6 @@ impl FakeMachine {
         assert!(busy.is_none(), "{frame:?} belongs to a disk: {busy:?}");
     }
 
-    /// Does what disks have done by now.
-    fn work_disks(&mut self) {
-        while let Some(done) = self.disks.next_done(self.now) {
-            for (nth, &frame) in done.frames.iter().enumerate() {
-                let frame = u32_to_usize(frame.0);
-                self.frames[frame].busy = None;
-                match done.operation {
-                    DiskOperation::Read if done.result.is_ok() => {
-                        let block = self.disks.read(&done, nth);
-                        *self.bytes_mut(frame) = block;
-                        self.frames[frame].stale = false;
-                    }
-                    DiskOperation::Write if done.result.is_ok() => {
-                        let bytes = *self.bytes_mut(frame);
-                        self.disks.write(&done, nth, &bytes);
-                    }
-                    DiskOperation::Read | DiskOperation::Write | DiskOperation::Flush => {}
-                }
-            }
-            self.disks.complete(&done);
-        }
-    }
-
     fn soil(&mut self, frame: FrameId) {
         self.frames[u32_to_usize(frame.0)].stale = true;
     }
