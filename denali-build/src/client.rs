@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use denali_protocol::{DeployStep, Host, Refusal, Service, status};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// What `logs` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +80,18 @@ impl Client {
         found.ok_or_else(|| unknown_service(name).into())
     }
 
-    /// Stops a service.
+    /// Stops a service: asks it to end by itself, and ends it when the deadline has passed.
     ///
     /// # Errors
     ///
     /// There is none of that name, or the host refuses.
-    pub fn stop(&self, name: &str) -> Result<()> {
-        self.order("stop", name)
+    pub fn stop(&self, name: &str, deadline: Duration) -> Result<()> {
+        check_service_name(name)?;
+        let seconds = deadline.as_secs();
+        let command = format!("stop {name} --deadline {seconds}");
+        let mut process = self.session.exec(&command)?;
+        while process.next_line(Patience::Endless)?.is_some() {}
+        Ok(succeed(&process.finish()?, name)?)
     }
 
     /// Starts a service that was stopped or ended.
@@ -139,16 +145,24 @@ impl Client {
         &self,
         name: &str,
         package: &[u8],
+        copies: Option<u32>,
         mut report: impl FnMut(&DeployStep),
     ) -> Result<Service> {
         check_service_name(name)?;
         let digest = hexadecimal(&Sha256::digest(package));
-        let command = format!(
+        let mut command = format!(
             "deploy {name} --json --sha256 {digest} --length {}",
             package.len()
         );
+        if let Some(copies) = copies {
+            command.push_str(&format!(" --copies {copies}"));
+        }
+        let patience = || match copies {
+            None => Patience::Limited,
+            Some(_) => Patience::Endless,
+        };
         let mut process = self.session.exec(&command)?;
-        while let Some(line) = process.next_line(Patience::Limited)? {
+        while let Some(line) = process.next_line(patience())? {
             let step: DeployStep = serde_json::from_str(&line)
                 .with_context(|| format!("the host's answer `{line}` is no step of a deploy"))?;
             match step {

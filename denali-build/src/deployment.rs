@@ -53,8 +53,9 @@ pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deplo
         .find(|service| service.name == *name);
     let service = steps.take("deploy", || {
         let mut words = format!("{} sent", console::size(usize_to_u64(built.package.len())));
-        let service =
-            client.deploy(name, &built.package, |step| words.push_str(&describe(step)))?;
+        let service = client.deploy(name, &built.package, None, |step| {
+            words.push_str(&describe(step));
+        })?;
         Ok((service, words))
     })?;
     let service = steps.take("start", || {
@@ -69,6 +70,28 @@ pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deplo
     })?;
     let url = steps.take("answer", || wait_for_answer(&client, &mut ports, &service))?;
     Ok(Deployed { service, url })
+}
+
+/// Makes several services of `built` on the host, and returns the last one.
+///
+/// # Errors
+///
+/// As [`deploy`]; services made before a refusal stay.
+pub fn deploy_copies(
+    target: &Target,
+    built: &Built,
+    copies: u32,
+    steps: &mut Steps,
+) -> Result<Service> {
+    check_size(built)?;
+    let client = steps.take("connect", || {
+        Ok((Client::connect(target)?, target.access().address()))
+    })?;
+    steps.take("deploy", || {
+        let name = &built.manifest.name;
+        let last = client.deploy(name, &built.package, Some(copies), |_| {})?;
+        Ok((last, format!("{copies} copies of {name}")))
+    })
 }
 
 fn check_size(built: &Built) -> Result<(), Failure> {

@@ -1,9 +1,17 @@
-//! The end of the service.
+//! The end of the service: by itself, by a panic, or because it was asked to.
+//!
+//! `cargo denali stop` asks a service to end until a deadline, and ends it then. A service that has
+//! something to finish waits for that in [`wait_for_stop`], or looks at [`stop_requested`] now and
+//! then. The runtime ends one that did neither before, at once and with exit code 0.
 
 use crate::hypercall;
+use crate::interrupt;
 #[cfg(denali)]
-use crate::{interrupt, net, time::Instant};
-use core::sync::atomic::{AtomicI32, Ordering};
+use crate::net;
+use crate::registers;
+use crate::sync::WaitQueue;
+use crate::time::Instant;
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Ends the VM with an exit code, without running destructors. Zero means success.
 ///
@@ -33,3 +41,55 @@ pub fn set_panic_exit_code(code: i32) {
 pub const PANIC_EXIT_CODE: i32 = 101;
 
 static PANIC_CODE: AtomicI32 = AtomicI32::new(PANIC_EXIT_CODE);
+
+/// Whether the service ends by itself when it is asked to.
+static HANDLES_STOP: AtomicBool = AtomicBool::new(false);
+
+/// Whether everybody who waits was told.
+static STOP_NOTICED: AtomicBool = AtomicBool::new(false);
+
+static STOP: WaitQueue = WaitQueue::new();
+
+/// Returns until when the service may go on, if it was asked to stop. Having called this, it must
+/// end by itself.
+#[must_use]
+pub fn stop_requested() -> Option<Instant> {
+    HANDLES_STOP.store(true, Ordering::Relaxed);
+    match registers::stop_deadline_ns() {
+        0 => None,
+        deadline => Some(Instant::from_ns(deadline)),
+    }
+}
+
+/// Waits until the service is asked to stop, and returns until when it may go on. It must end by
+/// itself.
+pub fn wait_for_stop() -> Instant {
+    let _masked = interrupt::mask();
+    loop {
+        if let Some(deadline) = stop_requested() {
+            return deadline;
+        }
+        STOP.wait();
+    }
+}
+
+/// Like [`wait_for_stop`], for a task: other tasks go on meanwhile.
+pub async fn wait_for_stop_async() -> Instant {
+    loop {
+        if let Some(deadline) = stop_requested() {
+            return deadline;
+        }
+        STOP.wait_unless(|| stop_requested().is_some(), || ()).await;
+    }
+}
+
+/// Looks whether the service was asked to stop: wakes whoever waits for it, or ends the service.
+pub(crate) fn notice_stop() {
+    if registers::stop_deadline_ns() == 0 || STOP_NOTICED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if !HANDLES_STOP.load(Ordering::Relaxed) {
+        exit(0);
+    }
+    STOP.wake_all();
+}

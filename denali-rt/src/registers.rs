@@ -6,12 +6,12 @@ use denali_abi::registers::VirtualRegisters;
 
 /// Returns the virtual registers.
 ///
-/// `resident_pages` and `resume_generation` change while the VM runs; for a fresh value ask
-/// [`resident_pages`] and [`resume_generation`].
+/// `resident_pages`, `resume_generation` and `stop_deadline_ns` change while the VM runs; for a fresh
+/// value ask [`resident_pages`], [`resume_generation`] and [`stop_deadline_ns`].
 #[must_use]
 pub fn get() -> &'static VirtualRegisters {
     // SAFETY: the pointer is valid for reads for ever (see `page`), and the kernel changes nothing
-    // there while this VM runs but the two fields read with volatile loads below.
+    // there while this VM runs but the three fields read with volatile loads below.
     unsafe { &*page() }
 }
 
@@ -29,6 +29,15 @@ pub fn resident_pages() -> u32 {
 pub fn resume_generation() -> u32 {
     // SAFETY: the pointer is valid (see `page`); taking a field's address reads nothing.
     let field = unsafe { &raw const (*page()).resume_generation };
+    // SAFETY: as above; volatile because the kernel updates the field behind the compiler's back.
+    unsafe { field.read_volatile() }
+}
+
+/// Returns until when the VM may end by itself, in nanoseconds since boot, or 0 if nobody asked it to.
+#[must_use]
+pub fn stop_deadline_ns() -> u64 {
+    // SAFETY: the pointer is valid (see `page`); taking a field's address reads nothing.
+    let field = unsafe { &raw const (*page()).stop_deadline_ns };
     // SAFETY: as above; volatile because the kernel updates the field behind the compiler's back.
     unsafe { field.read_volatile() }
 }
@@ -113,6 +122,7 @@ fn page() -> *const VirtualRegisters {
         arguments_len: 0,
         reserved: 0,
         arguments: [0; ARGUMENTS_MAX],
+        stop_deadline_ns: 0,
     };
     &raw const OUTSIDE
 }

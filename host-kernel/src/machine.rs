@@ -174,6 +174,18 @@ impl Machine for Pc {
         self.world.forget(space);
     }
 
+    fn suspend_space(&mut self, space: Space) {
+        self.world.suspend(space);
+    }
+
+    fn resume_space(&mut self, space: Space) {
+        self.paging.create(space);
+    }
+
+    fn repeat_call(&mut self, space: Space, number: u64) {
+        World::repeat_call(space, number);
+    }
+
     fn set_result(&mut self, space: Space, result: i64) {
         World::set_result(space, result);
     }

@@ -110,6 +110,7 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
                 break;
             }
         }
+        kernel.work(&mut pc);
         let now = pc.now();
         match kernel.next(now, &mut pc) {
             Next::Run { vm, space, until } => {

@@ -1,6 +1,10 @@
-//! Embeds the files under `static/` into the program, with their media types and entity tags.
+//! Embeds the files under `static/` into the program, with their media types and entity tags, as they
+//! are and, where that is worth it, compressed.
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -11,23 +15,46 @@ fn main() {
     let root = Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join(ROOT);
     let mut files = Vec::new();
     collect(&root, &mut files);
-    files.sort();
+    // In order of path, by which the server finds them.
+    files.sort_by_key(|file| url_path(file.strip_prefix(&root).expect("it lies below the root")));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
 
     let mut table = String::from("[\n");
     for file in &files {
         let contents = fs::read(file).expect("a file just listed");
         let path = url_path(file.strip_prefix(&root).expect("it lies below the root"));
+        let tag = fnv1a(&contents);
+        let plain = variant(&format!("{tag:016x}"), file);
+        let gzip = match compress(&contents) {
+            None => "None".to_owned(),
+            Some(compressed) => {
+                let file = out.join(format!("{tag:016x}.gz"));
+                fs::write(&file, compressed).expect("cargo's output directory is writable");
+                format!("Some({})", variant(&format!("{tag:016x}-gzip"), &file))
+            }
+        };
+        let media_type = media_type(file);
         writeln!(
             table,
-            "Asset {{ path: {path:?}, media_type: {:?}, etag: {:?}, contents: include_bytes!({file:?}) }},",
-            media_type(file),
-            format!("\"{:016x}\"", fnv1a(&contents)),
+            "Asset {{ path: {path:?}, media_type: {media_type:?}, plain: {plain}, gzip: {gzip} }},"
         )
         .expect("writing to a string");
     }
     table.push_str("]\n");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::write(out.join("assets.rs"), table).expect("cargo's output directory is writable");
+}
+
+fn variant(tag: &str, file: &Path) -> String {
+    format!("Variant {{ etag: \"\\\"{tag}\\\"\", contents: include_bytes!({file:?}) }}")
+}
+
+/// Returns the contents compressed with gzip if that saves a tenth or more; the same bytes for the
+/// same contents.
+fn compress(contents: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(contents).expect("writing to memory");
+    let compressed = encoder.finish().expect("writing to memory");
+    (compressed.len() < contents.len() / 10 * 9).then_some(compressed)
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {

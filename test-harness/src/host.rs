@@ -3,11 +3,19 @@
 use crate::cli::{Invocation, Outcome};
 use crate::home::Home;
 use crate::wait;
+use denali_build::qmp::Monitor;
 use denali_protocol::{Service, ServiceState};
 use serde::Deserialize;
+use std::env;
+use std::fs::{self, File, Permissions};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+
+/// QEMU's log of instructions, in the user's folder.
+const TRACE: &str = "instructions";
 
 /// The exit status of a deploy whose service ended before it answered.
 const CRASHED: i32 = 7;
@@ -38,6 +46,55 @@ impl Host {
     pub fn up_as(home: Home, options: &[&str]) -> Self {
         home.denali(["host", "up"]).args(options).succeeds();
         Self { home }
+    }
+
+    /// Boots a host whose clock advances by a nanosecond an instruction, and whose instructions can
+    /// be counted one by one.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    #[must_use]
+    pub fn counting() -> Self {
+        let home = Home::new();
+        // A QEMU that is found first and adds the option to all others.
+        let folder = home.path().join("counting");
+        let wrapper = folder.join("qemu-system-x86_64");
+        let path = env::var("PATH").expect("a path");
+        let script = "#!/bin/sh\nPATH=\"$DENALI_PATH\" exec qemu-system-x86_64 \
+            -icount shift=0 -singlestep -D \"$DENALI_TRACE\" \"$@\"\n";
+        fs::create_dir_all(&folder).expect("a folder of ours");
+        fs::write(&wrapper, script).expect("a script of ours");
+        fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).expect("a script of ours");
+        home.denali(["host", "up"])
+            .env("DENALI_PATH", &path)
+            .env("DENALI_TRACE", home.path().join(TRACE))
+            .env("PATH", format!("{}:{path}", folder.display()))
+            .succeeds();
+        Self { home }
+    }
+
+    /// Counts what a host booted by [`counting`](Self::counting) executes during `work`.
+    ///
+    /// # Panics
+    ///
+    /// If QEMU does not answer.
+    pub fn count(&self, work: impl FnOnce()) -> Instructions {
+        let trace = self.home.path().join(TRACE);
+        let folder = self.home.path().join("state/denali/hosts/local");
+        let order = |line: &str| {
+            let monitor = Monitor::connect(&folder.join("monitor.socket"));
+            monitor
+                .and_then(|mut monitor| monitor.human(line))
+                .expect("QEMU's monitor answers");
+        };
+        order("log exec,nochain");
+        work();
+        order("log none");
+        let lines = BufReader::new(File::open(&trace).expect("QEMU's log"));
+        let counted = Instructions::of(lines);
+        File::create(&trace).expect("a file of ours");
+        counted
     }
 
     /// Returns the user the host belongs to.
@@ -173,6 +230,35 @@ impl Drop for Host {
     }
 }
 
+/// Instructions that a host executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Instructions {
+    /// In ring 3, below 2 GiB.
+    pub guests: u64,
+    /// In ring 0.
+    pub kernel: u64,
+}
+
+impl Instructions {
+    /// Counts the lines of QEMU's log, `Trace 0: 0x7f… [cs_base/pc/flags/cflags]`.
+    fn of(log: impl BufRead) -> Self {
+        let mut counted = Self::default();
+        for line in log.split(b'\n') {
+            let line = line.expect("a readable log");
+            let Some(pc) = line.split(|byte| *byte == b'/').nth(1) else {
+                continue;
+            };
+            // The kernel lies in the upper half of the address space.
+            match pc.first() {
+                Some(b'f') => counted.kernel += 1,
+                Some(_) => counted.guests += 1,
+                None => {}
+            }
+        }
+        counted
+    }
+}
+
 /// A host as `host status --json` shows it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -215,4 +301,22 @@ pub fn free_port() -> u16 {
                 .then_some(port)
         })
         .expect("a free port")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_told_apart_by_where_they_lie() {
+        let log =
+            b"Trace 0: 0x7f8e6c000100 [0000000000000000/ffffffff80001234/00c0b2b0/ff000000] \n\
+            Trace 0: 0x7f8e6c000200 [0000000000000000/0000000000111234/00c0b2b3/ff000000] \n\
+            Stopped execution of TB chain before 0x7f8e6c000300 [00000000] \n";
+        let counted = Instructions {
+            guests: 1,
+            kernel: 1,
+        };
+        assert_eq!(Instructions::of(log.as_slice()), counted);
+    }
 }

@@ -107,7 +107,7 @@ impl Connection {
         let mut response = parse_head(&head).ok_or_else(|| malformed(&head))?;
         let announced = response.field("content-length").map_or(Ok(0), str::parse);
         let len = match (body, response.status) {
-            (Body::Omitted, _) | (_, 304) => 0,
+            (Body::Omitted, _) | (_, 100 | 304) => 0,
             (Body::Sent, _) => announced.map_err(|_| malformed(&head))?,
         };
         while self.received.len() < len {

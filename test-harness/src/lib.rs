@@ -12,14 +12,17 @@
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
 //! | [`external`] | programs this project did not write                                 |
+//! | [`figures`] | what services cost in memory and instructions                        |
 //! | [`game_load`] | players of the example game server, and how evenly they are served |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
+//! | [`soak`]    | many requests, and the memory they leave behind                       |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
 
 pub mod cli;
 pub mod containment;
 pub mod external;
+pub mod figures;
 pub mod game_load;
 pub mod guest;
 pub mod home;
@@ -27,5 +30,6 @@ pub mod host;
 pub mod http;
 pub mod machine;
 pub mod project;
+pub mod soak;
 pub mod suite;
 pub mod wait;

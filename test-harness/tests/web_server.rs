@@ -1,12 +1,17 @@
 //! The `web-server` template as a service, byte by byte.
 
-use std::process::{Command, ExitCode, Stdio};
+use denali_protocol::ServiceState;
+use flate2::read::GzDecoder;
+use std::fs;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 use test_harness::host::{Host, free_port};
 use test_harness::http::{self, Body, Connection, Response};
 use test_harness::project::Project;
-use test_harness::{facts, suite, wait};
+use test_harness::{facts, soak, suite, wait};
 
 fn main() -> ExitCode {
     suite::run(
@@ -22,9 +27,16 @@ fn main() -> ExitCode {
             what_is_no_request_is_refused_and_hung_up_on,
             a_slow_client_is_served_and_holds_up_nobody,
             clients_that_leave_early_do_no_harm,
-            an_ordinary_client_is_satisfied,
+            ranges_of_a_file_are_served,
+            compressed_files_go_to_those_who_want_them,
+            dates_and_tags_are_conditions,
+            bodies_of_every_kind_are_skipped,
+            the_access_log_has_a_line_for_each_request,
+            who_takes_too_long_is_told_so,
             thousands_of_connections_leave_no_memory_behind,
             two_hundred_and_fifty_six_connections_are_served_at_once,
+            twenty_thousand_requests_leave_no_memory_behind,
+            a_stop_lets_requests_in_flight_finish,
         ],
     )
 }
@@ -38,6 +50,24 @@ const CONCURRENT: usize = 256;
 /// Memory that may come and go between two rounds, in bytes: the allocator's and the stack's slack.
 const SLACK: u64 = 64 * 1024;
 
+/// Length of a file that is added to the template's, in bytes.
+const LARGE: usize = 200_000;
+
+/// Returns the contents of that file.
+fn large() -> String {
+    let mut text = String::new();
+    for line in 0.. {
+        text.push_str(&format!(
+            "line {line} of a file that does not fit into one segment\n"
+        ));
+        if text.len() >= LARGE {
+            break;
+        }
+    }
+    text.truncate(LARGE);
+    text
+}
+
 struct Site {
     host: Host,
     port: u16,
@@ -49,6 +79,7 @@ impl Site {
         let project = Project::shared(host.home(), "web-server");
         let port = free_port();
         project.publish(port);
+        fs::write(project.folder().join("static/large.txt"), large()).expect("a file");
         host.deploy(project.folder());
         Self { host, port }
     }
@@ -226,7 +257,7 @@ fn what_is_no_request_is_refused_and_hung_up_on(site: &Site) {
         (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"), 431),
         (
-            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(),
             501,
         ),
         ("GET / HTTP/3.0\r\nHost: x\r\n\r\n".to_owned(), 505),
@@ -287,27 +318,251 @@ fn clients_that_leave_early_do_no_harm(site: &Site) {
     assert!(finished.ends().expect("an end"));
 }
 
-fn an_ordinary_client_is_satisfied(site: &Site) {
-    let url = format!("http://127.0.0.1:{}/", site.port);
-    let mut curl = Command::new("curl");
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--compressed",
-        "--max-time",
-        "60",
-        &url,
-    ]);
-    // Not every machine has curl; those that have must get the page.
-    if let Ok(output) = curl.stdin(Stdio::null()).output() {
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert_eq!(output.stdout, site.get("/").body);
+/// Sends a `GET` with these header fields.
+#[track_caller]
+fn get_with(site: &Site, path: &str, fields: &[&str]) -> Response {
+    let mut connection = site.open();
+    connection.request("GET", path, fields).expect("sent");
+    connection.receive(Body::Sent).expect("an answer")
+}
+
+fn ranges_of_a_file_are_served(site: &Site) {
+    let large = large();
+    let etag = site
+        .get("/large.txt")
+        .field("etag")
+        .expect("a tag")
+        .to_owned();
+    let if_range = format!("If-Range: {etag}");
+    for (range, part) in [
+        ("bytes=0-0", 0..1),
+        ("bytes=1000-1999", 1000..2000),
+        ("bytes=-5", LARGE - 5..LARGE),
+        ("bytes=199990-", 199_990..LARGE),
+        ("bytes=5-99999999", 5..LARGE),
+    ] {
+        let field = format!("Range: {range}");
+        let response = get_with(site, "/large.txt", &[&field, &if_range]);
+        assert_eq!(response.status, 206, "{range}");
+        let expected = format!("bytes {}-{}/{LARGE}", part.start, part.end - 1);
+        assert_eq!(response.field("content-range"), Some(expected.as_str()));
+        assert!(response.body == large[part].as_bytes(), "{range}");
     }
+    let none = get_with(site, "/large.txt", &["Range: bytes=200000-"]);
+    let expected = format!("bytes */{LARGE}");
+    assert_eq!(
+        (none.status, none.field("content-range")),
+        (416, Some(expected.as_str()))
+    );
+    let whole: [&[&str]; 4] = [
+        &["Range: bytes=9-1"],
+        &["Range: lines=0-1"],
+        &["Range: bytes=0-1", "If-Range: \"other\""],
+        &["Range: bytes=0-199999,0-199999"],
+    ];
+    for fields in whole {
+        let response = get_with(site, "/large.txt", fields);
+        assert_eq!(
+            (response.status, response.body.len()),
+            (200, LARGE),
+            "{fields:?}"
+        );
+    }
+    check_several_ranges(site, &large);
+}
+
+fn check_several_ranges(site: &Site, large: &str) {
+    let response = get_with(site, "/large.txt", &["Range: bytes=0-1,100-119,-3"]);
+    assert_eq!(response.status, 206);
+    let media_type = response.field("content-type").expect("a type");
+    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=");
+    let boundary = boundary.expect("several parts");
+    let text = response.text();
+    let parts: Vec<_> = text.split(&format!("\r\n--{boundary}")).collect();
+    assert_eq!((parts[0], *parts.last().expect("an end")), ("", "--\r\n"));
+    for (part, range) in parts[1..4].iter().zip([0..2, 100..120, LARGE - 3..LARGE]) {
+        let (head, body) = part.split_once("\r\n\r\n").expect("a head");
+        let expected = format!(
+            "Content-Range: bytes {}-{}/{LARGE}",
+            range.start,
+            range.end - 1
+        );
+        assert!(head.contains(&expected), "no {expected:?} in {head:?}");
+        assert_eq!(body, &large[range]);
+    }
+}
+
+fn compressed_files_go_to_those_who_want_them(site: &Site) {
+    let plain = site.get("/large.txt");
+    assert_eq!(plain.field("content-encoding"), None);
+    assert_eq!(plain.field("vary"), Some("Accept-Encoding"));
+    for (wish, gzip) in [
+        ("gzip", true),
+        ("br, gzip;q=0.5, *;q=0.1", true),
+        ("gzip;q=0", false),
+        ("identity, gzip;q=0.5", false),
+        ("br", false),
+    ] {
+        let response = get_with(site, "/large.txt", &[&format!("Accept-Encoding: {wish}")]);
+        let encoded = response.field("content-encoding") == Some("gzip");
+        assert_eq!(encoded, gzip, "{wish}");
+        if gzip {
+            assert!(response.body.len() < plain.body.len() / 4);
+            assert_ne!(response.field("etag"), plain.field("etag"));
+            let mut text = String::new();
+            let mut decoder = GzDecoder::new(response.body.as_slice());
+            decoder.read_to_string(&mut text).expect("gzip");
+            assert!(text == large(), "{wish}");
+        }
+    }
+    // What would grow is sent as it is.
+    let small = get_with(site, "/denali.svg", &["Accept-Encoding: gzip"]);
+    assert_eq!(
+        (small.field("content-encoding"), small.field("vary")),
+        (None, None)
+    );
+}
+
+fn dates_and_tags_are_conditions(site: &Site) {
+    let page = site.get("/");
+    let modified = page.field("last-modified").expect("a date").to_owned();
+    let etag = page.field("etag").expect("a tag").to_owned();
+    for (condition, status) in [
+        (format!("If-Modified-Since: {modified}"), 304),
+        (
+            "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT".to_owned(),
+            200,
+        ),
+        ("If-Modified-Since: nonsense".to_owned(), 200),
+        (
+            "If-Unmodified-Since: Sunday, 06-Nov-94 08:49:37 GMT".to_owned(),
+            412,
+        ),
+        (format!("If-Unmodified-Since: {modified}"), 200),
+        (format!("If-Match: {etag}"), 200),
+        ("If-Match: \"other\"".to_owned(), 412),
+        (
+            format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {modified}"),
+            200,
+        ),
+    ] {
+        let response = get_with(site, "/", &[&condition]);
+        assert_eq!(response.status, status, "{condition}");
+    }
+}
+
+fn bodies_of_every_kind_are_skipped(site: &Site) {
+    let mut connection = site.open();
+    let chunked = "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nTrailer: x\r\n\r\n";
+    connection.send(chunked).expect("sent");
+    assert_eq!(
+        connection.receive(Body::Sent).expect("an answer").status,
+        405
+    );
+    // A client that waits is told to go on before it sends the body.
+    let expectant =
+        "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    connection.send(expectant).expect("sent");
+    assert_eq!(
+        connection
+            .receive(Body::Omitted)
+            .expect("an interim answer")
+            .status,
+        100
+    );
+    connection.send("hello").expect("sent");
+    assert_eq!(
+        connection.receive(Body::Sent).expect("an answer").status,
+        405
+    );
+    for (request, status) in [
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            400,
+        ),
+        ("Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n\r\n10001\r\n", 413),
+        ("Expect: the worst\r\n\r\n", 417),
+    ] {
+        let mut connection = site.open();
+        connection
+            .send(format!("PUT / HTTP/1.1\r\nHost: x\r\n{request}"))
+            .expect("sent");
+        assert_eq!(
+            connection.receive(Body::Sent).expect("an answer").status,
+            status,
+            "{request}"
+        );
+        assert!(connection.ends().expect("an end"), "{request}");
+    }
+}
+
+fn the_access_log_has_a_line_for_each_request(site: &Site) {
+    let mut connection = site.open();
+    connection
+        .request("GET", "/logged?a=\"b", &[])
+        .expect("sent");
+    let response = connection.receive(Body::Sent).expect("an answer");
+    let end = format!(
+        "\"GET /logged?a=\\\"b HTTP/1.1\" 404 {}",
+        response.body.len()
+    );
+    let log = site.host.wait_for_log("web-server", &end);
+    let line = log
+        .lines()
+        .find(|line| line.ends_with(&end))
+        .expect("a line");
+    // host ident authuser [day/month/year:hour:minute:second zone] "request" status bytes
+    let (host, rest) = line.split_once(" - - [").expect("a host");
+    assert!(host.parse::<Ipv4Addr>().is_ok(), "{line}");
+    let (date, _) = rest.split_once("] ").expect("a date");
+    assert!(date.len() == 26 && date.ends_with(" +0000"), "{line}");
+}
+
+fn who_takes_too_long_is_told_so(site: &Site) {
+    let mut slow = site.open();
+    slow.send("GET / HTTP/1.1\r\nHost: x\r\n").expect("sent");
+    let response = slow.receive(Body::Sent).expect("an answer");
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (408, Some("close"))
+    );
+    assert!(slow.ends().expect("an end"));
+}
+
+/// The binary `soak` sends a million.
+fn twenty_thousand_requests_leave_no_memory_behind(site: &Site) {
+    soak::run(&site.host, site.port, 20_000);
+}
+
+/// The last fact: nothing is served after it.
+fn a_stop_lets_requests_in_flight_finish(site: &Site) {
+    let mut idle = site.open();
+    idle.request("GET", "/healthz", &[]).expect("sent");
+    idle.receive(Body::Sent).expect("an answer");
+    let mut begun = site.open();
+    begun
+        .send("GET /large.txt HTTP/1.1\r\nHost: x\r\n")
+        .expect("sent");
+    // Wait until both have arrived: what comes later on another connection is answered later.
+    site.get("/healthz");
+    let stopping = site
+        .host
+        .denali(["stop", "web-server", "--deadline", "60"])
+        .start();
+    site.host
+        .wait_for_log("web-server", "stopping, with 2 connections");
+    assert!(idle.ends().expect("an end"), "an idle connection is closed");
+    begun.send("\r\n").expect("sent");
+    let response = begun.receive(Body::Sent).expect("an answer");
+    assert_eq!((response.status, response.body.len()), (200, LARGE));
+    assert_eq!(response.field("connection"), Some("close"));
+    assert_eq!(stopping.finish().code, Some(0));
+    let log = site.host.logs("web-server");
+    assert!(log.contains("stopped: every request was answered"), "{log}");
+    assert_eq!(site.host.service("web-server").state, ServiceState::Stopped);
 }
 
 /// Opens connections, has each served before the next, and then serves all at once a few times.

@@ -24,6 +24,10 @@ pub struct Args {
     /// Publish these ports instead of those in the manifest
     #[arg(long, value_name = "HOST:GUEST", value_parser = published_port)]
     publish: Vec<PublishedPort>,
+    /// Make so many services of it, NAME-1 and so on, which share its image and publish no port
+    #[arg(long, value_name = "N", conflicts_with = "publish",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    copies: Option<u32>,
     /// Print the service as JSON
     #[arg(long)]
     json: bool,
@@ -39,6 +43,14 @@ pub fn exec(args: &Args) -> Result<()> {
     let mut steps = Steps::new();
     let built = build(&mut steps, &args.options)?;
     let instance = built.instance(args.name.as_deref(), &args.publish)?;
+    if let Some(copies) = args.copies {
+        let last = deployment::deploy_copies(&target, &instance, copies, &mut steps)?;
+        return if args.json {
+            console::json(&last)
+        } else {
+            console::line(last.address.as_deref().unwrap_or("an address from DHCP"))
+        };
+    }
     let deployed = deployment::deploy(&target, &instance, &mut steps)?;
     if args.json {
         console::json(&deployed.service)

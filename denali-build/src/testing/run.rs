@@ -173,7 +173,7 @@ impl Vm<'_> {
         environment.insert(CHOICE_VARIABLE.to_owned(), ranges(batch));
         let service = service.instance(None, &[])?;
         let name = &service.manifest.name;
-        self.client.deploy(name, &service.package, |_| {})?;
+        self.client.deploy(name, &service.package, None, |_| {})?;
 
         let program = service.executable.display().to_string();
         let mut done = false;

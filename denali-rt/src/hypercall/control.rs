@@ -82,6 +82,16 @@ pub fn vm_stop(vm: u64) -> Result<(), Errno> {
     call(Hypercall::VmStop, [vm, 0, 0, 0]).map(drop)
 }
 
+/// Asks a VM to end by itself until a point in time, in nanoseconds since boot; one that waits to be
+/// admitted ends at once.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_ask_to_stop(vm: u64, deadline_ns: u64) -> Result<(), Errno> {
+    call(Hypercall::VmStop, [vm, deadline_ns.max(1), 0, 0]).map(drop)
+}
+
 /// Frees an ended VM.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use crate::heap;
 use crate::hypercall::{self, control};
 use crate::interrupt;
 use crate::net;
+use crate::process;
 use crate::thread::scheduler;
 use crate::time::{Duration, Instant};
 use denali_abi::shared::interrupt::CONTROL;
@@ -19,6 +20,7 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
 /// Serves interrupts that were `delivered` or are pending: lets the network and timers catch up with
 /// `now`. Returns the network's next deadline.
 pub(crate) fn poll(now: Instant, delivered: u32) -> Option<Instant> {
+    process::notice_stop();
     if (delivered | interrupt::take()) & CONTROL != 0 {
         control::vm_changes().wake_all();
     }

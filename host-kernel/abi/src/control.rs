@@ -87,8 +87,10 @@ pub enum VmState {
     Idle = 2,
     /// Ended; [`VmStatus::end`] says why.
     Ended = 3,
-    /// Not admitted by the gatekeeper at present.
+    /// Not admitted by the gatekeeper at present, or asleep on swap.
     Dormant = 4,
+    /// Waits for memory, which is on its way from others.
+    Paging = 5,
 }
 
 impl VmState {
@@ -100,6 +102,7 @@ impl VmState {
             2 => Self::Idle,
             3 => Self::Ended,
             4 => Self::Dormant,
+            5 => Self::Paging,
             _ => return None,
         })
     }

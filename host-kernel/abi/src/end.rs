@@ -36,11 +36,15 @@ pub enum EndReason {
     BadHypercall = 13,
     /// It broke the rules of the shared page: ring indices too far apart.
     RingViolation = 14,
+    /// A disk could not keep what it had in memory, or not give it back.
+    DiskError = 15,
+    /// A disk gave back something else than what was written; the detail is the address.
+    SwapCorrupt = 16,
 }
 
 impl EndReason {
     /// Every reason, in order of number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Terminated,
         Self::Stopped,
         Self::BadAddress,
@@ -55,6 +59,8 @@ impl EndReason {
         Self::OtherException,
         Self::BadHypercall,
         Self::RingViolation,
+        Self::DiskError,
+        Self::SwapCorrupt,
     ];
 
     /// Returns the number of this reason, above zero.
@@ -87,6 +93,8 @@ impl EndReason {
             Self::OtherException => "processor exception",
             Self::BadHypercall => "bad hypercall",
             Self::RingViolation => "ring violation",
+            Self::DiskError => "disk error",
+            Self::SwapCorrupt => "swapped page corrupt",
         }
     }
 }

@@ -68,7 +68,9 @@ pub enum Hypercall {
     /// `(config_address)`: creates and starts a VM from a
     /// [`VmConfig`](crate::control::VmConfig). Returns its id.
     VmCreate = CONTROL_BASE + 3,
-    /// `(vm)`: ends a VM; descriptor and console stay until it is destroyed. Returns 0.
+    /// `(vm, deadline_ns)`: ends a VM; descriptor and console stay until it is destroyed. With a
+    /// deadline other than 0 a VM that is admitted is only asked to end by itself until then, by
+    /// [`STOP`](crate::shared::interrupt::STOP); nothing happens at the deadline. Returns 0.
     VmStop = CONTROL_BASE + 4,
     /// `(vm)`: frees an ended VM. Returns 0.
     VmDestroy = CONTROL_BASE + 5,

@@ -75,6 +75,8 @@ pub struct VirtualRegisters {
     pub reserved: u32,
     /// Boot arguments: bytes whose meaning the creator and the service agree on.
     pub arguments: [u8; ARGUMENTS_MAX],
+    /// Until when the VM may end by itself, in nanoseconds since boot; 0 if nobody asked it to.
+    pub stop_deadline_ns: u64,
 }
 
 const _: () = assert!(size_of::<VirtualRegisters>() <= 4096);
@@ -85,6 +87,9 @@ const _: () = assert!(
 
 /// Byte offset of [`VirtualRegisters::resident_pages`], which changes while the VM runs.
 pub const RESIDENT_PAGES_OFFSET: usize = core::mem::offset_of!(VirtualRegisters, resident_pages);
+
+/// Byte offset of [`VirtualRegisters::stop_deadline_ns`], which changes while the VM runs.
+pub const STOP_DEADLINE_OFFSET: usize = core::mem::offset_of!(VirtualRegisters, stop_deadline_ns);
 
 #[cfg(test)]
 mod tests {

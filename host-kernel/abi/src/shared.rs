@@ -17,6 +17,8 @@ pub mod interrupt {
     pub const TIMER: u32 = 1 << 2;
     /// Supervisor only: a VM changed its state.
     pub const CONTROL: u32 = 1 << 3;
+    /// The supervisor asks the VM to end by itself: the registers say until when.
+    pub const STOP: u32 = 1 << 4;
 }
 
 /// The page at [`SHARED_ADDRESS`](crate::layout::SHARED_ADDRESS). All zero when the VM starts.

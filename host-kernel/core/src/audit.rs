@@ -6,6 +6,7 @@ use crate::kernel::{Kernel, may_run};
 use crate::machine::{Access, FrameId, Machine, Page};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{FrameUse, Owner};
+use crate::paging::{NO_SPACE, NOWHERE, Residence, Standing, Swap};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::{Vm, VmId, page_number};
 use core::fmt;
@@ -34,6 +35,12 @@ pub enum AuditError {
     Users(ImageId),
     /// The number of runnable VMs is wrong.
     ReadyCount,
+    /// A frame on a transfer's list belongs to somebody else, or has another use.
+    TransferFrame(FrameId),
+    /// Free extents and those of VMs and transfers do not add up to swap space.
+    Extents,
+    /// Where a paged VM is does not fit its state.
+    Residence(VmId),
     /// A VM's alarm or the end of its pause is not set, or one is set for nobody.
     Alarm,
 }
@@ -59,8 +66,9 @@ impl Kernel {
         for (id, vm) in self.vms.iter() {
             self.audit_vm(id, vm, machine)?;
             owned += vm.frames.count();
-            promised += vm.promised;
+            promised += if vm.is_promised { vm.promised } else { 0 };
         }
+        owned += self.audit_transfers()?;
         for (id, image) in self.images.iter() {
             self.audit_image(id, image)?;
             owned += image.frames.count();
@@ -95,15 +103,24 @@ impl Kernel {
                 }
             }
             if let Some(deadline) = vm.deadline {
-                alarms += 1;
-                if vm.state != VmState::Idle || !self.alarms.contains(deadline, id) {
+                let is_set = self.alarms.contains(deadline, id);
+                alarms += usize::from(is_set);
+                // The alarm of who sleeps on swap may have gone off: then it is called.
+                let called = |swap: Swap| swap.standing != Standing::Asleep;
+                let fits = match vm.state {
+                    VmState::Idle => is_set,
+                    VmState::Dormant => is_set || vm.swap.is_some_and(called),
+                    _ => false,
+                };
+                if !fits {
                     return Err(AuditError::Alarm);
                 }
             }
+            self.audit_residence(id, vm)?;
             if vm.frames.count() > vm.promised || vm.promised > vm.memory_pages {
                 return Err(AuditError::Limit(id));
             }
-            if vm.state == VmState::Ended && vm.frames.count() != 1 {
+            if vm.state == VmState::Ended && vm.frames.count() != u32::from(vm.console != NOWHERE) {
                 return Err(AuditError::Remains(id));
             }
         }
@@ -130,7 +147,7 @@ impl Kernel {
                 FrameUse::Page(page) => {
                     machine.lookup(vm.space, page) == Some((frame, Access::ReadWrite))
                 }
-                FrameUse::Content(_) => false,
+                FrameUse::Content(_) | FrameUse::Block => false,
             };
             if owner != Owner::Vm(id.index()) || !fits {
                 return Err(AuditError::VmFrame(id, frame));
@@ -139,7 +156,7 @@ impl Kernel {
         if count != vm.frames.count() {
             return Err(AuditError::FrameSum);
         }
-        if vm.state == VmState::Ended {
+        if vm.state == VmState::Ended || vm.space == NO_SPACE {
             return Ok(());
         }
         let first = page_number(IMAGE_BASE);
@@ -152,6 +169,64 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the state of a VM fits where it is.
+    fn audit_residence(&self, id: VmId, vm: &Vm) -> Result<(), AuditError> {
+        let Some(swap) = vm.swap else {
+            return if vm.space == NO_SPACE && vm.state != VmState::Ended {
+                Err(AuditError::Residence(id))
+            } else {
+                Ok(())
+            };
+        };
+        let fits = match swap.residence {
+            Residence::In => vm.space != NO_SPACE,
+            Residence::Leaving | Residence::Out => {
+                vm.state == VmState::Dormant && vm.frames.count() == 0 && vm.space == NO_SPACE
+            }
+            Residence::Entering => vm.state == VmState::Dormant,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(AuditError::Residence(id))
+        }
+    }
+
+    /// Checks the frames of transfers and the blocks of swap space; returns how many frames the
+    /// transfers have.
+    fn audit_transfers(&self) -> Result<u32, AuditError> {
+        let Some(pager) = &self.pager else {
+            return Ok(0);
+        };
+        let mut owned = 0;
+        let mut blocks = pager.stats.blocks_retired;
+        for (index, transfer) in pager.transfers() {
+            let mut count = 0;
+            for (frame, owner, usage) in self.frames.frames_of(&transfer.frames) {
+                count += 1;
+                if owner != Owner::Transfer(index) || usage != FrameUse::Block {
+                    return Err(AuditError::TransferFrame(frame));
+                }
+            }
+            if count != transfer.frames.count() {
+                return Err(AuditError::FrameSum);
+            }
+            owned += count;
+            blocks += transfer.blocks_held();
+        }
+        for (_, vm) in self.vms.iter() {
+            let moves =
+                |swap: &Swap| matches!(swap.residence, Residence::Leaving | Residence::Entering);
+            let its = vm.swap.filter(|swap| !moves(swap));
+            blocks += its.map_or(0, |swap| u64::from(swap.extent.blocks));
+        }
+        let (total, free) = pager.space();
+        if blocks + free != total {
+            return Err(AuditError::Extents);
+        }
+        Ok(owned)
     }
 
     /// Returns whether `page` of a VM may show this frame with this access.

@@ -5,8 +5,9 @@ use crate::kernel::Kernel;
 use crate::machine::{Machine, NicFull, Offload};
 use crate::net::offload::{self, Wish};
 use crate::net::ring::Delivery;
-use crate::net::switch::Audience;
-use crate::vm::VmId;
+use crate::net::switch::{Audience, Destination};
+use crate::vm::{Vm, VmId};
+use denali_abi::control::VmState;
 use denali_abi::net::FRAME_LEN_MAX;
 use denali_abi::shared::interrupt::RECEIVE;
 
@@ -21,16 +22,7 @@ pub(crate) struct Parcel<'a> {
     pub(crate) segments_sent: u16,
 }
 
-impl<'a> Parcel<'a> {
-    /// Wraps a frame of which nothing is left to do.
-    pub(crate) fn ordinary(frame: &'a mut [u8]) -> Self {
-        Self {
-            frame,
-            offload: Offload::default(),
-            segments_sent: 0,
-        }
-    }
-
+impl Parcel<'_> {
     /// Computes the checksum if that is all that is left to do.
     pub(crate) fn finish(&mut self) {
         if self.offload.flags != 0 && !self.is_super() {
@@ -66,6 +58,14 @@ impl<'a> Parcel<'a> {
     }
 }
 
+/// Whether a VM takes a frame now.
+enum Readiness {
+    Ready(VmId),
+    /// It is held until the VM is back.
+    Asleep(VmId),
+    Closed,
+}
+
 impl Kernel {
     /// Hands a frame to the NIC, which gets all of it or, if it is cut here, what there is room for.
     pub(crate) fn transmit(
@@ -91,20 +91,38 @@ impl Kernel {
         Ok(())
     }
 
+    /// Sends a frame of the kernel's own, to a VM or to the wire. Returns whether it went.
+    pub(crate) fn answer(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        match self.switch.route_answer(frame) {
+            Destination::Vm(to) => self.deliver_from_wire(to, frame, machine),
+            Destination::Wire => {
+                let sent = machine.nic_transmit(frame, Offload::default()).is_ok();
+                self.stats.nic_tx_frames += u64::from(sent);
+                sent
+            }
+            Destination::AllVms { .. } | Destination::Nowhere => false,
+        }
+    }
+
     /// Delivers a frame to every VM of an audience but one; returns whether any took it.
     pub(crate) fn broadcast(
         &mut self,
         audience: Audience,
         except: Option<u32>,
-        parcel: &mut Parcel<'_>,
+        frame: &[u8],
         machine: &mut dyn Machine,
     ) -> bool {
         let mut taken = false;
         let mut index = 0;
         while let Some(id) = self.vms.next_from(index) {
             index = id.index() + 1;
-            if except != Some(id.index()) && self.switch.hears(id.index(), audience) {
-                taken |= self.deliver_from_wire(id.index(), parcel, machine);
+            // Who sleeps on swap is not woken by what is meant for many.
+            let awake = |vm: &Vm| vm.is_active() || vm.swap.is_none();
+            if except != Some(id.index())
+                && self.vms.get(id).is_some_and(awake)
+                && self.switch.hears(id.index(), audience)
+            {
+                taken |= self.deliver_from_wire(id.index(), frame, machine);
             }
         }
         taken
@@ -114,10 +132,10 @@ impl Kernel {
     pub(crate) fn deliver_from_wire(
         &mut self,
         to: u32,
-        parcel: &mut Parcel<'_>,
+        frame: &[u8],
         machine: &mut dyn Machine,
     ) -> bool {
-        let delivered = self.deliver_frame(to, parcel, machine);
+        let delivered = self.deliver_frame(to, frame, machine);
         if !delivered {
             self.count_dropped(to);
         }
@@ -130,31 +148,50 @@ impl Kernel {
         }
     }
 
-    /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room for it, or
-    /// for what was left of its segments.
+    /// Puts a frame of which nothing is left to do into a VM's receive ring and wakes it; returns
+    /// whether there was room.
     pub(crate) fn deliver_frame(
+        &mut self,
+        to: u32,
+        frame: &[u8],
+        machine: &mut dyn Machine,
+    ) -> bool {
+        let put = |kernel: &mut Self, id, machine: &mut dyn Machine| {
+            kernel.put(id, frame, Wish::default(), machine) == Some(Delivery::Filled)
+        };
+        match self.readiness(to, frame.len(), machine) {
+            Readiness::Ready(id) => put(self, id, machine),
+            Readiness::Asleep(id) => self.hold(id, frame, machine),
+            Readiness::Closed => false,
+        }
+    }
+
+    /// Puts a VM's frame into another's receive ring and wakes it; returns whether there was room for
+    /// it, or for what was left of its segments.
+    pub(crate) fn deliver_parcel(
         &mut self,
         to: u32,
         parcel: &mut Parcel<'_>,
         machine: &mut dyn Machine,
     ) -> bool {
-        let Some(id) = self.vms.id_at(to) else {
-            return false;
+        // A frame that was begun to be cut is paid for, and goes on so.
+        let begun = parcel.segments_sent > 0;
+        let length = if begun { 0 } else { parcel.frame.len() };
+        let id = match self.readiness(to, length, machine) {
+            Readiness::Ready(id) => id,
+            Readiness::Asleep(id) if parcel.is_super() => {
+                return parcel.cut(|segment| self.hold(id, segment, machine));
+            }
+            Readiness::Asleep(id) => {
+                parcel.finish();
+                return self.hold(id, parcel.frame, machine);
+            }
+            Readiness::Closed => return false,
         };
-        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
-            return false;
-        };
-        let length = parcel.frame.len();
-        // A frame that was begun to be cut is paid for.
-        let unpaid = vm.allowance.limits_frames() && parcel.segments_sent == 0;
-        if unpaid && !vm.allowance.take_receive(length, machine.now()) {
-            return false;
-        }
-        // One that was begun to be cut goes on so.
-        let delivery = if parcel.segments_sent == 0 {
-            self.put(id, parcel.frame, parcel.wish(), machine)
-        } else {
+        let delivery = if begun {
             Some(Delivery::NoBuffer)
+        } else {
+            self.put(id, parcel.frame, parcel.wish(), machine)
         };
         match delivery {
             Some(Delivery::Filled) => true,
@@ -169,6 +206,29 @@ impl Kernel {
             }
             Some(Delivery::NoBuffer) | None => false,
         }
+    }
+
+    /// Returns whether a VM takes a frame of `length` bytes now, which then counts for its rate; of 0
+    /// bytes nothing is counted.
+    fn readiness(&mut self, to: u32, length: usize, machine: &mut dyn Machine) -> Readiness {
+        let short = self.is_short();
+        let Some(id) = self.vms.id_at(to) else {
+            return Readiness::Closed;
+        };
+        let Some(vm) = self.vms.get_mut(id) else {
+            return Readiness::Closed;
+        };
+        if vm.state == VmState::Dormant && vm.swap.is_some() {
+            return Readiness::Asleep(id);
+        }
+        let limited = length > 0 && vm.allowance.limits_frames();
+        if !vm.is_active()
+            || vm.swap.is_some() && short
+            || limited && !vm.allowance.take_receive(length, machine.now())
+        {
+            return Readiness::Closed;
+        }
+        Readiness::Ready(id)
     }
 
     /// Puts one frame into a VM's ring; `None` if the VM ended over it.

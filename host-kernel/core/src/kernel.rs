@@ -12,6 +12,7 @@
 //! [`crate::hypercall`] (what guests ask for) and `network.rs` (frames on their way).
 
 use crate::fault::end_by_exception;
+use crate::hypercall::needs_memory;
 use crate::machine::{Event, Exit, FaultAccess, Machine, Space};
 use crate::memory::FrameRange;
 use crate::memory::address_space::GuestView;
@@ -19,6 +20,7 @@ use crate::memory::commit::Commit;
 use crate::memory::frame::FrameTable;
 use crate::net::switch::Switch;
 use crate::network::Staging;
+use crate::paging::{Pager, PagingStats};
 use crate::policy::Policies;
 use crate::policy::scheduler::{QUANTUM_NS, SLICE_NS_MIN};
 use crate::random::Generator;
@@ -30,15 +32,21 @@ use crate::vm::alarm::Alarms;
 use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Table;
 use crate::vm::{MEMORY_PAGES_MIN, Vm, VmId};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
+use alloc::string::String;
 use denali_abi::control::VmState;
 
 /// Most VMs a host can have, however much memory.
-pub const VMS_MAX: u32 = 65_536;
+pub const VMS_MAX: u32 = 1 << 17;
 
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
+
+/// The most that one turn can cost a VM: a slice, and the kernel's work for it. Whatever took longer
+/// was no work of the VM's: the whole machine was paused.
+const CHARGE_NS_MAX: u64 = 10 * QUANTUM_NS;
 
 /// Wrong answers of the scheduler in a row before the mechanism chooses itself.
 const PICKS_MAX: usize = 8;
@@ -87,6 +95,10 @@ pub struct Kernel {
     pub(crate) staging: Staging,
     pub(crate) random: Generator,
     pub(crate) supervisor: Option<Supervisor>,
+    /// Nobody pages on a host without disks.
+    pub(crate) pager: Option<Box<Pager>>,
+    /// Frames promised to images.
+    pub(crate) image_pages: u32,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
     /// VMs in the state [`VmState::Ready`] that have not used up their cap.
@@ -102,7 +114,13 @@ impl Kernel {
     /// Makes a kernel that owns the given memory, with policies from the command line.
     #[must_use]
     pub fn new(boot: &Boot<'_>, machine: &mut dyn Machine) -> Self {
-        let policies = Policies::from_command_line(boot.command_line, |unknown| {
+        // VMs that do not fit into memory can wait where there are disks; the last word counts.
+        let line = if machine.disks().is_empty() {
+            String::from(boot.command_line)
+        } else {
+            format!("gatekeeper=fifo {}", boot.command_line)
+        };
+        let policies = Policies::from_command_line(&line, |unknown| {
             machine.log(format!("{unknown}\n").as_bytes());
         });
         Self::with_policies(boot.memory, policies, machine)
@@ -117,19 +135,28 @@ impl Kernel {
     ) -> Self {
         let frames = FrameTable::new(memory);
         let total = frames.total();
+        let mut random = Generator::new(machine);
+        let pager = Pager::new(total, &mut random, machine);
+        let vms_max = if pager.is_some() {
+            VMS_MAX
+        } else {
+            vms_max(total)
+        };
         Self {
             frames,
             commit: Commit::new(total),
             images: Table::new(IMAGES_MAX),
-            vms: Table::new(vms_max(total)),
+            vms: Table::new(vms_max),
             alarms: Alarms::default(),
             capped: Alarms::default(),
             policies,
             switch: Switch::new(machine.nic_mac()),
             nic_waiters: VecDeque::new(),
             staging: Staging::default(),
-            random: Generator::new(machine),
+            random,
             supervisor: None,
+            pager,
+            image_pages: 0,
             trace: Trace::default(),
             stats: Stats::default(),
             ready_vms: 0,
@@ -144,8 +171,7 @@ impl Kernel {
         match event {
             Event::NicReceive => self.receive(machine),
             Event::NicTransmit => self.resume_transmit(machine),
-            // Nobody submits requests, so nobody waits for their completions.
-            Event::DiskDone => while machine.disk_completion().is_some() {},
+            Event::DiskDone => self.disks_done(machine),
         }
     }
 
@@ -156,11 +182,13 @@ impl Kernel {
         }
         while let Some(vm) = self.alarms.expire(now) {
             self.wake(vm);
+            self.call_back(vm, now);
         }
         while let Some(vm) = self.capped.expire(now) {
             self.uncap(vm);
         }
-        let alarm = self.next_alarm();
+        let works = self.pager.as_ref().is_some_and(|pager| pager.has_work());
+        let alarm = if works { Some(now) } else { self.next_alarm() };
         // Whoever cannot be run has ended, so this comes to an end, too.
         while let Some((id, slice_ns)) = self.choose() {
             let delivered = self.deliver_upcall(id, now, machine);
@@ -201,6 +229,8 @@ impl Kernel {
             .is_some_and(|vm| vm.state == VmState::Ready)
         {
             match exit {
+                Exit::Hypercall { .. } | Exit::PageFault { .. }
+                    if self.waits(vm, &exit, machine) => {}
                 Exit::Interrupted => {}
                 Exit::Hypercall { number, arguments } => {
                     self.hypercall(vm, number, arguments, machine);
@@ -251,6 +281,18 @@ impl Kernel {
         self.vms.get(self.vms.next_from(index)?)
     }
 
+    /// Returns what paging did, on a host with disks.
+    #[must_use]
+    pub fn paging_stats(&self) -> Option<PagingStats> {
+        self.pager.as_ref().map(|pager| pager.stats)
+    }
+
+    /// Returns how many blocks of swap space there are, and how many of them are free.
+    #[must_use]
+    pub fn swap_space(&self) -> (u64, u64) {
+        self.pager.as_ref().map_or((0, 0), |pager| pager.space())
+    }
+
     /// Returns the frame table.
     #[must_use]
     pub const fn frames(&self) -> &FrameTable {
@@ -262,6 +304,10 @@ impl Kernel {
         id: VmId,
         machine: &'a mut dyn Machine,
     ) -> Option<GuestView<'a>> {
+        let floor = match &self.pager {
+            Some(_) if self.supervisor_vm() != Some(id) => self.unclaimed(),
+            _ => 0,
+        };
         let vm = self.vms.get_mut(id)?;
         let (frames, images) = (&mut self.frames, &mut self.images);
         Some(GuestView {
@@ -269,6 +315,7 @@ impl Kernel {
             images,
             vm,
             machine,
+            floor,
             fault: None,
         })
     }
@@ -277,6 +324,26 @@ impl Kernel {
     pub(crate) fn supervisor_promise(&self) -> u32 {
         let vm = self.supervisor_vm().and_then(|id| self.vms.get(id));
         vm.map_or(0, |vm| vm.memory_pages)
+    }
+
+    /// Returns whether a VM that wants memory has to wait for it; it tries again then.
+    fn waits(&mut self, id: VmId, exit: &Exit, machine: &mut dyn Machine) -> bool {
+        let is_paged = self.vms.get(id).is_some_and(|vm| vm.swap.is_some());
+        if !is_paged || !self.is_short() {
+            return false;
+        }
+        let space = self.vms.get(id).map(|vm| vm.space);
+        match *exit {
+            Exit::Hypercall { number, .. } if needs_memory(number) => {
+                if let Some(space) = space.filter(|_| self.stall(id, machine)) {
+                    machine.repeat_call(space, number);
+                    return true;
+                }
+                false
+            }
+            Exit::PageFault { .. } => self.stall(id, machine),
+            _ => false,
+        }
     }
 
     fn page_fault(
@@ -308,7 +375,7 @@ impl Kernel {
     /// Charges a VM for the time since `since`, spent by it or for it.
     pub(crate) fn charge_since(&mut self, id: VmId, since: Time, machine: &mut dyn Machine) {
         let now = machine.now();
-        let ran_ns = now.since_ns(since);
+        let ran_ns = now.since_ns(since).min(CHARGE_NS_MAX);
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };

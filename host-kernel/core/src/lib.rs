@@ -14,6 +14,7 @@
 //! | [`hypercall`] | what guests and the supervisor may ask for                           |
 //! | [`swap`]      | disks as swap space: extents, seals and maps                          |
 //! | [`net`]     | rings, source checks and the switch                                    |
+//! | [`paging`]    | VMs that do not fit into memory                                       |
 //! | [`policy`]  | what may be decided one way or another                                 |
 //! | [`audit`]   | every invariant, checked from outside                                  |
 
@@ -35,6 +36,7 @@ pub mod memory;
 pub mod meter;
 pub mod net;
 mod network;
+pub mod paging;
 pub mod policy;
 pub mod random;
 pub mod stats;

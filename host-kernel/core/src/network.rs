@@ -10,7 +10,6 @@ use crate::memory::address_space::GuestView;
 use crate::net::offload;
 use crate::net::refusal::Refusal;
 use crate::net::ring::{Outgoing, RingState, RingViolation, Room};
-use crate::net::source::{is_arp_request, sender_address};
 use crate::net::switch::Destination;
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
@@ -19,7 +18,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
-use denali_abi::net::{NetworkConfig, RING_LEN, SUPER_LEN_MAX, addressing};
+use denali_abi::net::{RING_LEN, SUPER_LEN_MAX};
 use denali_abi::shared::interrupt::TRANSMIT;
 
 /// Frames taken from the NIC per event; the machine reports the rest again.
@@ -208,16 +207,14 @@ impl Kernel {
                 break;
             };
             self.stats.nic_rx_frames += 1;
-            let Some(frame) = buffer.get_mut(..length) else {
+            let Some(frame) = buffer.get(..length) else {
                 self.stats.nic_dropped += 1;
                 continue;
             };
-            let destination = self.switch.route_received(frame);
-            let parcel = &mut Parcel::ordinary(frame);
-            let delivered = match destination {
+            let delivered = match self.switch.route_received(frame) {
                 Destination::Vm(to) => {
                     let since = machine.now();
-                    let delivered = self.deliver_from_wire(to, parcel, machine);
+                    let delivered = self.deliver_from_wire(to, frame, machine);
                     if let Some(id) = self.vms.id_at(to) {
                         self.charge_since(id, since, machine);
                     }
@@ -225,9 +222,9 @@ impl Kernel {
                 }
                 Destination::AllVms { audience, .. } => {
                     broadcasts += 1;
-                    self.broadcast(audience, None, parcel, machine)
+                    self.broadcast(audience, None, frame, machine)
                 }
-                Destination::Wire | Destination::Nowhere => self.ask_supervisor(parcel, machine),
+                Destination::Wire | Destination::Nowhere => self.ask_supervisor(frame, machine),
             };
             if !delivered {
                 self.stats.nic_dropped += 1;
@@ -351,7 +348,7 @@ impl Kernel {
                 return Sent::Done;
             }
             Destination::Vm(to) => {
-                let delivered = self.deliver_frame(to, parcel, machine);
+                let delivered = self.deliver_parcel(to, parcel, machine);
                 let full = Full::Peer { from: index, to };
                 if !delivered && self.keeps(full) && self.vms.id_at(to).is_some() {
                     return Sent::AwaitsPeer;
@@ -385,7 +382,7 @@ impl Kernel {
                 {
                     return Sent::AwaitsNic;
                 }
-                self.broadcast(audience, except, parcel, machine);
+                self.broadcast(audience, except, parcel.frame, machine);
                 self.count(from, |counters| counters.tx_frames += 1);
                 return Sent::ToAll;
             }
@@ -452,44 +449,5 @@ impl Kernel {
             return self.switch.check_transmit(from.index(), frame);
         }
         answer
-    }
-
-    /// Takes the supervisor's address from the first frame it sends, if it has none yet.
-    ///
-    /// Its network settings are in its boot configuration, which the kernel does not read. It may
-    /// give any address to any VM, so it may as well give one to itself.
-    fn adopt_supervisor_address(&mut self, from: VmId, frame: &[u8]) -> bool {
-        let index = from.index();
-        if self.supervisor_vm() != Some(from) || self.switch.address_of(index).is_some() {
-            return false;
-        }
-        let Some((vm, address)) = self.vms.get_mut(from).zip(sender_address(frame)) else {
-            return false;
-        };
-        let before = vm.network;
-        let config = NetworkConfig {
-            addressing: addressing::STATIC,
-            address,
-            ..before
-        };
-        self.switch.disconnect(index);
-        if self.switch.connect(index, &config).is_ok() {
-            return true;
-        }
-        // The address is somebody else's. The port it just had is free, so this succeeds.
-        let _restored = self.switch.connect(index, &before);
-        false
-    }
-
-    /// Delivers a frame for nobody to the supervisor if it may be the question who it is: an ARP
-    /// request while its address is unknown.
-    fn ask_supervisor(&mut self, parcel: &mut Parcel<'_>, machine: &mut dyn Machine) -> bool {
-        let Some(supervisor) = self.supervisor_vm() else {
-            return false;
-        };
-        let unknown = self.switch.address_of(supervisor.index()).is_none();
-        unknown
-            && is_arp_request(parcel.frame)
-            && self.deliver_frame(supervisor.index(), parcel, machine)
     }
 }

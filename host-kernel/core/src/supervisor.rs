@@ -1,4 +1,4 @@
-//! The supervisor's start from the boot module, and its restarts.
+//! The supervisor's start from the boot module, its restarts, and its address.
 //!
 //! The module holds the supervisor's image and behind it the bytes it gets as arguments. It is the
 //! only image the kernel loads by itself, and it is kept: a supervisor that ends begins anew from it
@@ -6,6 +6,7 @@
 
 use crate::kernel::Kernel;
 use crate::machine::Machine;
+use crate::net::source::{is_arp_request, sender_address};
 use crate::time::Time;
 use crate::trace::Event;
 use crate::vm::VmId;
@@ -188,5 +189,42 @@ impl Kernel {
             at,
         });
         self.supervisor = Some(supervisor);
+    }
+
+    /// Takes the supervisor's address from the first frame it sends, if it has none yet.
+    ///
+    /// Its network settings are in its boot configuration, which the kernel does not read. It may
+    /// give any address to any VM, so it may as well give one to itself.
+    pub(crate) fn adopt_supervisor_address(&mut self, from: VmId, frame: &[u8]) -> bool {
+        let index = from.index();
+        if self.supervisor_vm() != Some(from) || self.switch.address_of(index).is_some() {
+            return false;
+        }
+        let Some((vm, address)) = self.vms.get_mut(from).zip(sender_address(frame)) else {
+            return false;
+        };
+        let before = vm.network;
+        let config = NetworkConfig {
+            addressing: addressing::STATIC,
+            address,
+            ..before
+        };
+        self.switch.disconnect(index);
+        if self.switch.connect(index, &config).is_ok() {
+            return true;
+        }
+        // The address is somebody else's. The port it just had is free, so this succeeds.
+        let _restored = self.switch.connect(index, &before);
+        false
+    }
+
+    /// Delivers a frame for nobody to the supervisor if it may be the question who it is: an ARP
+    /// request while its address is unknown.
+    pub(crate) fn ask_supervisor(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        let Some(supervisor) = self.supervisor_vm() else {
+            return false;
+        };
+        let unknown = self.switch.address_of(supervisor.index()).is_none();
+        unknown && is_arp_request(frame) && self.deliver_frame(supervisor.index(), frame, machine)
     }
 }

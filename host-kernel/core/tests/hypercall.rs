@@ -276,7 +276,11 @@ fn idle_returns_at_once_what_is_pending() {
     );
     let offset = std::mem::offset_of!(denali_abi::shared::SharedPage, pending) as u64;
     host.write(vm, SHARED_ADDRESS + offset, &u32::MAX.to_le_bytes());
-    let all = interrupt::RECEIVE | interrupt::TRANSMIT | interrupt::TIMER | interrupt::CONTROL;
+    let all = interrupt::RECEIVE
+        | interrupt::TRANSMIT
+        | interrupt::TIMER
+        | interrupt::CONTROL
+        | interrupt::STOP;
     assert_eq!(
         host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]),
         Some(i64::from(all)),

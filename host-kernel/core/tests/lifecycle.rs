@@ -3,12 +3,14 @@
 mod host;
 
 use denali_abi::control::{VmConfig, VmState};
+use denali_abi::convert::usize_to_u64;
 use denali_abi::end::EndReason;
-use denali_abi::hypercall::Hypercall;
+use denali_abi::hypercall::{Hypercall, NO_DEADLINE};
 use denali_abi::layout::{
     GUEST_END, IMAGE_BASE, INITIAL_STACK_TOP, LARGE_STACKS_BASE, PAGE_SIZE, REGISTERS_ADDRESS,
     SHARED_ADDRESS, SMALL_STACKS_BASE,
 };
+use denali_abi::registers::STOP_DEADLINE_OFFSET;
 use denali_abi::shared::interrupt;
 use denali_kernel_core::machine::{Exit, FaultAccess, Machine};
 use denali_kernel_core::policy::scheduler::QUANTUM_NS;
@@ -353,9 +355,39 @@ fn a_vm_stopped_while_it_waits_is_never_admitted() {
     };
     let first = host.create(&large(1)).expect("there is room");
     let second = host.create(&large(2)).expect("it may wait");
-    host.control(Hypercall::VmStop, &[second.raw()]).unwrap();
+    // Also if it was to be asked: it could not hear it.
+    let deadline = 1_000_000_000;
+    host.control(Hypercall::VmStop, &[second.raw(), deadline])
+        .unwrap();
     host.call(first, Hypercall::Terminate, &[0]);
     assert_eq!(host.state(second), Some(VmState::Ended));
+    host.audit();
+}
+
+#[test]
+fn a_vm_is_asked_to_stop_and_told_until_when() {
+    let (mut host, image) = host();
+    let vm = host.create_vm(image, 1);
+    let stop_deadline = |host: &mut Host| {
+        let mut bytes = [0; 8];
+        let address = REGISTERS_ADDRESS + usize_to_u64(STOP_DEADLINE_OFFSET);
+        assert!(host.read(vm, address, &mut bytes));
+        u64::from_le_bytes(bytes)
+    };
+    assert_eq!(stop_deadline(&mut host), 0);
+    host.call(vm, Hypercall::IdleWithTimeout, &[NO_DEADLINE]);
+    let deadline = 5_000_000_000;
+    let asked = host.control(Hypercall::VmStop, &[vm.raw(), deadline]);
+    assert_eq!((asked, host.state(vm)), (Ok(0), Some(VmState::Ready)));
+    let space = host.space(vm);
+    let result = host.machine.take_result(space);
+    assert_eq!(result, Some(i64::from(interrupt::STOP)));
+    assert_eq!(stop_deadline(&mut host), deadline);
+    // The supervisor ends it when its patience does.
+    host.control(Hypercall::VmStop, &[vm.raw()]).unwrap();
+    assert_eq!(host.state(vm), Some(VmState::Ended));
+    let again = host.control(Hypercall::VmStop, &[vm.raw(), deadline]);
+    assert_eq!(again, Ok(0), "one that has ended stays as it is");
     host.audit();
 }
 

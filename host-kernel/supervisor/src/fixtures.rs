@@ -130,6 +130,7 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
     Service {
         name: name.into(),
         image: ImageId(1),
+        digest: None,
         vm: Some(VmId(1)),
         network: NetworkConfig {
             address,
@@ -137,6 +138,7 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
         },
         memory_pages: 256,
         limits: Limits::default(),
+        asked_to_stop: false,
         origin: Some(Origin {
             manifest: manifest(name),
             arguments: Vec::new(),
@@ -202,6 +204,9 @@ impl Kernel for SharedKernel {
     }
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {
         self.lock().vm_stop(vm)
+    }
+    fn vm_ask_to_stop(&mut self, vm: VmId, deadline_ns: u64) -> Result<(), Errno> {
+        self.lock().vm_ask_to_stop(vm, deadline_ns)
     }
     fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno> {
         self.lock().vm_destroy(vm)

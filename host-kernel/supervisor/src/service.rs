@@ -18,8 +18,10 @@ use denali_protocol::{self as protocol, Limits, Manifest, PublishedPort, Service
 pub struct Service {
     /// Its name.
     pub name: String,
-    /// Its image.
+    /// Its image, which services of the same bytes share.
     pub image: ImageId,
+    /// The digest of the image; `None` if the supervisor restarted since.
+    pub digest: Option<[u8; 32]>,
     /// Its VM; `None` after a VM could not be created again.
     pub vm: Option<VmId>,
     /// The network its VM was created with.
@@ -28,6 +30,8 @@ pub struct Service {
     pub memory_pages: u32,
     /// What it may take of CPU and network.
     pub limits: Limits,
+    /// Whether its VM was asked to end by itself.
+    pub asked_to_stop: bool,
     /// What came with the package; `None` if the supervisor restarted since.
     pub origin: Option<Origin>,
 }
@@ -55,10 +59,12 @@ impl Service {
         Self {
             name: name_of(status),
             image: ImageId(status.image),
+            digest: None,
             vm: Some(VmId(status.vm)),
             network,
             memory_pages: status.memory_pages,
             limits: Limits::from_abi(&status.limits),
+            asked_to_stop: false,
             origin: None,
         }
     }
@@ -109,7 +115,10 @@ impl Service {
             ..VmStatus::default()
         };
         let status = status.unwrap_or(&fallback);
-        let (state, reason, exit_code) = describe(status);
+        let (state, reason, exit_code) = match describe(status) {
+            (ServiceState::Exited, ..) if self.asked_to_stop => (ServiceState::Stopped, None, None),
+            described => described,
+        };
         let address = known_address(status.network.address).or_else(|| self.address());
         let manifest = self.origin.as_ref().map(|origin| &origin.manifest);
         protocol::Service {
@@ -161,7 +170,7 @@ fn known_address(address: [u8; 4]) -> Option<Ipv4Addr> {
 /// Returns state, reason and exit code of a VM.
 fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
     match VmState::from_code(status.state) {
-        Some(VmState::Ready) => (ServiceState::Running, None, None),
+        Some(VmState::Ready | VmState::Paging) => (ServiceState::Running, None, None),
         Some(VmState::Idle) => (ServiceState::Idle, None, None),
         Some(VmState::Dormant) => (ServiceState::Dormant, None, None),
         Some(VmState::Ended) => describe_end(&status.end),
@@ -194,6 +203,10 @@ fn describe_end(end: &EndRecord) -> (ServiceState, Option<String>, Option<i32>) 
                 ServiceState::Crashed
             };
             (state, Some(format!("exit code {code}")), Some(code))
+        }
+        // Nowhere in particular: it did not run.
+        EndReason::DiskError | EndReason::SwapCorrupt => {
+            (ServiceState::Crashed, Some(reason.name().into()), None)
         }
         EndReason::Stopped => (ServiceState::Stopped, None, None),
         EndReason::BadAddress

@@ -12,12 +12,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 use denali_abi::control::VmStatus;
 use denali_abi::layout::PAGE_SIZE;
 use denali_protocol::{self as protocol, Limits};
 
 /// VMs looked at when the table is rebuilt, at most.
-const REBUILD_VMS_MAX: usize = 1 << 16;
+const REBUILD_VMS_MAX: usize = 1 << 17;
 
 /// Kernel, table and settings of one host.
 pub struct Supervisor {
@@ -142,6 +143,35 @@ impl Supervisor {
             .map_err(|error| Failure::Other(format!("cannot stop: {error}")))
     }
 
+    /// Asks the service `name` to end by itself within `grace`. Nothing happens when that is over.
+    ///
+    /// # Errors
+    ///
+    /// No such service, or the kernel's refusal.
+    pub fn ask_to_stop(&mut self, name: &str, grace: Duration) -> Result<(), Failure> {
+        let Some(vm) = self.vm_of(name)? else {
+            return Ok(());
+        };
+        if self.has_ended(vm) {
+            return Ok(());
+        }
+        let grace_ns = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = self.kernel.host_status().now_ns.saturating_add(grace_ns);
+        self.kernel
+            .vm_ask_to_stop(vm, deadline_ns)
+            .map_err(|error| Failure::Other(format!("cannot stop: {error}")))?;
+        if let Some(service) = self.table.get_mut(name) {
+            service.asked_to_stop = true;
+        }
+        Ok(())
+    }
+
+    /// Returns whether a VM has ended or is gone.
+    pub fn has_ended(&mut self, vm: VmId) -> bool {
+        let status = self.kernel.vm_status(vm);
+        status.map_or(true, |status| has_ended(&status))
+    }
+
     /// Runs the service `name` again from its image.
     ///
     /// # Errors
@@ -179,6 +209,7 @@ impl Supervisor {
             .vm_create(service.vm_config(), &origin.arguments);
         if let Some(entry) = self.table.get_mut(name) {
             entry.vm = created.ok();
+            entry.asked_to_stop = false;
         }
         created
             .map(|_| ())
@@ -227,6 +258,9 @@ impl Supervisor {
         if let Some(vm) = service.vm {
             self.kernel.vm_stop(vm)?;
             self.kernel.vm_destroy(vm)?;
+        }
+        if self.table.shares_image(service) {
+            return Ok(());
         }
         self.kernel.image_destroy(service.image)
     }

@@ -1,5 +1,6 @@
 //! The table of services and the rules under which they live side by side.
 
+use crate::kernel::ImageId;
 use crate::refusal::Refused;
 use crate::service::Service;
 use alloc::collections::BTreeMap;
@@ -9,7 +10,7 @@ use core::net::Ipv4Addr;
 use denali_protocol::{Address, Manifest, Transport};
 
 /// Services in the table, at most; the kernel's VM table has a limit of its own.
-pub const SERVICES_MAX: usize = 4096;
+pub const SERVICES_MAX: usize = 1 << 17;
 
 /// Services by name.
 #[derive(Debug, Default)]
@@ -42,6 +43,22 @@ impl Table {
     /// Takes the service `name` out.
     pub fn remove(&mut self, name: &str) -> Option<Service> {
         self.services.remove(name)
+    }
+
+    /// Returns the image of another service with the same digest, if there is one.
+    #[must_use]
+    pub fn image_for(&self, service: &Service) -> Option<ImageId> {
+        let digest = service.digest?;
+        let mut same = self.iter().filter(|other| other.digest == Some(digest));
+        same.find(|other| other.name != service.name)
+            .map(|other| other.image)
+    }
+
+    /// Returns whether another service than this one, or another release of it, has its image.
+    #[must_use]
+    pub fn shares_image(&self, service: &Service) -> bool {
+        let mut same = self.iter().filter(|other| other.image == service.image);
+        same.any(|other| other.name != service.name || other.vm != service.vm)
     }
 
     /// Returns whether a service has `address`.

@@ -2,22 +2,34 @@
 //!
 //! One green thread serves one connection. Files are embedded when the service is built, so there
 //! is nothing to configure and nothing to go missing.
+//!
+//! `routes.rs` says what is answered: the part to change first. The rest is HTTP.
 
 #![no_std]
 #![cfg_attr(denali, no_main)]
 
 extern crate alloc;
 
+mod access_log;
 mod assets;
+mod body;
+mod conditions;
 mod connection;
+mod connections;
 mod date;
+mod encoding;
+mod files;
+mod input;
+mod path;
+mod ranges;
 mod request;
 mod response;
 mod routes;
 
 use alloc::sync::Arc;
-use denali_rt::net::{TcpListener, TcpStream};
-use denali_rt::{io, sync::Semaphore, thread};
+use connections::{Connections, Drained};
+use denali_rt::net::TcpListener;
+use denali_rt::{io, process, thread};
 
 denali_rt::entry!(main);
 
@@ -31,29 +43,37 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(PORT)?;
     listener.set_backlog(CONNECTIONS_MAX)?;
     log::info!("{} files, listening on port {PORT}", assets::count());
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Arc::new(Connections::new(CONNECTIONS_MAX));
+    let accepting = Arc::clone(&connections);
+    thread::Builder::new().name("accept").spawn(move || accept(&listener, &accepting))?;
+    // `cargo denali stop` lets requests in flight finish.
+    let deadline = process::wait_for_stop();
+    log::info!("stopping, with {} connections", connections.count());
+    match connections.drain(deadline) {
+        Drained::All => log::info!("stopped: every request was answered"),
+        Drained::Some => log::warn!("stopped in the middle of requests"),
+    }
+    Ok(())
+}
+
+fn accept(listener: &TcpListener, connections: &Arc<Connections>) {
     loop {
-        slots.acquire();
-        let (stream, peer) = listener.accept()?;
-        let served = Arc::clone(&slots);
+        let (stream, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log::error!("accepting failed: {error}");
+                process::exit(1);
+            }
+        };
+        let connection = connections.enter(stream);
         let spawned = thread::Builder::new().spawn(move || {
-            serve(stream);
-            served.release();
+            let mut client = connection::Client::new(&connection, peer.ip());
+            if let Err(error) = connection::serve(&mut client) {
+                log::debug!("connection ended: {error}");
+            }
         });
         if spawned.is_err() {
             log::warn!("no memory for a connection from {peer}");
-            slots.release();
         }
-    }
-}
-
-fn serve(mut stream: TcpStream) {
-    // Without timeouts a silent client would hold its slot for ever.
-    let prepared = stream
-        .set_read_timeout(Some(connection::IDLE_TIMEOUT))
-        .and_then(|()| stream.set_write_timeout(Some(connection::IDLE_TIMEOUT)))
-        .and_then(|()| stream.set_nodelay(true));
-    if let Err(error) = prepared.and_then(|()| connection::serve(&mut stream)) {
-        log::debug!("connection ended: {error}");
     }
 }

@@ -1,9 +1,14 @@
 //! Reads one request after the other from a connection (RFC 9112).
 
+use crate::body::{self, BODY_MAX, Length};
+use crate::connection::Peer;
+use crate::input::Input;
+use crate::path;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
-use denali_rt::io::{self, Read};
+use core::time::Duration;
+use denali_rt::io::{self, ErrorKind};
 
 /// Longest request head in bytes.
 pub const HEAD_MAX: usize = 8 * 1024;
@@ -11,10 +16,8 @@ pub const HEAD_MAX: usize = 8 * 1024;
 /// Most header fields in a request.
 pub const HEADERS_MAX: usize = 64;
 
-/// Longest request body in bytes. Bodies are read and dropped, as no route takes one.
-pub const BODY_MAX: u64 = 64 * 1024;
-
-const READ_LEN: usize = 1024;
+/// How long to listen to a client that was told what it did wrong.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What routes need to know of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +26,8 @@ pub struct Request {
     pub method: String,
     /// The path, percent-decoded, without the query.
     pub path: String,
-    /// The `If-None-Match` field.
-    pub if_none_match: Option<String>,
+    /// Everything up to the body, as sent.
+    pub head: String,
     /// Whether the client wants the connection kept.
     pub keep_alive: bool,
 }
@@ -34,8 +37,12 @@ pub struct Request {
 pub enum Malformed {
     /// 400: not HTTP, or HTTP that contradicts itself.
     BadRequest,
+    /// 408: it took longer than [`REQUEST_TIMEOUT`](crate::connection::REQUEST_TIMEOUT).
+    RequestTimeout,
     /// 413: the body is longer than [`BODY_MAX`].
     ContentTooLarge,
+    /// 417: the client expects something other than to be told to go on.
+    ExpectationFailed,
     /// 431: the head is longer than [`HEAD_MAX`] or has more than [`HEADERS_MAX`] fields.
     HeaderFieldsTooLarge,
     /// 501: a transfer coding this server does not know.
@@ -51,20 +58,50 @@ pub enum Incoming {
     Request(Request),
     /// Something to answer with an error and to hang up on.
     Malformed(Malformed),
-    /// The client closed the connection between two requests.
+    /// The client closed the connection between two requests, or was silent for too long.
     Closed,
+}
+
+/// Why reading a request ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// By the client's fault.
+    Malformed(Malformed),
+    /// The connection failed.
+    Io(io::Error),
 }
 
 /// Reads requests; keeps what a pipelining client sent ahead.
 #[derive(Debug, Default)]
 pub struct RequestReader {
-    buffer: Vec<u8>,
+    input: Input,
+    /// The first line of the last request.
+    line: String,
 }
 
 struct Head {
     request: Request,
     len: usize,
-    body_len: u64,
+    body: Length,
+    /// Whether the client waits to be told to send the body.
+    expects_continue: bool,
+}
+
+impl Request {
+    /// Returns the values of the header fields of this name, in the order they came.
+    pub fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let named = fields.filter(move |(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.trim())
+    }
+
+    /// Returns the value of the first header field of this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (known, value) = line.split_once(':')?;
+            known.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
 }
 
 impl RequestReader {
@@ -72,64 +109,94 @@ impl RequestReader {
     ///
     /// # Errors
     ///
-    /// What reading from `stream` returns, for one that the client left in the middle of a request
-    /// [`io::ErrorKind::UnexpectedEof`].
-    pub fn next<S: Read<Error = io::Error>>(&mut self, stream: &mut S) -> io::Result<Incoming> {
-        loop {
-            match parse(&self.buffer) {
-                Ok(Some(head)) => {
-                    self.buffer.drain(..head.len);
-                    self.skip_body(head.body_len, stream)?;
-                    return Ok(Incoming::Request(head.request));
-                }
-                Ok(None) if self.buffer.len() < HEAD_MAX => {}
-                Ok(None) => return Ok(Incoming::Malformed(Malformed::HeaderFieldsTooLarge)),
-                Err(malformed) => return Ok(Incoming::Malformed(malformed)),
+    /// What reading from `peer` returns, for one that left in the middle of a request
+    /// [`ErrorKind::UnexpectedEof`].
+    pub fn next(&mut self, peer: &mut impl Peer) -> io::Result<Incoming> {
+        self.input.begin();
+        match self.read(peer) {
+            Ok(Some(request)) => Ok(Incoming::Request(request)),
+            Ok(None) => Ok(Incoming::Closed),
+            Err(Stop::Malformed(malformed)) => Ok(Incoming::Malformed(malformed)),
+            Err(Stop::Io(error)) if error.kind() == ErrorKind::TimedOut => {
+                Ok(match self.input.has_begun() {
+                    true => Incoming::Malformed(Malformed::RequestTimeout),
+                    false => Incoming::Closed,
+                })
             }
-            if self.fill(stream)? == 0 {
-                return match self.buffer.is_empty() {
-                    true => Ok(Incoming::Closed),
-                    false => Err(io::ErrorKind::UnexpectedEof.into()),
-                };
-            }
+            Err(Stop::Io(error)) => Err(error),
         }
     }
 
     /// Returns whether another request has already begun to arrive.
     pub fn has_more(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.input.bytes().is_empty()
     }
 
-    fn fill<S: Read<Error = io::Error>>(&mut self, stream: &mut S) -> io::Result<usize> {
-        let len = self.buffer.len();
-        self.buffer.resize(len + READ_LEN, 0);
-        let read = stream.read(&mut self.buffer[len..]);
-        self.buffer.truncate(len + read.as_ref().copied().unwrap_or(0));
-        read
+    /// Returns the first line of the last request, as far as it is text.
+    pub fn line(&self) -> &str {
+        &self.line
     }
 
-    fn skip_body<S: Read<Error = io::Error>>(
-        &mut self,
-        mut left: u64,
-        stream: &mut S,
-    ) -> io::Result<()> {
-        while left > 0 {
-            if self.buffer.is_empty() && self.fill(stream)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+    /// Listens a little longer to a client that was answered before it had sent everything: closing
+    /// at once would reset the connection, and the answer with it.
+    pub fn bid_farewell(&mut self, peer: &mut impl Peer) {
+        peer.finish();
+        peer.wait_at_most(FAREWELL);
+        let mut left = BODY_MAX;
+        let mut dropped = [0; 512];
+        while let Ok(len @ 1..) = peer.read(&mut dropped) {
+            left = left.saturating_sub(len as u64);
+            if left == 0 {
+                return;
             }
-            let skipped = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.buffer.drain(..skipped);
-            left -= skipped as u64;
         }
-        // An idle connection keeps no buffer.
-        if self.buffer.is_empty() {
-            self.buffer = Vec::new();
+    }
+
+    fn read(&mut self, peer: &mut impl Peer) -> Result<Option<Request>, Stop> {
+        let head = loop {
+            self.line = first_line(self.input.bytes());
+            if let Some(head) = parse(self.input.bytes())? {
+                break head;
+            }
+            if self.input.bytes().len() >= HEAD_MAX {
+                return Err(Malformed::HeaderFieldsTooLarge.into());
+            }
+            if self.input.fill(peer)? == 0 {
+                return match self.has_more() {
+                    false => Ok(None),
+                    true => Err(Stop::Io(ErrorKind::UnexpectedEof.into())),
+                };
+            }
+        };
+        self.input.consume(head.len);
+        if head.expects_continue && !self.has_more() {
+            peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            peer.flush()?;
         }
-        Ok(())
+        body::skip(head.body, &mut self.input, peer)?;
+        Ok(Some(head.request))
     }
 }
 
-/// Returns the head at the start of `bytes`, or `None` if it is not complete yet.
+impl From<Malformed> for Stop {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Returns the first line for the log.
+fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
+}
+
+/// Parses a request head, if all of it is there.
 fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -142,107 +209,130 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         Err(_) => return Err(Malformed::BadRequest),
     };
     let http_1_1 = parsed.version == Some(1);
-    let mut request = Request {
+    let head = core::str::from_utf8(&bytes[..len]).map_err(|_| Malformed::BadRequest)?;
+    let request = Request {
         method: parsed.method.unwrap_or_default().to_owned(),
-        path: decode_path(parsed.path.unwrap_or_default()).ok_or(Malformed::BadRequest)?,
-        if_none_match: None,
+        path: path::decode(parsed.path.unwrap_or_default()).ok_or(Malformed::BadRequest)?,
+        head: head.trim_start().to_owned(),
         keep_alive: http_1_1,
     };
-    let (mut hosts, mut body_len) = (0, None);
-    for header in parsed.headers.iter() {
-        let value = core::str::from_utf8(header.value).map_err(|_| Malformed::BadRequest)?;
-        match header.name {
-            name if name.eq_ignore_ascii_case("host") => hosts += 1,
-            name if name.eq_ignore_ascii_case("content-length") => {
-                let len = content_length(value)?;
-                if body_len.is_some_and(|other| other != len) {
-                    return Err(Malformed::BadRequest);
-                }
-                body_len = Some(len);
-            }
-            name if name.eq_ignore_ascii_case("transfer-encoding") => {
-                return Err(Malformed::NotImplemented);
-            }
-            name if name.eq_ignore_ascii_case("connection") => {
-                request.keep_alive = wants_keep_alive(value, request.keep_alive);
-            }
-            name if name.eq_ignore_ascii_case("if-none-match") => {
-                request.if_none_match = Some(value.to_owned());
-            }
-            _ => {}
-        }
-    }
     // RFC 9112 §3.2: exactly one Host field in HTTP/1.1.
+    let hosts = request.fields("host").count();
     if hosts > 1 || (http_1_1 && hosts == 0) {
         return Err(Malformed::BadRequest);
     }
-    let body_len = body_len.unwrap_or(0);
-    if body_len > BODY_MAX {
-        return Err(Malformed::ContentTooLarge);
+    let body = body_length(&request)?;
+    let expects_continue = match request.field("expect") {
+        Some(value) if value.eq_ignore_ascii_case("100-continue") => http_1_1,
+        Some(_) => return Err(Malformed::ExpectationFailed),
+        None => false,
+    };
+    let keep_alive = request.fields("connection").fold(http_1_1, wants_keep_alive);
+    Ok(Some(Head { request: Request { keep_alive, ..request }, len, body, expects_continue }))
+}
+
+/// Returns how long the body is (RFC 9112 §6.3).
+fn body_length(request: &Request) -> Result<Length, Malformed> {
+    let mut codings = request.fields("transfer-encoding");
+    let mut lengths = request.fields("content-length");
+    match (codings.next(), lengths.next()) {
+        // Who sends both may want to smuggle a request past somebody.
+        (Some(_), Some(_)) => Err(Malformed::BadRequest),
+        (Some(coding), None) => {
+            let known = coding.eq_ignore_ascii_case("chunked") && codings.next().is_none();
+            match known && request.keep_alive {
+                true => Ok(Length::Chunked),
+                false => Err(Malformed::NotImplemented),
+            }
+        }
+        (None, Some(value)) => {
+            let len = content_length(value)?;
+            for other in lengths {
+                if content_length(other)? != len {
+                    return Err(Malformed::BadRequest);
+                }
+            }
+            Ok(Length::Known(len))
+        }
+        (None, None) => Ok(Length::Known(0)),
     }
-    Ok(Some(Head { request, len, body_len }))
 }
 
 fn content_length(value: &str) -> Result<u64, Malformed> {
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Malformed::BadRequest);
     }
-    value.parse().map_err(|_| Malformed::ContentTooLarge)
+    let len = value.parse().ok().filter(|len| *len <= BODY_MAX);
+    len.ok_or(Malformed::ContentTooLarge)
 }
 
-fn wants_keep_alive(value: &str, default: bool) -> bool {
+fn wants_keep_alive(default: bool, value: &str) -> bool {
     let has = |option: &str| value.split(',').any(|v| v.trim().eq_ignore_ascii_case(option));
     !has("close") && (default || has("keep-alive"))
-}
-
-/// Returns the path of a request target, percent-decoded (RFC 3986 §2.1), without its query.
-fn decode_path(target: &str) -> Option<String> {
-    let path = match target.find("://") {
-        Some(scheme) => &target[target[scheme + 3..].find('/')? + scheme + 3..],
-        None => target,
-    };
-    let path = path.split(['?', '#']).next()?;
-    if !path.starts_with('/') {
-        return None;
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
-            _ => byte,
-        });
-    }
-    String::from_utf8(decoded).ok().filter(|path| !path.contains('\0'))
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::IpAddr;
+    use denali_rt::io::{Read, Write};
 
-    fn read_all(mut input: &[u8]) -> Vec<Incoming> {
-        struct Bytes<'a, 'b>(&'a mut &'b [u8]);
-        impl denali_rt::io::ErrorType for Bytes<'_, '_> {
-            type Error = io::Error;
-        }
-        impl Read for Bytes<'_, '_> {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                // A few bytes at a time, so that every boundary is met.
-                let len = buffer.len().min(self.0.len()).min(7);
-                let (now, later) = self.0.split_at(len);
-                buffer[..len].copy_from_slice(now);
-                *self.0 = later;
-                Ok(len)
+    /// A client that has sent everything beforehand.
+    struct Sent<'a> {
+        bytes: &'a [u8],
+        /// Whether it is silent after that, instead of leaving.
+        stays: bool,
+        received: Vec<u8>,
+    }
+
+    impl io::ErrorType for Sent<'_> {
+        type Error = io::Error;
+    }
+
+    impl Read for Sent<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.bytes.is_empty() && self.stays {
+                return Err(ErrorKind::TimedOut.into());
             }
+            // A few bytes at a time, so that every boundary is met.
+            let len = buffer.len().min(self.bytes.len()).min(7);
+            let (now, later) = self.bytes.split_at(len);
+            buffer[..len].copy_from_slice(now);
+            self.bytes = later;
+            Ok(len)
         }
+    }
+
+    impl Write for Sent<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.received.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Peer for Sent<'_> {
+        fn wait_at_most(&mut self, _: Duration) {}
+        fn set_idle(&mut self, _: bool) {}
+        fn finish(&mut self) {}
+        fn address(&self) -> IpAddr {
+            IpAddr::from([10, 0, 0, 1])
+        }
+    }
+
+    fn sent(bytes: &[u8], stays: bool) -> Sent<'_> {
+        Sent { bytes, stays, received: Vec::new() }
+    }
+
+    fn read_all(input: &[u8]) -> Vec<Incoming> {
+        let mut client = sent(input, false);
         let mut reader = RequestReader::default();
         let mut all = Vec::new();
         loop {
-            match reader.next(&mut Bytes(&mut input)) {
+            match reader.next(&mut client) {
                 Ok(Incoming::Request(request)) => all.push(Incoming::Request(request)),
                 Ok(last) => {
                     all.push(last);
@@ -316,12 +406,31 @@ mod tests {
                 Malformed::BadRequest,
             ),
             (
-                "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".into(),
+                "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+                    .into(),
                 Malformed::BadRequest,
             ),
             (
-                "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+                "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".into(),
                 Malformed::NotImplemented,
+            ),
+            (
+                "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n"
+                    .into(),
+                Malformed::BadRequest,
+            ),
+            (
+                "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n".into(),
+                Malformed::BadRequest,
+            ),
+            (
+                "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n".into(),
+                Malformed::ContentTooLarge,
+            ),
+            (
+                "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n".into(),
+                Malformed::ExpectationFailed,
             ),
         ] {
             let input: String = input;
@@ -330,11 +439,42 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_decoded_and_queries_cut_off() {
-        assert_eq!(decode_path("/a%20b/%C3%A9?q#f").as_deref(), Some("/a b/é"));
-        assert_eq!(decode_path("http://host:80/x").as_deref(), Some("/x"));
-        assert_eq!(decode_path("/%00"), None);
-        assert_eq!(decode_path("/%ff"), None);
-        assert_eq!(decode_path("*"), None);
+    fn a_chunked_body_is_skipped_with_its_trailers() {
+        let input = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n\
+            5;name=value\r\nhello\r\nC\r\nhello\r\nworld\r\n0\r\nTrailer: x\r\n\r\n\
+            GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+        let all = read_all(input);
+        assert!(matches!(&all[0], Incoming::Request(request) if request.path == "/a"), "{all:?}");
+        assert!(matches!(&all[1], Incoming::Request(request) if request.path == "/b"), "{all:?}");
+    }
+
+    #[test]
+    fn a_client_that_waits_is_told_to_go_on() {
+        let input = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\
+            Expect: 100-Continue\r\n\r\nok";
+        let mut client = sent(input, false);
+        let incoming = RequestReader::default().next(&mut client).expect("a request");
+        assert!(matches!(incoming, Incoming::Request(_)), "{incoming:?}");
+    }
+
+    #[test]
+    fn a_client_that_stops_in_the_middle_is_told_so() {
+        let after =
+            |bytes| RequestReader::default().next(&mut sent(bytes, true)).expect("no error");
+        assert_eq!(after(b""), Incoming::Closed);
+        assert_eq!(after(b"GET /"), Incoming::Malformed(Malformed::RequestTimeout));
+        let body = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nfour";
+        assert_eq!(after(body), Incoming::Malformed(Malformed::RequestTimeout));
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let Incoming::Request(request) =
+            only("GET / HTTP/1.1\r\nHost: a\r\nX-A:  1 \r\nx-a: 2\r\n\r\n")
+        else {
+            panic!("a request")
+        };
+        assert_eq!(request.fields("x-A").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!((request.field("X-a"), request.field("x-b")), (Some("1"), None));
     }
 }

@@ -1,10 +1,14 @@
 //! Writes responses (RFC 9112 §4, RFC 9110).
 
+use crate::connection::{self, Peer};
 use crate::date;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
-use denali_rt::io::{self, Write};
+use alloc::vec::Vec;
+use core::time::Duration;
+use denali_rt::io::{self, ErrorKind};
+use denali_rt::time::Instant;
 
 /// A body up to this length is sent together with its head.
 const JOINED_BODY_MAX: usize = 1024;
@@ -18,14 +22,18 @@ pub struct Status(pub u16, pub &'static str);
 pub struct Response {
     /// The status.
     pub status: Status,
-    /// The media type of the body.
-    pub media_type: &'static str,
-    /// The entity tag, if there is one.
-    pub etag: Option<&'static str>,
-    /// The methods allowed here, if the one asked for is not.
-    pub allow: Option<&'static str>,
-    /// The body.
-    pub body: Cow<'static, [u8]>,
+    media_type: Cow<'static, str>,
+    fields: Vec<(&'static str, Cow<'static, str>)>,
+    body: Body,
+}
+
+/// What a response carries.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// One piece.
+    Whole(Cow<'static, [u8]>),
+    /// Several, one behind the other.
+    Pieces(Vec<Cow<'static, [u8]>>),
 }
 
 /// What goes into the answer besides the response itself.
@@ -38,15 +46,18 @@ pub struct Framing {
 }
 
 impl Response {
+    /// Makes a response.
+    pub fn new(
+        status: Status,
+        media_type: impl Into<Cow<'static, str>>,
+        body: impl Into<Body>,
+    ) -> Self {
+        Self { status, media_type: media_type.into(), fields: Vec::new(), body: body.into() }
+    }
+
     /// Makes a response with a plain-text body of one line.
     pub fn text(status: Status, line: &str) -> Self {
-        Self {
-            status,
-            media_type: "text/plain; charset=utf-8",
-            etag: None,
-            allow: None,
-            body: Cow::Owned(format!("{line}\n").into_bytes()),
-        }
+        Self::new(status, "text/plain; charset=utf-8", format!("{line}\n"))
     }
 
     /// Makes a response that says no more than its status does.
@@ -54,35 +65,60 @@ impl Response {
         Self::text(status, status.1)
     }
 
-    /// Writes the response.
+    /// Makes a response without a body.
+    pub fn empty(status: Status) -> Self {
+        Self::new(status, "", [].as_slice())
+    }
+
+    /// Adds a header field.
+    pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Returns the pieces of the body.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let pieces = match &self.body {
+            Body::Whole(whole) => core::slice::from_ref(whole),
+            Body::Pieces(pieces) => pieces.as_slice(),
+        };
+        pieces.iter().map(|piece| &**piece)
+    }
+
+    /// Returns the value of a header field that was added.
+    #[cfg(test)]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let field = self.fields.iter().find(|(known, _)| *known == name);
+        field.map(|(_, value)| &**value)
+    }
+
+    /// Writes the response. Returns how many bytes of the body it sent.
     ///
     /// # Errors
     ///
-    /// What writing to `stream` returns.
-    pub fn write<S: Write<Error = io::Error>>(
-        &self,
-        framing: Framing,
-        stream: &mut S,
-    ) -> io::Result<()> {
-        let mut head = self.head(framing.keep_alive).into_bytes();
-        let body: &[u8] = match framing.head_only || self.status.0 == 304 {
-            true => &[],
-            false => &self.body,
-        };
-        if body.len() <= JOINED_BODY_MAX {
-            head.extend_from_slice(body);
-            return stream.write_all(&head);
+    /// What writing to `peer` returns, and [`ErrorKind::TimedOut`] if the peer takes it too slowly.
+    pub fn write(&self, framing: Framing, peer: &mut impl Peer) -> io::Result<u64> {
+        let len: usize = self.pieces().map(<[u8]>::len).sum();
+        let deadline = connection::answer_deadline(len as u64);
+        let mut head = self.head(len, framing.keep_alive).into_bytes();
+        if framing.head_only || len == 0 {
+            return write_all(&head, deadline, peer).map(|()| 0);
         }
-        stream.write_all(&head)?;
-        stream.write_all(body)
+        if len <= JOINED_BODY_MAX {
+            self.pieces().for_each(|piece| head.extend_from_slice(piece));
+            return write_all(&head, deadline, peer).map(|()| len as u64);
+        }
+        write_all(&head, deadline, peer)?;
+        for piece in self.pieces() {
+            write_all(piece, deadline, peer)?;
+        }
+        Ok(len as u64)
     }
 
-    fn head(&self, keep_alive: bool) -> String {
+    fn head(&self, len: usize, keep_alive: bool) -> String {
         let Status(code, reason) = self.status;
-        let mut head = format!(
-            "HTTP/1.1 {code} {reason}\r\nDate: {}\r\nServer: denali\r\n",
-            date::now()
-        );
+        let date = date::imf_fixdate(denali_rt::time::wall().as_secs());
+        let mut head = format!("HTTP/1.1 {code} {reason}\r\nDate: {date}\r\nServer: denali\r\n");
         let mut field = |name: &str, value: &str| {
             head.push_str(name);
             head.push_str(": ");
@@ -91,18 +127,46 @@ impl Response {
         };
         // RFC 9110 §15.4.5: 304 carries the validators, but nothing about a body.
         if code != 304 {
-            field("Content-Type", self.media_type);
-            field("Content-Length", &format!("{}", self.body.len()));
+            field("Content-Type", &self.media_type);
+            field("Content-Length", &format!("{len}"));
         }
-        if let Some(etag) = self.etag {
-            field("ETag", etag);
-            field("Cache-Control", "no-cache");
-        }
-        if let Some(methods) = self.allow {
-            field("Allow", methods);
+        for (name, value) in &self.fields {
+            field(name, value);
         }
         field("Connection", if keep_alive { "keep-alive" } else { "close" });
         head.push_str("\r\n");
         head
     }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self::Whole(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::Whole(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl From<Vec<Cow<'static, [u8]>>> for Body {
+    fn from(pieces: Vec<Cow<'static, [u8]>>) -> Self {
+        Self::Pieces(pieces)
+    }
+}
+
+/// Writes all of `bytes` before `deadline`.
+fn write_all(mut bytes: &[u8], deadline: Instant, peer: &mut impl Peer) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let left = deadline.duration_since(Instant::now());
+        if left == Duration::ZERO {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        peer.wait_at_most(left);
+        let written = peer.write(bytes)?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
 }

@@ -198,7 +198,7 @@ impl Arena {
     pub fn run_packages(&self) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
         for (name, package) in packages::malformed(image(), &manifest("package")) {
-            let answer = self.client.deploy("package", &package, |_| {});
+            let answer = self.client.deploy("package", &package, None, |_| {});
             let refusal = match answer {
                 Ok(_) => {
                     wrong.push(format!("the package `{name}` was taken"));
@@ -393,7 +393,7 @@ fn start_victim(client: &Client, status: &Status) -> Result<Watch> {
 fn deploy(client: &Client, name: &str) -> Result<Service> {
     let packed = package::pack(&manifest(name), image())?;
     client
-        .deploy(name, &packed, |_| {})
+        .deploy(name, &packed, None, |_| {})
         .with_context(|| format!("deploying `{name}`"))
 }
 

@@ -3,6 +3,7 @@
 use crate::console;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
+use crate::paging::NOWHERE;
 use crate::trace::Event;
 use crate::vm::VmId;
 use crate::vm::allowance::Allowance;
@@ -18,7 +19,8 @@ use denali_abi::hypercall::IMAGE_WRITE_MAX;
 use denali_abi::image::ImageHeader;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::NetworkConfig;
-use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
+use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX, STOP_DEADLINE_OFFSET};
+use denali_abi::shared::interrupt::STOP;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Bytes copied at a time between guests' memory and frames.
@@ -50,10 +52,14 @@ impl Kernel {
             return Err(Errno::TooLarge);
         }
         self.images.next_id()?;
+        self.demand(pages)?;
         self.commit.promise(pages)?;
         let created = Image::new(header).and_then(|image| self.images.insert(image));
         match created {
-            Ok(image) => self.trace.record(Event::ImageCreated { image, pages }),
+            Ok(image) => {
+                self.image_pages += pages;
+                self.trace.record(Event::ImageCreated { image, pages });
+            }
             Err(_) => self.commit.release(pages),
         }
         created
@@ -118,6 +124,7 @@ impl Kernel {
         if let Some(mut image) = self.images.remove(id) {
             self.frames.give_back_all(&mut image.frames, None);
             self.commit.release(image.page_count());
+            self.image_pages -= image.page_count();
             self.trace.record(Event::ImageDestroyed { image: id });
         }
     }
@@ -149,18 +156,27 @@ impl Kernel {
             .map(VmId::raw)
     }
 
-    /// Ends a VM that has not ended. The supervisor cannot stop itself: it terminates.
+    /// Ends a VM that has not ended, or asks it to end by itself until a deadline. The supervisor
+    /// cannot stop itself: it terminates.
     pub(super) fn vm_stop(
         &mut self,
         caller: VmId,
         vm: u64,
+        deadline_ns: u64,
         machine: &mut dyn Machine,
     ) -> Result<u64, Errno> {
         let id = self.find(vm)?;
         if id == caller {
             return Err(Errno::Invalid);
         }
-        self.end_vm(id, EndReason::Stopped, 0, machine);
+        let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
+        if deadline_ns == 0 || !vm.is_active() {
+            self.end_vm(id, EndReason::Stopped, 0, machine);
+        } else {
+            let deadline = deadline_ns.to_le_bytes();
+            machine.write_frame(vm.registers, STOP_DEADLINE_OFFSET, &deadline);
+            self.raise(id, STOP, machine);
+        }
         Ok(0)
     }
 
@@ -236,6 +252,10 @@ impl Kernel {
         let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
         let (console, written) = (vm.console, vm.counters.console_written);
         let range = console::readable(written, position, room);
+        if !range.is_empty() && console == NOWHERE {
+            self.call_back(id, machine.now());
+            return Err(Errno::Busy);
+        }
         self.copy_out(caller, address, &range.start.to_le_bytes(), machine)?;
         let mut to = address.checked_add(POSITION_LEN).ok_or(Errno::BadAddress)?;
         let mut at = range.start;

@@ -40,6 +40,17 @@ impl Kernel {
             return;
         };
         let result = self.dispatch(caller, call, arguments, machine);
+        // What the supervisor lacks may be on its way out of memory.
+        if result == Err(Errno::OutOfMemory)
+            && call.is_control()
+            && self.supervisor_vm() == Some(caller)
+            && self.is_demanded()
+            && let Some(space) = self.vms.get(caller).map(|vm| vm.space)
+            && self.stall(caller, machine)
+        {
+            machine.repeat_call(space, number);
+            return;
+        }
         let value = match result {
             Ok(Reply::Nothing) => return,
             Ok(Reply::Value(value)) => i64::try_from(value).unwrap_or(i64::MAX),
@@ -77,7 +88,7 @@ impl Kernel {
             }
             Hypercall::ImageDestroy => self.image_destroy(first)?,
             Hypercall::VmCreate => self.vm_create(caller, first, machine)?,
-            Hypercall::VmStop => self.vm_stop(caller, first, machine)?,
+            Hypercall::VmStop => self.vm_stop(caller, first, second, machine)?,
             Hypercall::VmDestroy => self.vm_destroy(first)?,
             Hypercall::VmStatus => self.vm_status(caller, first, second, machine)?,
             Hypercall::VmNext => self.vm_next(first)?,
@@ -114,6 +125,20 @@ impl Kernel {
         let mut view = self.view(caller, machine).ok_or(Errno::NotFound)?;
         view.copy_out(address, bytes)
             .map_err(|(fault, _)| errno_of(fault))
+    }
+}
+
+/// Returns whether a hypercall may take frames.
+pub(crate) const fn needs_memory(number: u64) -> bool {
+    match Hypercall::from_number(number) {
+        Some(call) => !matches!(
+            call,
+            Hypercall::IdleWithTimeout
+                | Hypercall::Terminate
+                | Hypercall::Yield
+                | Hypercall::ReleaseMemory
+        ),
+        None => false,
     }
 }
 

@@ -169,6 +169,19 @@ pub trait Machine {
     /// Forgets everything cached about a space whose frames are about to be freed.
     fn drop_space(&mut self, space: Space);
 
+    /// Writes everything the machine knows of the guest to its context frame and forgets the space,
+    /// as [`Machine::drop_space`]. Afterwards the contents of the context frame are the guest's whole
+    /// register state, wherever they are kept meanwhile.
+    fn suspend_space(&mut self, space: Space);
+
+    /// Lays out an address space without guest mappings in a zeroed root, around a context frame
+    /// that holds what [`Machine::suspend_space`] wrote.
+    fn resume_space(&mut self, space: Space);
+
+    /// Lets the guest make the hypercall `number` it exited with again when it runs next, with the
+    /// same arguments.
+    fn repeat_call(&mut self, space: Space, number: u64);
+
     /// Sets the result of the hypercall the guest exited with.
     fn set_result(&mut self, space: Space, result: i64);
 

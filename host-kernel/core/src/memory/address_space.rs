@@ -77,6 +77,8 @@ pub struct GuestView<'a> {
     pub vm: &'a mut Vm,
     /// The hardware.
     pub machine: &'a mut dyn Machine,
+    /// Frames that must stay free for those they are promised to.
+    pub floor: u32,
     /// The fault behind the last [`BadAddress`], which does not tell.
     pub fault: Option<(Fault, u64)>,
 }
@@ -128,6 +130,16 @@ impl GuestView<'_> {
         mapped?;
         self.vm.counters.page_faults += 1;
         Ok(frame)
+    }
+
+    /// Maps a frame that holds `page` of the VM, as it was mapped before.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::OutOfMemory`] if there is no frame for a page table; nothing is mapped then.
+    pub fn restore(&mut self, page: Page, frame: FrameId) -> Result<(), Fault> {
+        let backing = self.backing_at(u64::from(page.0) * PAGE_SIZE)?;
+        self.map(page, frame, backing.access())
     }
 
     /// Writes the number of resident pages to the virtual registers.
@@ -270,7 +282,7 @@ impl GuestView<'_> {
 
     /// Takes a frame at the VM's expense.
     fn take(&mut self, usage: FrameUse, fill: Fill) -> Result<FrameId, Fault> {
-        if self.vm.frames.count() >= self.vm.promised {
+        if self.vm.frames.count() >= self.vm.promised || self.frames.free() <= self.floor {
             return Err(Fault::OutOfMemory);
         }
         let owner = Owner::Vm(self.vm.id.index());

@@ -22,6 +22,8 @@ pub enum Owner {
     Image(u32),
     /// The VM at this index of the VM table.
     Vm(u32),
+    /// The transfer at this index: a disk may be working on the frame.
+    Transfer(u32),
 }
 
 /// What a frame is used for.
@@ -39,6 +41,8 @@ pub enum FrameUse {
     Page(Page),
     /// This page of an image's contents.
     Content(Page),
+    /// A block on its way between memory and swap.
+    Block,
 }
 
 /// How a frame is filled before its owner sees it.
@@ -48,6 +52,8 @@ pub enum Fill {
     Zero,
     /// With the contents of another frame.
     CopyOf(FrameId),
+    /// By the kernel or a disk, whole, before a VM can see it.
+    ByOwner,
 }
 
 /// The frames of one owner.
@@ -104,6 +110,7 @@ impl Entry {
             Owner::Free => 0,
             Owner::Image(index) => 1 << OWNER_INDEX_BITS | (index & OWNER_INDEX_MASK),
             Owner::Vm(index) => 2 << OWNER_INDEX_BITS | (index & OWNER_INDEX_MASK),
+            Owner::Transfer(index) => 3 << OWNER_INDEX_BITS | (index & OWNER_INDEX_MASK),
         };
         self.usage = match usage {
             FrameUse::Root => 0,
@@ -112,6 +119,7 @@ impl Entry {
             FrameUse::Console => 3 << USE_PAGE_BITS,
             FrameUse::Page(Page(page)) => 4 << USE_PAGE_BITS | (page & USE_PAGE_MASK),
             FrameUse::Content(Page(page)) => 5 << USE_PAGE_BITS | (page & USE_PAGE_MASK),
+            FrameUse::Block => 6 << USE_PAGE_BITS,
         };
     }
 
@@ -120,6 +128,7 @@ impl Entry {
         match self.owner >> OWNER_INDEX_BITS {
             1 => Owner::Image(index),
             2 => Owner::Vm(index),
+            3 => Owner::Transfer(index),
             _ => Owner::Free,
         }
     }
@@ -132,7 +141,8 @@ impl Entry {
             2 => FrameUse::Table,
             3 => FrameUse::Console,
             4 => FrameUse::Page(page),
-            _ => FrameUse::Content(page),
+            5 => FrameUse::Content(page),
+            _ => FrameUse::Block,
         }
     }
 }
@@ -151,6 +161,7 @@ pub struct FrameTable {
     regions: Vec<Region>,
     entries: Vec<Entry>,
     free: FrameList,
+    of_images: u32,
 }
 
 impl FrameTable {
@@ -193,6 +204,7 @@ impl FrameTable {
             regions,
             entries: alloc::vec![blank; u32_to_usize(total)],
             free: FrameList::new(),
+            of_images: 0,
         };
         let mut free = FrameList::new();
         for index in (0..total).rev() {
@@ -214,6 +226,12 @@ impl FrameTable {
         self.free.count
     }
 
+    /// Returns the number of frames that belong to images.
+    #[must_use]
+    pub const fn of_images(&self) -> u32 {
+        self.of_images
+    }
+
     /// Takes a free frame for `owner`, puts it on the owner's `list` and fills it.
     pub fn take(
         &mut self,
@@ -232,11 +250,13 @@ impl FrameTable {
         self.free = free;
         self.entries[u32_to_usize(index)].set(owner, usage);
         self.link(list, index);
+        self.of_images += u32::from(matches!(owner, Owner::Image(_)));
         let frame = self.frame_of(index);
         match fill {
             Fill::Zero if cfg!(sabotage = "skip-zeroing") => {}
             Fill::Zero => machine.zero_frame(frame),
             Fill::CopyOf(source) => machine.copy_frame(source, frame),
+            Fill::ByOwner => {}
         }
         Some(frame)
     }
@@ -252,11 +272,33 @@ impl FrameTable {
             .expect("only frames of the table are handed out");
         let entry = self.entries[u32_to_usize(index)];
         assert!(entry.owner() != Owner::Free, "a frame is freed once");
+        self.of_images -= u32::from(matches!(entry.owner(), Owner::Image(_)));
         self.unlink(list, index);
         self.entries[u32_to_usize(index)].set(Owner::Free, FrameUse::Root);
         let mut free = self.free;
         self.link(&mut free, index);
         self.free = free;
+    }
+
+    /// Moves `frame` from its owner's list to that of another owner, which is not an image.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel hands over a frame that is not in the table.
+    pub fn hand_over(
+        &mut self,
+        frame: FrameId,
+        from: &mut FrameList,
+        to: &mut FrameList,
+        owner: Owner,
+        usage: FrameUse,
+    ) {
+        let index = self
+            .index_of(frame)
+            .expect("only frames of the table are handed over");
+        self.unlink(from, index);
+        self.entries[u32_to_usize(index)].set(owner, usage);
+        self.link(to, index);
     }
 
     /// Frees every frame of `list` except `kept`.

@@ -236,6 +236,19 @@ impl Switch {
         }
     }
 
+    /// Returns where the kernel's answer to somebody's question goes.
+    #[must_use]
+    pub fn route_answer(&self, frame: &[u8]) -> Destination {
+        let destination = Frame::parse(frame).map(|frame| frame.destination);
+        match destination.filter(|destination| !destination.is_group()) {
+            None => Destination::Nowhere,
+            Some(mac) => self
+                .by_mac
+                .get(mac.key())
+                .map_or_else(|| self.wire(), Destination::Vm),
+        }
+    }
+
     /// Returns where neighbour discovery from the wire goes; `None` for anything else.
     ///
     /// An advertisement that nobody here asked for wakes nobody: routers send them every few minutes

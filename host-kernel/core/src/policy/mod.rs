@@ -5,6 +5,7 @@
 
 pub mod gatekeeper;
 pub mod queue;
+pub mod replacement;
 pub mod scheduler;
 
 use alloc::boxed::Box;
@@ -12,7 +13,11 @@ use core::fmt;
 use gatekeeper::Gatekeeper;
 use gatekeeper::fifo::Fifo;
 use gatekeeper::strict::Strict;
+use gatekeeper::working_set::WorkingSet;
 use queue::{DeficitRoundRobin, DropTail, QueueDiscipline};
+use replacement::Replacement;
+use replacement::clock::Clock;
+use replacement::ws_clock::WsClock;
 use scheduler::Scheduler;
 use scheduler::fair::Fair;
 use scheduler::round_robin::RoundRobin;
@@ -22,6 +27,8 @@ use scheduler::round_robin::RoundRobin;
 pub struct Policies {
     /// Who is admitted.
     pub gatekeeper: Box<dyn Gatekeeper>,
+    /// Who leaves memory when it is short.
+    pub replacement: Box<dyn Replacement>,
     /// Who runs.
     pub scheduler: Box<dyn Scheduler>,
     /// Which frame goes.
@@ -63,7 +70,8 @@ impl fmt::Display for UnknownPolicy<'_> {
 impl Default for Policies {
     fn default() -> Self {
         Self {
-            gatekeeper: Box::new(Strict),
+            gatekeeper: Box::<Strict>::default(),
+            replacement: Box::<WsClock>::default(),
             scheduler: Box::<Fair>::default(),
             queue: Box::<DeficitRoundRobin>::default(),
             net_offload: NetOffload::On,
@@ -72,7 +80,8 @@ impl Default for Policies {
 }
 
 impl Policies {
-    /// Chooses policies by the words `gatekeeper=…`, `scheduler=…`, `queue=…` and `net-offload=…`; of several words
+    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `scheduler=…`, `queue=…` and
+    /// `net-offload=…`; of several words
     /// the last counts, and other words are none of its business. Each unknown name is passed to
     /// `complain`.
     pub fn from_command_line<'a>(
@@ -82,13 +91,27 @@ impl Policies {
         let mut policies = Self::default();
         for word in command_line.split_ascii_whitespace() {
             match word.split_once('=') {
-                Some(("gatekeeper", "strict")) => policies.gatekeeper = Box::new(Strict),
+                Some(("gatekeeper", "strict")) => policies.gatekeeper = Box::<Strict>::default(),
                 Some(("gatekeeper", "fifo")) => policies.gatekeeper = Box::<Fifo>::default(),
+                Some(("gatekeeper", "working-set")) => {
+                    policies.gatekeeper = Box::<WorkingSet>::default();
+                }
                 Some(("gatekeeper", value)) => {
                     complain(UnknownPolicy {
                         key: "gatekeeper",
                         value,
-                        known: "strict, fifo",
+                        known: "strict, fifo, working-set",
+                    });
+                }
+                Some(("replacement", "ws-clock")) => {
+                    policies.replacement = Box::<WsClock>::default();
+                }
+                Some(("replacement", "clock")) => policies.replacement = Box::new(Clock),
+                Some(("replacement", value)) => {
+                    complain(UnknownPolicy {
+                        key: "replacement",
+                        value,
+                        known: "ws-clock, clock",
                     });
                 }
                 Some(("scheduler", "fair")) => policies.scheduler = Box::<Fair>::default(),

@@ -11,8 +11,9 @@ use crate::machine::{FrameId, Machine, Space};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{Fill, FrameList, FrameUse, Owner};
 use crate::net::ring::{FEATURES, RingState};
+use crate::paging::Swap;
 use crate::policy::NetOffload;
-use crate::policy::gatekeeper::{Request, Verdict};
+use crate::policy::gatekeeper::{Occasion, Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
 use denali_abi::ABI_VERSION;
@@ -71,7 +72,8 @@ impl Kernel {
         let (header, limit) = self.check_spec(spec, arguments)?;
         let id = self.vms.next_id()?;
         self.connect(id, &spec.network)?;
-        let state = self.promise(id, limit, entrance).inspect_err(|_| {
+        let now = machine.now();
+        let (state, swap) = self.promise(id, limit, entrance, now).inspect_err(|_| {
             self.switch.disconnect(id.index());
         })?;
         let mut frames = FrameList::new();
@@ -98,17 +100,19 @@ impl Kernel {
             image: spec.image,
             segments: Segments::of(&header),
             memory_pages: limit,
-            promised: if state == VmState::Dormant {
+            promised: if state == VmState::Dormant && swap.is_none() {
                 FIXED_FRAMES
             } else {
                 limit
             },
+            is_promised: swap.is_none(),
+            swap,
             upcall: None,
             ring: RingState::default(),
             awaits_nic: false,
             end: EndRecord::default(),
             counters: Counters {
-                created: machine.now(),
+                created: now,
                 ..Counters::default()
             },
             network,
@@ -151,6 +155,10 @@ impl Kernel {
             return Err(Errno::Invalid);
         }
         let others = self.supervisor_promise().saturating_add(image.page_count());
+        let others = match &self.pager {
+            Some(pager) => others.saturating_add(pager.reserve_frames(limit)),
+            None => others,
+        };
         if limit > self.commit.total().saturating_sub(others) {
             return Err(Errno::TooLarge);
         }
@@ -165,8 +173,30 @@ impl Kernel {
         self.switch.connect(id.index(), network)
     }
 
-    /// Promises a new VM its memory, or the fixed frames alone if it has to wait.
-    fn promise(&mut self, id: VmId, limit: u32, entrance: Entrance) -> Result<VmState, Errno> {
+    /// Promises a new VM its memory, or the fixed frames alone if it has to wait. With a pager it
+    /// gets a part of swap space instead.
+    fn promise(
+        &mut self,
+        id: VmId,
+        limit: u32,
+        entrance: Entrance,
+        now: Time,
+    ) -> Result<(VmState, Option<Swap>), Errno> {
+        let state = match entrance {
+            Entrance::Gatekeeper if self.pager.is_some() => return self.reserve(id, limit, now),
+            Entrance::Privileged | Entrance::PrivilegedAt(_) | Entrance::Gatekeeper => {
+                self.promise_frames(id, limit, entrance)?
+            }
+        };
+        Ok((state, None))
+    }
+
+    fn promise_frames(
+        &mut self,
+        id: VmId,
+        limit: u32,
+        entrance: Entrance,
+    ) -> Result<VmState, Errno> {
         let verdict = match entrance {
             Entrance::Privileged | Entrance::PrivilegedAt(_) => Verdict::Admit,
             Entrance::Gatekeeper if self.commit.available() < FIXED_FRAMES => Verdict::Refuse,
@@ -174,6 +204,7 @@ impl Kernel {
                 let request = Request {
                     vm: id,
                     frames: limit - FIXED_FRAMES,
+                    occasion: Occasion::New,
                 };
                 let available = self.commit.available() - FIXED_FRAMES;
                 self.policies.gatekeeper.arrive(request, available)
@@ -246,6 +277,7 @@ impl Kernel {
             arguments_len,
             reserved: 0,
             arguments: bytes,
+            stop_deadline_ns: 0,
         }
     }
 }

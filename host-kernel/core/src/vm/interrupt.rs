@@ -11,7 +11,11 @@ use core::mem::offset_of;
 use denali_abi::shared::{SharedPage, interrupt};
 
 /// Every bit the kernel ever sets.
-const KNOWN: u32 = interrupt::RECEIVE | interrupt::TRANSMIT | interrupt::TIMER | interrupt::CONTROL;
+const KNOWN: u32 = interrupt::RECEIVE
+    | interrupt::TRANSMIT
+    | interrupt::TIMER
+    | interrupt::CONTROL
+    | interrupt::STOP;
 
 /// Bytes of the shared page that say all about interrupts.
 const STATE_LEN: usize = offset_of!(SharedPage, timer_ns) + size_of::<u64>();

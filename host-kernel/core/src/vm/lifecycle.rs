@@ -7,8 +7,9 @@ use super::creation::Entrance;
 use super::interrupt::{self, Taken};
 use super::{VmId, WakeOn};
 use crate::kernel::Kernel;
-use crate::machine::Machine;
-use crate::policy::gatekeeper::Request;
+use crate::machine::{Machine, Position};
+use crate::paging::NO_SPACE;
+use crate::policy::gatekeeper::{Occasion, Request};
 use crate::time::Time;
 use crate::trace::{Event, Name};
 use denali_abi::control::VmState;
@@ -64,6 +65,9 @@ impl Kernel {
         };
         machine.set_result(vm.space, i64::from(wake_on.at_deadline().unwrap_or(TIMER)));
         vm.wake_on = wake_on;
+        if let Some(swap) = &mut vm.swap {
+            swap.since = machine.now();
+        }
         self.sleep(id, deadline);
     }
 
@@ -97,8 +101,9 @@ impl Kernel {
             VmState::Ended => return,
             VmState::Ready => self.cease_ready(id),
             VmState::Dormant => self.policies.gatekeeper.leave(id),
-            VmState::Idle => {}
+            VmState::Idle | VmState::Paging => {}
         }
+        self.forget_paged(id, machine.now());
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };
@@ -107,7 +112,12 @@ impl Kernel {
         if let Some(deadline) = vm.deadline.take() {
             self.alarms.cancel(deadline, id);
         }
-        let position = machine.position(vm.space);
+        let is_in = vm.space != NO_SPACE;
+        let position = if is_in {
+            machine.position(vm.space)
+        } else {
+            Position::default()
+        };
         vm.end = EndRecord {
             reason: reason.code(),
             reserved: 0,
@@ -123,10 +133,13 @@ impl Kernel {
             detail,
             position,
         });
-        machine.drop_space(vm.space);
-        self.frames.give_back_all(&mut vm.frames, Some(vm.console));
-        self.commit.release(vm.promised - vm.frames.count());
-        vm.promised = vm.frames.count();
+        if is_in {
+            machine.drop_space(vm.space);
+        }
+        self.keep_console(id);
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
         if let Some(image) = self.images.get_mut(vm.image) {
             image.users -= 1;
         }
@@ -143,12 +156,30 @@ impl Kernel {
         self.admit_waiting();
     }
 
+    /// Frees all frames of a VM that ended but its console, whose frame is promised from now on.
+    fn keep_console(&mut self, id: VmId) {
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
+        self.frames.give_back_all(&mut vm.frames, Some(vm.console));
+        let kept = vm.frames.count();
+        if vm.is_promised {
+            self.commit.release(vm.promised - kept);
+        } else if self.commit.promise(kept).is_err() {
+            self.frames.give_back_all(&mut vm.frames, None);
+        }
+        vm.is_promised = true;
+        vm.promised = vm.frames.count();
+    }
+
     /// Frees what is left of an ended VM.
     pub(crate) fn destroy_vm(&mut self, id: VmId) -> Result<(), Errno> {
         match self.vms.get(id).map(|vm| vm.state) {
             None => return Err(Errno::NotFound),
             Some(VmState::Ended) => {}
-            Some(VmState::Ready | VmState::Idle | VmState::Dormant) => return Err(Errno::Busy),
+            Some(VmState::Ready | VmState::Idle | VmState::Dormant | VmState::Paging) => {
+                return Err(Errno::Busy);
+            }
         }
         if let Some(mut vm) = self.vms.remove(id) {
             if !cfg!(sabotage = "leak-frames") {
@@ -165,6 +196,7 @@ impl Kernel {
 
     /// Starts a VM that was just put into the table.
     pub(crate) fn begin(&mut self, id: VmId, entrance: Entrance) {
+        self.keep_track(id);
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };
@@ -182,7 +214,7 @@ impl Kernel {
     }
 
     /// Lets a VM whose state is [`VmState::Ready`] compete for the CPU, once its cap allows it.
-    fn become_ready(&mut self, id: VmId) {
+    pub(crate) fn become_ready(&mut self, id: VmId) {
         if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
             self.capped.set(until, id);
         } else {
@@ -192,7 +224,7 @@ impl Kernel {
     }
 
     /// Takes a VM whose state is [`VmState::Ready`] out of the competition for the CPU.
-    fn cease_ready(&mut self, id: VmId) {
+    pub(crate) fn cease_ready(&mut self, id: VmId) {
         if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
             self.capped.cancel(until, id);
         } else {
@@ -245,6 +277,10 @@ impl Kernel {
 
     /// Admits VMs that waited, as far as the gatekeeper names them and memory can be promised.
     pub(crate) fn admit_waiting(&mut self) {
+        // With a pager VMs are admitted when there is time to bring them in.
+        if self.pager.is_some() {
+            return;
+        }
         for _ in 0..ADMISSIONS_MAX {
             let Some(id) = self.policies.gatekeeper.next(self.commit.available()) else {
                 return;
@@ -260,7 +296,11 @@ impl Kernel {
             let frames = vm.memory_pages - vm.promised;
             if self.commit.promise(frames).is_err() {
                 self.stats.gatekeeper_refused += 1;
-                let request = Request { vm: id, frames };
+                let request = Request {
+                    vm: id,
+                    frames,
+                    occasion: Occasion::New,
+                };
                 // It goes back into the queue; an answer to admit it cannot be followed.
                 let _answer = self.policies.gatekeeper.arrive(request, 0);
                 return;

@@ -7,6 +7,9 @@
 //!     └──────────────────┴───────► Ended ◄─────────────┘
 //! ```
 //!
+//! With swap a VM also goes from `Ready` or `Idle` to `Dormant` and back ([`crate::paging`]), and one
+//! that waits for memory is `Paging` until it is `Ready` again.
+//!
 //! A VM that ended keeps its descriptor and its console; everything else is freed at once. The
 //! supervisor destroys it when it has read both. Transitions happen in `lifecycle.rs` alone.
 
@@ -19,9 +22,10 @@ pub(crate) mod lifecycle;
 pub mod table;
 pub mod upcall;
 
-use crate::machine::{FrameId, Space};
+use crate::machine::{FrameId, Page, Space};
 use crate::memory::frame::FrameList;
 use crate::net::ring::RingState;
+use crate::paging::Swap;
 use crate::time::Time;
 use allowance::Allowance;
 use denali_abi::control::VmState;
@@ -123,8 +127,12 @@ pub struct Vm {
     pub segments: Segments,
     /// Memory limit in pages.
     pub memory_pages: u32,
-    /// Frames promised to it now.
+    /// Frames it may have now.
     pub promised: u32,
+    /// Whether they are promised out of memory; what a paged VM may have is backed by swap.
+    pub is_promised: bool,
+    /// Its part of swap space, if it is paged.
+    pub swap: Option<Swap>,
     /// Where it wants its interrupts, if not by asking.
     pub upcall: Option<Upcall>,
     /// The kernel's own ring indices.
@@ -142,7 +150,7 @@ pub struct Vm {
 }
 
 const _: () = assert!(
-    size_of::<Vm>() <= 384,
+    size_of::<Vm>() <= 480,
     "descriptors are what thousands of VMs cost"
 );
 
@@ -162,7 +170,7 @@ impl Vm {
     /// Returns whether it may run or wait to run: admitted and not ended.
     #[must_use]
     pub const fn is_active(&self) -> bool {
-        matches!(self.state, VmState::Ready | VmState::Idle)
+        matches!(self.state, VmState::Ready | VmState::Idle | VmState::Paging)
     }
 }
 
@@ -178,6 +186,15 @@ impl Segments {
             rodata_end,
             data_end: rodata_end + header.data_pages,
         }
+    }
+
+    /// Returns which page of the image's contents `page` begins as a copy of, if it does.
+    #[must_use]
+    pub fn copied_content(&self, page: Page) -> Option<u32> {
+        let copied = self.rodata_end..self.data_end;
+        copied
+            .contains(&page.0)
+            .then(|| page.0 - page_number(denali_abi::layout::IMAGE_BASE))
     }
 }
 

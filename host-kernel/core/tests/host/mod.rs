@@ -19,11 +19,12 @@ use denali_abi::image::{BUILD_ID_LEN, IMAGE_MAGIC, ImageHeader};
 use denali_abi::layout::{IMAGE_BASE, PAGE_SIZE};
 use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::NAME_MAX;
-use denali_kernel_core::kernel::Next;
+use denali_kernel_core::machine::disk::Writable;
 use denali_kernel_core::machine::fake::FakeMachine;
 use denali_kernel_core::machine::{Exit, FrameId, Machine, Space};
+use denali_kernel_core::paging::NO_SPACE;
 use denali_kernel_core::policy::Policies;
-use denali_kernel_core::{FrameRange, Kernel, VmId};
+use denali_kernel_core::{FrameRange, Kernel, Next, VmId};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Memory limit of the supervisor and, if a test says nothing, of every VM.
@@ -100,7 +101,25 @@ impl Host {
 
     /// Boots a host whose policies are replaced.
     pub fn boot_with(frames: u32, command_line: &str, set: impl FnOnce(&mut Policies)) -> Self {
+        Self::boot_on(FakeMachine::new(frames), frames, command_line, set)
+    }
+
+    /// Boots a host with `disks` disks of `blocks` blocks each.
+    pub fn boot_with_disks(frames: u32, command_line: &str, disks: u32, blocks: u64) -> Self {
         let mut machine = FakeMachine::new(frames);
+        for _ in 0..disks {
+            machine.fake_disks().add(blocks, Writable::Yes);
+        }
+        let line = format!("gatekeeper=fifo {command_line}");
+        Self::boot_on(machine, frames, &line, |_| {})
+    }
+
+    fn boot_on(
+        mut machine: FakeMachine,
+        frames: u32,
+        command_line: &str,
+        set: impl FnOnce(&mut Policies),
+    ) -> Self {
         let memory = [
             FrameRange {
                 start: FrameId(frames / 2),
@@ -169,11 +188,35 @@ impl Host {
         }
     }
 
-    /// Lets the supervisor make a hypercall.
+    /// Goes once round the kernel's loop.
+    pub fn turn(&mut self) {
+        while let Some(event) = self.machine.poll_event() {
+            self.kernel.deliver(event, &mut self.machine);
+        }
+        self.kernel.work(&mut self.machine);
+        match self.kernel.next(self.machine.now(), &mut self.machine) {
+            Next::Run { vm, space, until } => {
+                let exit = self.machine.run(space, until);
+                self.kernel.handle(vm, exit, &mut self.machine);
+            }
+            Next::Idle { until } => self.machine.idle_until(until),
+        }
+    }
+
+    /// Lets the supervisor make a hypercall, again if it had to wait for memory.
     pub fn control(&mut self, call: Hypercall, arguments: &[u64]) -> Result<u64, Errno> {
-        let result = self
-            .call(self.supervisor, call, arguments)
-            .expect("the supervisor is ready");
+        let result = loop {
+            let result = self.call(self.supervisor, call, arguments);
+            if let Some(result) = result {
+                break result;
+            }
+            assert_eq!(self.state(self.supervisor), Some(VmState::Paging));
+            while self.state(self.supervisor) == Some(VmState::Paging) {
+                self.turn();
+            }
+            let repeated = self.machine.take_repeated(self.space(self.supervisor));
+            assert_eq!(repeated, Some(call.number()));
+        };
         u64::try_from(result).map_err(|_| {
             let code = i32::try_from(-result).expect("errors are small");
             Errno::from_code(code).expect("a known error")
@@ -273,7 +316,7 @@ impl Host {
         let mut next = Some(0);
         while let Some(vm) = next.and_then(|index| self.kernel.next_vm(index)) {
             next = vm.id.index().checked_add(1);
-            if vm.state == VmState::Ended {
+            if vm.state == VmState::Ended || vm.space == NO_SPACE {
                 continue;
             }
             spaces += 1;

@@ -36,6 +36,9 @@ const FAULT_WRITE: u64 = 1 << 1;
 const FAULT_USER: u64 = 1 << 2;
 const FAULT_EXECUTE: u64 = 1 << 4;
 
+/// Bytes of the instruction `syscall`.
+const SYSCALL_LEN: u64 = 2;
+
 const IA32_FS_BASE: u32 = 0xc000_0100;
 const IA32_GS_BASE: u32 = 0xc000_0101;
 
@@ -91,6 +94,14 @@ impl World {
         }
     }
 
+    /// Writes what of `space` is in registers to its context, and forgets it.
+    pub(crate) fn suspend(&mut self, space: Space) {
+        if self.loaded == Some(space) {
+            self.save_bases(space);
+        }
+        self.forget(space);
+    }
+
     /// Runs the guest until it leaves.
     pub(crate) fn run(&mut self, space: Space) -> Left {
         self.load(space);
@@ -122,6 +133,14 @@ impl World {
     pub(crate) fn set_result(space: Space, result: i64) {
         with_context(space, |context| {
             context.registers.rax = result.cast_unsigned();
+        });
+    }
+
+    /// Moves a guest that made a hypercall back to the `syscall`, with its number where it was.
+    pub(crate) fn repeat_call(space: Space, number: u64) {
+        with_context(space, |context| {
+            context.registers.rax = number;
+            context.registers.rip = context.registers.rip.wrapping_sub(SYSCALL_LEN);
         });
     }
 
@@ -165,11 +184,7 @@ impl World {
             return;
         }
         if let Some(old) = self.loaded {
-            let (fs_base, gs_base) = self.bases();
-            with_context(old, |context| {
-                context.fs_base = fs_base;
-                context.gs_base = gs_base;
-            });
+            self.save_bases(old);
         }
         gdt::load_data_segments();
         let bases = with_context(space, |context| (context.fs_base, context.gs_base));
@@ -186,6 +201,15 @@ impl World {
             paging::load_root(paging::frame_address(space.root));
         }
         self.loaded = Some(space);
+    }
+
+    /// Saves the segment bases of the loaded space.
+    fn save_bases(&self, space: Space) {
+        let (fs_base, gs_base) = self.bases();
+        with_context(space, |context| {
+            context.fs_base = fs_base;
+            context.gs_base = gs_base;
+        });
     }
 
     fn bases(&self) -> (u64, u64) {

@@ -1,6 +1,7 @@
 //! `deploy`: receive a package, check it whole, run it.
 
 use super::{Format, Stop, Words, print, print_json, table};
+use crate::deploy::Deployed;
 use crate::hex;
 use crate::package;
 use crate::refusal::Refused;
@@ -14,6 +15,12 @@ use denali_abi::convert::u64_to_usize;
 use denali_protocol::{DeployStep, PACKAGE_LEN_MAX, Service};
 use sha2::{Digest as _, Sha256};
 
+/// Most copies that one deployment makes.
+const COPIES_MAX: u32 = 100_000;
+
+/// Copies made before other logins and the network get their turn.
+const COPIES_BETWEEN_PAUSES: u32 = 16;
+
 /// How often a login asks for the upload slot, and how long it waits between.
 const SLOT_TRIES: u32 = 300;
 const SLOT_PAUSE: Duration = Duration::from_millis(100);
@@ -24,6 +31,8 @@ struct Args<'a> {
     name: &'a str,
     length: u64,
     digest: [u8; 32],
+    /// How many services to make of it, named `NAME-1` and so on; `None` makes the one.
+    copies: Option<u32>,
     format: Format,
 }
 
@@ -44,6 +53,16 @@ impl<'a> Args<'a> {
             .map_err(usage)?
             .and_then(hex::decode)
             .ok_or_else(|| Refused::usage("deploy needs --sha256 with 64 hexadecimal digits"))?;
+        let copies = match words.option("--copies").map_err(usage)? {
+            None => None,
+            Some(digits) => Some(
+                digits
+                    .parse()
+                    .ok()
+                    .filter(|copies| (1..=COPIES_MAX).contains(copies))
+                    .ok_or_else(|| Refused::usage("--copies takes a number from 1 to 100000"))?,
+            ),
+        };
         let name = words.name().map_err(usage)?;
         if length > PACKAGE_LEN_MAX {
             return Err(Refused::admission(format!(
@@ -55,6 +74,7 @@ impl<'a> Args<'a> {
             name,
             length,
             digest,
+            copies,
             format,
         })
     }
@@ -112,12 +132,33 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
         },
     )?;
     let package = package::parse(&bytes, args.name)?;
-    let deployed = shared.with(|supervisor| supervisor.deploy(package))?;
+    let deployed = match args.copies {
+        None => shared.with(|supervisor| supervisor.deploy(package))?,
+        Some(copies) => deploy_copies(&package, copies, shared, terminal)?,
+    };
     let (memory, available) = (deployed.memory, deployed.available);
     show(args, terminal, &DeployStep::Admitted { memory, available })?;
     let (service, replaced) = (deployed.service, deployed.replaced);
     show(args, terminal, &DeployStep::Done { service, replaced })?;
     Ok(())
+}
+
+/// Makes several services of one package and returns the last. Others get their turns meanwhile.
+fn deploy_copies(
+    package: &package::Package<'_>,
+    copies: u32,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<Deployed, Failed> {
+    let mut last = None;
+    for number in 1..=copies {
+        let copy = package.copy(number)?;
+        last = Some(shared.with(|supervisor| supervisor.deploy(copy))?);
+        if number % COPIES_BETWEEN_PAUSES == 0 {
+            terminal.pause(Duration::ZERO).map_err(Stop::from)?;
+        }
+    }
+    last.ok_or_else(|| Refused::usage("no copies").into())
 }
 
 fn wait_for_slot<'a>(

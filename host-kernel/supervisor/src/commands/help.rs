@@ -11,7 +11,9 @@ commands:
                                      (easier: cargo denali deploy)
   logs NAME [-f] [--lines N] [--json]
                                      what a service printed; -f follows
-  stop NAME [--json]                 end a service; it stays listed
+  stop NAME [--deadline SECONDS] [--json]
+                                     ask a service to end, end it at the deadline
+                                     (10 s; 0 at once); it stays listed
   start NAME [--json]                run a stopped or ended service again
   rm NAME [--json]                   end a service and free what it had
   limits NAME [--weight N] [--cap PART] [--packets RATE] [--bytes RATE] [--json]

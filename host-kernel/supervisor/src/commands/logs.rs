@@ -9,6 +9,7 @@ use crate::terminal::Terminal;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use denali_abi::errno::Errno;
 use denali_protocol::LogLine;
 
 /// Bytes copied from a console at once.
@@ -47,7 +48,7 @@ pub(super) fn exec(
         format,
         partial: Vec::new(),
     };
-    let Some((backlog, mut position)) = backlog(shared, vm) else {
+    let Some((backlog, mut position)) = backlog(shared, vm, terminal) else {
         return Err(Stop::of_service(name, Failure::NoSuchService));
     };
     printer.print(last_lines(&backlog, lines), terminal)?;
@@ -58,12 +59,15 @@ pub(super) fn exec(
     printer.finish(terminal)
 }
 
+/// How often a service that sleeps on swap is asked for its console.
+const WAKE_TRIES_MAX: u32 = 1000;
+
 /// Returns all that the kernel keeps of a console, and the position behind it.
-fn backlog(shared: &Shared, vm: VmId) -> Option<(Vec<u8>, u64)> {
+fn backlog(shared: &Shared, vm: VmId, terminal: &mut dyn Terminal) -> Option<(Vec<u8>, u64)> {
     let mut kept = Vec::new();
     let mut position = 0;
     while kept.len() < BACKLOG_LEN_MAX {
-        let piece = read(shared, vm, &mut position)?;
+        let piece = read(shared, vm, &mut position, terminal)?;
         if piece.is_empty() {
             break;
         }
@@ -73,14 +77,30 @@ fn backlog(shared: &Shared, vm: VmId) -> Option<(Vec<u8>, u64)> {
 }
 
 /// Returns console bytes from `position` on and moves it behind them; `None` if the VM is gone.
-fn read(shared: &Shared, vm: VmId, position: &mut u64) -> Option<Vec<u8>> {
+fn read(
+    shared: &Shared,
+    vm: VmId,
+    position: &mut u64,
+    terminal: &mut dyn Terminal,
+) -> Option<Vec<u8>> {
     let mut buffer = alloc::vec![0; PIECE_LEN];
+    let mut tries = 0;
     let ConsolePiece {
         position: start,
         len,
-    } = shared
-        .with(|supervisor| supervisor.kernel().console_read(vm, *position, &mut buffer))
-        .ok()?;
+    } = loop {
+        let piece =
+            shared.with(|supervisor| supervisor.kernel().console_read(vm, *position, &mut buffer));
+        match piece {
+            Ok(piece) => break piece,
+            // It sleeps on swap and was woken for its console.
+            Err(Errno::Busy) if tries < WAKE_TRIES_MAX => {
+                tries += 1;
+                terminal.pause(PAUSE_MIN).ok()?;
+            }
+            Err(_) => return None,
+        }
+    };
     buffer.truncate(len);
     *position = start.saturating_add(u64::try_from(len).unwrap_or(0));
     Some(buffer)
@@ -98,7 +118,7 @@ fn follow_console(
     loop {
         // Asked first: what was printed before the end is then certainly read below.
         let status = shared.with(|supervisor| supervisor.kernel().vm_status(vm));
-        let Some(piece) = read(shared, vm, position) else {
+        let Some(piece) = read(shared, vm, position, terminal) else {
             return Ok(());
         };
         if !piece.is_empty() {

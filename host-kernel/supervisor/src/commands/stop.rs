@@ -1,8 +1,20 @@
 //! `stop`: end a service, which stays listed with its log.
+//!
+//! It is asked to end by itself, and ended when the deadline has passed or the client is gone.
 
 use super::{Stop, Words, print_service};
 use crate::shared::Shared;
 use crate::terminal::Terminal;
+use core::time::Duration;
+
+/// How long a service may take to end by itself unless the command says otherwise.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The longest deadline, in seconds.
+const DEADLINE_SECONDS_MAX: u64 = 3600;
+
+/// How often to look whether it has ended.
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn exec(
     mut words: Words<'_>,
@@ -10,9 +22,48 @@ pub(super) fn exec(
     terminal: &mut dyn Terminal,
 ) -> Result<(), Stop> {
     let format = words.format();
+    let deadline = match words.option("--deadline")? {
+        None => DEADLINE,
+        Some(digits) => deadline(digits)?,
+    };
     let name = words.name()?;
+    let waited = match deadline {
+        Duration::ZERO => Ok(()),
+        deadline => ask(name, deadline, shared, terminal),
+    };
     shared
         .with(|supervisor| supervisor.stop(name))
         .map_err(|failure| Stop::of_service(name, failure))?;
+    waited?;
     print_service(name, format, shared, terminal)
+}
+
+fn deadline(digits: &str) -> Result<Duration, Stop> {
+    let seconds = digits.parse().ok();
+    let seconds = seconds.filter(|seconds| *seconds <= DEADLINE_SECONDS_MAX);
+    let wrong = || Stop::usage("--deadline needs a number of seconds up to 3600: see `help`");
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// Asks a service to end by itself and waits until it has, or the time is up.
+fn ask(
+    name: &str,
+    grace: Duration,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<(), Stop> {
+    let vm = shared
+        .with(|supervisor| {
+            supervisor.ask_to_stop(name, grace)?;
+            supervisor.vm_of(name)
+        })
+        .map_err(|failure| Stop::of_service(name, failure))?;
+    let Some(vm) = vm else { return Ok(()) };
+    for _ in 0..grace.as_millis() / PAUSE.as_millis() {
+        if shared.with(|supervisor| supervisor.has_ended(vm)) {
+            break;
+        }
+        terminal.pause(PAUSE)?;
+    }
+    Ok(())
 }

@@ -93,6 +93,39 @@ fn a_service_goes_through_its_life() {
 }
 
 #[test]
+fn a_service_that_does_not_end_when_asked_is_ended_at_the_deadline() {
+    for (obedient, line, pauses) in [
+        (true, "stop web", 0),
+        (false, "stop web", 200),
+        (false, "stop web --deadline 2", 40),
+        (false, "stop web --deadline 0", 0),
+    ] {
+        let bench = Bench::with_service();
+        bench.kernel.lock().obedient = obedient;
+        let mut terminal = FakeTerminal::new(b"");
+        terminal.on_pause = Box::new(|_| Ok(()));
+        let (code, output, _) = bench.run_with(line, &mut terminal);
+        assert_eq!(code, status::OK);
+        assert_eq!(output, "web: stopped at 10.90.1.1\n", "{line}");
+        assert_eq!(terminal.pauses, pauses, "{line}");
+    }
+    let bench = Bench::with_service();
+    for wrong in ["stop web --deadline 3601", "stop web --deadline soon"] {
+        assert_eq!(bench.run(wrong).0, status::USAGE, "{wrong}");
+    }
+}
+
+#[test]
+fn a_service_is_ended_at_once_if_the_client_goes_away() {
+    let bench = Bench::with_service();
+    bench.kernel.lock().obedient = false;
+    let mut terminal = FakeTerminal::new(b"");
+    assert!(run("stop web", &bench.shared, &mut terminal).is_err());
+    let services: Vec<Service> = json(&bench.run("ls --json").1);
+    assert_eq!(services[0].state, ServiceState::Stopped);
+}
+
+#[test]
 fn json_is_what_the_protocol_says() {
     let bench = Bench::with_service();
     let services: Vec<Service> = json(&bench.run("ls --json").1);

@@ -62,10 +62,12 @@ impl Supervisor {
         let mut service = Service {
             name: name.clone(),
             image: ImageId(0),
+            digest: Some(package.image_digest()),
             vm: None,
             network,
             memory_pages: package.memory_pages,
             limits: package.manifest.limits,
+            asked_to_stop: false,
             origin: Some(origin),
         };
         if let Err(errno) = self.create(&mut service, &package) {
@@ -100,8 +102,16 @@ impl Supervisor {
         })
     }
 
-    /// Makes image and VM; on an error neither is left.
+    /// Makes VM and image, unless another service has one of the same bytes; on an error neither is left.
     fn create(&mut self, service: &mut Service, package: &Package<'_>) -> Result<(), Errno> {
+        if let Some(image) = self.table.image_for(service) {
+            service.image = image;
+            let vm = self
+                .kernel
+                .vm_create(service.vm_config(), &package.arguments)?;
+            service.vm = Some(vm);
+            return Ok(());
+        }
         service.image = self.kernel.image_create(&package.header)?;
         let created = self
             .kernel

@@ -62,6 +62,26 @@ fn a_new_release_takes_the_place_of_the_last_one() {
 }
 
 #[test]
+fn services_of_the_same_bytes_share_an_image_until_the_last_goes() {
+    let kernel = SharedKernel::new(1000);
+    let mut supervisor = kernel.supervisor();
+    let bytes = fixtures::package(&manifest("web"));
+    let package = package::parse(&bytes, "web").unwrap();
+    for number in 1..=3 {
+        supervisor.deploy(package.copy(number).unwrap()).unwrap();
+    }
+    assert_eq!(kernel.counts(), (3, 1));
+    assert!(supervisor.view("web-2").unwrap().publish.is_empty());
+    supervisor.stop("web-1").unwrap();
+    supervisor.remove("web-2").unwrap();
+    supervisor.remove("web-3").unwrap();
+    assert_eq!(kernel.counts(), (1, 1), "web-1 starts again from it");
+    supervisor.start("web-1").unwrap();
+    supervisor.remove("web-1").unwrap();
+    assert_eq!(kernel.counts(), (0, 0));
+}
+
+#[test]
 fn each_failing_call_leaves_nothing_behind() {
     let calls = [Call::ImageCreate, Call::ImageWrite, Call::VmCreate];
     for (call, errno) in calls

@@ -50,6 +50,8 @@ pub struct FakeKernel {
     pub vms_max: u64,
     /// The clock.
     pub now_ns: u64,
+    /// Whether VMs end when they are asked to.
+    pub obedient: bool,
     /// Calls that fail, each once, with the error.
     pub failures: Vec<(Call, Errno)>,
     next_id: u64,
@@ -64,6 +66,7 @@ impl FakeKernel {
             frames_total,
             vms_max: 16,
             now_ns: 1_000_000_000,
+            obedient: true,
             failures: Vec::new(),
             next_id: 1,
         }
@@ -202,6 +205,15 @@ impl Kernel for FakeKernel {
         let record = self.vms.get(&vm.0).ok_or(Errno::NotFound)?;
         if record.status.state != VmState::Ended.code() {
             self.end(vm, EndReason::Stopped, 0);
+        }
+        Ok(())
+    }
+
+    fn vm_ask_to_stop(&mut self, vm: VmId, deadline_ns: u64) -> Result<(), Errno> {
+        assert!(deadline_ns > self.now_ns, "a deadline lies ahead");
+        let record = self.vms.get(&vm.0).ok_or(Errno::NotFound)?;
+        if self.obedient && record.status.state != VmState::Ended.code() {
+            self.end(vm, EndReason::Terminated, 0);
         }
         Ok(())
     }

@@ -32,6 +32,10 @@ impl Kernel for Hypercalls {
         control::vm_stop(vm.0)
     }
 
+    fn vm_ask_to_stop(&mut self, vm: VmId, deadline_ns: u64) -> Result<(), Errno> {
+        control::vm_ask_to_stop(vm.0, deadline_ns)
+    }
+
     fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno> {
         control::vm_destroy(vm.0)
     }

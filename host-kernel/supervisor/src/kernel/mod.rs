@@ -49,6 +49,9 @@ pub trait Kernel {
     /// Ends a VM; its descriptor and console stay.
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno>;
 
+    /// Asks a VM to end by itself until a point in time, in nanoseconds since boot.
+    fn vm_ask_to_stop(&mut self, vm: VmId, deadline_ns: u64) -> Result<(), Errno>;
+
     /// Frees an ended VM.
     fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno>;
 

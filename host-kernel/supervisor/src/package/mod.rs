@@ -14,9 +14,11 @@ use denali_abi::ABI_VERSION;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::image::{ImageError, ImageHeader};
 use denali_abi::layout::PAGE_SIZE;
+use denali_abi::registers::NAME_MAX;
 use denali_protocol::{BUILD_ID_ENTRY, IMAGE_ENTRY, MANIFEST_ENTRY, Manifest};
+use sha2::{Digest as _, Sha256};
 use tar_no_std::TarArchiveRef;
-use zerocopy::FromBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Longest manifest in bytes.
 pub const MANIFEST_LEN_MAX: usize = 16 * 1024;
@@ -37,6 +39,37 @@ pub struct Package<'a> {
     pub arguments: Vec<u8>,
     /// Memory limit in pages.
     pub memory_pages: u32,
+}
+
+impl Package<'_> {
+    /// Returns the package of the copy with this number: a service of its own name, which publishes
+    /// no port.
+    ///
+    /// # Errors
+    ///
+    /// Its name is too long.
+    pub fn copy(&self, number: u32) -> Result<Self, Refused> {
+        let mut copy = self.clone();
+        let name = &mut copy.manifest.name;
+        *name = format!("{name}-{number}");
+        if name.len() > NAME_MAX {
+            return Err(Refused::usage(format!(
+                "`{name}` is longer than {NAME_MAX} bytes: choose a shorter --name"
+            )));
+        }
+        copy.manifest.publish.clear();
+        Ok(copy)
+    }
+
+    /// Returns what two packages with the same image have in common.
+    #[must_use]
+    pub fn image_digest(&self) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.header.as_bytes())
+            .chain_update(self.contents)
+            .finalize()
+            .into()
+    }
 }
 
 /// Takes the package in `bytes` apart, which must be that of the service `name`.

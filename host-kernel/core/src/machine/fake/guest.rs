@@ -1,6 +1,6 @@
-//! Memory as a guest of the fake machine sees it.
+//! What a guest of the fake machine has and sees.
 
-use super::super::{Exit, FaultAccess, Machine, Page, Space};
+use super::super::{Access, Exit, FaultAccess, FrameId, Machine, Page, Position, Space};
 use super::{FRAME_LEN, FakeMachine, GARBAGE};
 use crate::memory::address_space::allows;
 use core::ops::Range;
@@ -8,6 +8,70 @@ use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::layout::PAGE_SIZE;
 
 impl FakeMachine {
+    /// Takes the result of the guest's last hypercall.
+    pub fn take_result(&mut self, space: Space) -> Option<i64> {
+        self.guests.get_mut(&space.root.0)?.result.take()
+    }
+
+    /// Takes the hypercall that the guest has to make again.
+    pub fn take_repeated(&mut self, space: Space) -> Option<u64> {
+        self.guests.get_mut(&space.root.0)?.repeats.take()
+    }
+
+    /// Writes the state of a guest to its context frame.
+    pub(super) fn suspend(&mut self, space: Space) {
+        let guest = self.guest(space);
+        let (result, repeats, position) = (guest.result, guest.repeats, guest.position);
+        self.drop_space(space);
+        let saved = [
+            u64::from(result.is_some()),
+            result.unwrap_or_default().cast_unsigned(),
+            repeats.unwrap_or_default(),
+            position.rip,
+            position.rsp,
+        ];
+        let bytes = self.bytes_mut(u32_to_usize(space.context.0));
+        for (place, word) in bytes.chunks_exact_mut(8).zip(saved) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    /// Makes a guest of what [`FakeMachine::suspend`] wrote.
+    pub(super) fn resume(&mut self, space: Space) {
+        let mut saved = [0; 5];
+        for (nth, word) in saved.iter_mut().enumerate() {
+            let mut bytes = [0; 8];
+            self.read_frame(space.context, nth * 8, &mut bytes);
+            *word = u64::from_le_bytes(bytes);
+        }
+        let [has_result, result, repeats, rip, rsp] = saved;
+        self.create_space(space, rip, rsp);
+        let guest = self.guest(space);
+        guest.result = (has_result == 1).then_some(result.cast_signed());
+        guest.repeats = (repeats != 0).then_some(repeats);
+    }
+
+    /// Sets where the guest is.
+    pub fn set_position(&mut self, space: Space, position: Position) {
+        self.guest(space).position = position;
+    }
+
+    /// Returns every mapping of an address space.
+    pub fn mappings(&self, space: Space) -> impl Iterator<Item = (Page, (FrameId, Access))> + '_ {
+        let pages = self
+            .guests
+            .get(&space.root.0)
+            .into_iter()
+            .flat_map(|guest| &guest.pages);
+        pages.map(|(&page, &shown)| (Page(page), shown))
+    }
+
+    /// Returns how many address spaces there are.
+    #[must_use]
+    pub fn spaces(&self) -> usize {
+        self.guests.len()
+    }
+
     /// Reads memory as the guest does.
     ///
     /// # Errors

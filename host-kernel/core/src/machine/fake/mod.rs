@@ -61,6 +61,8 @@ struct Guest {
     tables: BTreeMap<(usize, u32), FrameId>,
     pages: BTreeMap<u32, (FrameId, Access)>,
     result: Option<i64>,
+    /// The hypercall it makes again when it runs next.
+    repeats: Option<u64>,
     position: Position,
 }
 
@@ -180,32 +182,6 @@ impl FakeMachine {
         &self.log
     }
 
-    /// Takes the result of the guest's last hypercall.
-    pub fn take_result(&mut self, space: Space) -> Option<i64> {
-        self.guests.get_mut(&space.root.0)?.result.take()
-    }
-
-    /// Sets where the guest is.
-    pub fn set_position(&mut self, space: Space, position: Position) {
-        self.guest(space).position = position;
-    }
-
-    /// Returns every mapping of an address space.
-    pub fn mappings(&self, space: Space) -> impl Iterator<Item = (Page, (FrameId, Access))> + '_ {
-        let pages = self
-            .guests
-            .get(&space.root.0)
-            .into_iter()
-            .flat_map(|guest| &guest.pages);
-        pages.map(|(&page, &shown)| (Page(page), shown))
-    }
-
-    /// Returns how many address spaces there are.
-    #[must_use]
-    pub fn spaces(&self) -> usize {
-        self.guests.len()
-    }
-
     fn guest(&mut self, space: Space) -> &mut Guest {
         self.guests
             .get_mut(&space.root.0)
@@ -304,6 +280,7 @@ impl Machine for FakeMachine {
             tables: BTreeMap::new(),
             pages: BTreeMap::new(),
             result: None,
+            repeats: None,
             position: Position {
                 rip: entry,
                 rsp: stack_top,
@@ -331,6 +308,18 @@ impl Machine for FakeMachine {
                 self.soil(frame);
             }
         }
+    }
+
+    fn suspend_space(&mut self, space: Space) {
+        self.suspend(space);
+    }
+
+    fn resume_space(&mut self, space: Space) {
+        self.resume(space);
+    }
+
+    fn repeat_call(&mut self, space: Space, number: u64) {
+        self.guest(space).repeats = Some(number);
     }
 
     fn set_result(&mut self, space: Space, result: i64) {
@@ -412,6 +401,10 @@ impl Machine for FakeMachine {
     }
 
     fn write_frame(&mut self, frame: FrameId, offset: usize, bytes: &[u8]) {
+        if bytes.len() == FRAME_LEN {
+            self.assert_idle(frame);
+            self.frames[u32_to_usize(frame.0)].stale = false;
+        }
         self.assert_fresh(frame);
         self.work(bytes.len());
         self.bytes_mut(u32_to_usize(frame.0))[offset..offset + bytes.len()].copy_from_slice(bytes);

@@ -34,12 +34,14 @@ impl Gatekeeper for Fifo {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Occasion;
     use super::*;
 
     fn request(vm: u64, frames: u32) -> Request {
         Request {
             vm: VmId::from_raw(vm).expect("not zero"),
             frames,
+            occasion: Occasion::New,
         }
     }
 

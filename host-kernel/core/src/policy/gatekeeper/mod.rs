@@ -1,19 +1,32 @@
 //! Admission: which VM may have its memory promised, and when.
 //!
-//! The mechanism admits a VM only if its whole limit can be promised, whatever the policy says.
+//! Without swap the mechanism admits a VM only if its whole limit can be promised, whatever the
+//! policy says. With swap a VM asks for its working set, and asks again each time it is called back.
 
 pub mod fifo;
 pub mod strict;
+pub mod working_set;
 
 use crate::vm::VmId;
+
+/// On what occasion a VM asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It is new.
+    New,
+    /// It was in before, and is called back from swap.
+    Return,
+}
 
 /// A VM that asks to be admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Which.
     pub vm: VmId,
-    /// The frames it still has to be promised.
+    /// The frames it still has to be promised; with swap, its working set.
     pub frames: u32,
+    /// On what occasion it asks.
+    pub occasion: Occasion,
 }
 
 /// The first answer to a [`Request`].
@@ -23,13 +36,13 @@ pub enum Verdict {
     Admit,
     /// It stays dormant until [`Gatekeeper::next`] names it.
     Wait,
-    /// It is not created at all.
+    /// It is not created at all; if it returns, nobody calls it back.
     Refuse,
 }
 
 /// An admission policy. Whatever it answers, no promise exceeds memory.
 pub trait Gatekeeper: core::fmt::Debug {
-    /// Answers a new VM's request while `available` frames can be promised.
+    /// Answers a VM's request while `available` frames can be promised.
     fn arrive(&mut self, request: Request, available: u32) -> Verdict;
 
     /// Forgets a VM that ended while it waited.

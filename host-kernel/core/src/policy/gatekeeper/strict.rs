@@ -1,24 +1,31 @@
 //! Strict: a VM that cannot be admitted at once is refused, and its creator told so.
+//!
+//! A VM that was in before has nobody to be told: it waits its turn.
 
-use super::{Gatekeeper, Request, Verdict};
+use super::fifo::Fifo;
+use super::{Gatekeeper, Occasion, Request, Verdict};
 use crate::vm::VmId;
 
-/// The policy without a queue.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Strict;
+/// The policy without a queue for newcomers.
+#[derive(Debug, Default)]
+pub struct Strict {
+    returning: Fifo,
+}
 
 impl Gatekeeper for Strict {
     fn arrive(&mut self, request: Request, available: u32) -> Verdict {
-        if request.frames <= available {
-            Verdict::Admit
-        } else {
-            Verdict::Refuse
+        match request.occasion {
+            Occasion::Return => self.returning.arrive(request, available),
+            Occasion::New if request.frames <= available => Verdict::Admit,
+            Occasion::New => Verdict::Refuse,
         }
     }
 
-    fn leave(&mut self, _vm: VmId) {}
+    fn leave(&mut self, vm: VmId) {
+        self.returning.leave(vm);
+    }
 
-    fn next(&mut self, _available: u32) -> Option<VmId> {
-        None
+    fn next(&mut self, available: u32) -> Option<VmId> {
+        self.returning.next(available)
     }
 }

@@ -1,0 +1,238 @@
+//! Who is wanted back: by a packet, by an alarm, or because it was never let in.
+//!
+//! Whoever is called stands before the gatekeeper, which admits it when its working set fits: what
+//! it had in memory when it left. Nobody is called twice.
+
+use super::{Residence, Standing, Swap};
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::net::source::arp_reply;
+use crate::policy::gatekeeper::{Occasion, Request, Verdict};
+use crate::time::Time;
+use crate::trace::Event;
+use crate::vm::{FIXED_FRAMES, Vm, VmId};
+use denali_abi::control::VmState;
+use denali_abi::errno::Errno;
+
+/// Frames a VM is given room for besides those it left with: it will touch new ones.
+const GROWTH_FRAMES: u32 = 4;
+
+/// VMs admitted at one go.
+const ADMISSIONS_MAX: usize = 16;
+
+/// Frames a new VM asks for, if its limit is not less: what a small service has touched when it
+/// begins to wait for its first client.
+const FIRST_FRAMES: u32 = 48;
+
+impl Kernel {
+    /// Gives a new VM with a memory limit of `limit` pages its part of swap space, and asks the
+    /// gatekeeper.
+    pub(crate) fn reserve(
+        &mut self,
+        id: VmId,
+        limit: u32,
+        now: Time,
+    ) -> Result<(VmState, Option<Swap>), Errno> {
+        self.demand(FIXED_FRAMES)?;
+        let available = self.available();
+        let pager = self.pager.as_deref_mut().ok_or(Errno::OutOfMemory)?;
+        let mut swap = pager.reserve(limit, now)?;
+        let frames = limit.min(FIRST_FRAMES);
+        let request = Request {
+            vm: id,
+            frames,
+            occasion: Occasion::New,
+        };
+        match self.policies.gatekeeper.arrive(request, available) {
+            Verdict::Admit => Ok((VmState::Ready, Some(swap))),
+            Verdict::Wait => {
+                pager.queue(&mut swap, frames, now);
+                Ok((VmState::Dormant, Some(swap)))
+            }
+            Verdict::Refuse => {
+                pager.give_back(swap.extent);
+                Err(Errno::OutOfMemory)
+            }
+        }
+    }
+
+    /// Puts a VM that was just created where the hand finds it.
+    pub(crate) fn keep_track(&mut self, id: VmId) {
+        let Some((vm, pager)) = self.vms.get(id).zip(self.pager.as_deref_mut()) else {
+            return;
+        };
+        match (vm.swap, vm.state) {
+            (None, _) => {}
+            (Some(_), VmState::Dormant) => pager.newcomers.push_back(id),
+            (Some(_), _) => pager.hand.push_back(id),
+        }
+    }
+
+    /// Calls a VM back that is not in memory, if nobody has yet.
+    pub(crate) fn call_back(&mut self, id: VmId, now: Time) {
+        let sleeps = |vm: &Vm| {
+            let asleep = |swap: Swap| {
+                swap.standing == Standing::Asleep
+                    && matches!(swap.residence, Residence::Leaving | Residence::Out)
+            };
+            vm.state == VmState::Dormant && vm.swap.is_some_and(asleep)
+        };
+        if !self.vms.get(id).is_some_and(sleeps) {
+            return;
+        }
+        let available = self.available();
+        let vm = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
+        let Some((swap, pager)) = vm.zip(self.pager.as_deref_mut()) else {
+            return;
+        };
+        let frames = swap.frames_needed() + GROWTH_FRAMES;
+        let request = Request {
+            vm: id,
+            frames,
+            occasion: Occasion::Return,
+        };
+        swap.since = now;
+        pager.called = true;
+        pager.stats.wakes += 1;
+        match self.policies.gatekeeper.arrive(request, available) {
+            Verdict::Admit => {
+                swap.standing = Standing::Admitted;
+                // While it leaves it is not yet out; it comes when it is.
+                if swap.residence == Residence::Out {
+                    pager.admitted.push_back(id);
+                }
+            }
+            Verdict::Wait => pager.queue(swap, frames, now),
+            Verdict::Refuse => {
+                pager.stats.held_dropped += pager.pool.take(id.index()).len() as u64;
+                self.stats.gatekeeper_refused += 1;
+            }
+        }
+    }
+
+    /// Brings in VMs that were admitted, and asks the gatekeeper for more.
+    pub(super) fn admit(&mut self, machine: &mut dyn Machine) {
+        for _ in 0..ADMISSIONS_MAX {
+            let Some(pager) = &mut self.pager else {
+                return;
+            };
+            if !pager.transfers.has_room() {
+                return;
+            }
+            if let Some(id) = pager.admitted.pop_front() {
+                let out = |vm: &Vm| vm.swap.is_some_and(|swap| swap.residence == Residence::Out);
+                if self.vms.get(id).is_some_and(out) && !self.enter(id, machine) {
+                    self.send_back(id, machine.now());
+                }
+            } else if !self.admit_next(machine) {
+                return;
+            }
+        }
+    }
+
+    /// Puts a VM back into the gatekeeper's queue that was admitted while it did not fit.
+    fn send_back(&mut self, id: VmId, now: Time) {
+        self.stats.gatekeeper_refused += 1;
+        let swap = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
+        let Some((swap, pager)) = swap.zip(self.pager.as_deref_mut()) else {
+            return;
+        };
+        let frames = swap.frames_needed() + GROWTH_FRAMES;
+        let request = Request {
+            vm: id,
+            frames,
+            occasion: Occasion::Return,
+        };
+        match self.policies.gatekeeper.arrive(request, 0) {
+            Verdict::Wait => pager.queue(swap, frames, now),
+            // The policy insists: it is tried again when something has changed.
+            Verdict::Admit | Verdict::Refuse => pager.admitted.push_back(id),
+        }
+    }
+
+    /// Lets the gatekeeper name somebody from its queue. Returns whether it did.
+    fn admit_next(&mut self, machine: &mut dyn Machine) -> bool {
+        let available = self.available();
+        let Some(id) = self.policies.gatekeeper.next(available) else {
+            return false;
+        };
+        let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
+            self.stats.gatekeeper_refused += 1;
+            return true;
+        };
+        let waits = vm.state == VmState::Dormant;
+        let Some(swap) = vm
+            .swap
+            .as_mut()
+            .filter(|swap| waits && swap.standing == Standing::Queued)
+        else {
+            self.stats.gatekeeper_refused += 1;
+            return true;
+        };
+        let now = machine.now();
+        pager.unqueue(swap, now);
+        swap.standing = Standing::Admitted;
+        match swap.residence {
+            Residence::Out => pager.admitted.push_back(id),
+            Residence::Leaving | Residence::Entering => {}
+            // It was never sent away.
+            Residence::In => {
+                swap.standing = Standing::Asleep;
+                swap.since = now;
+                pager.hand.push_back(id);
+                vm.state = VmState::Ready;
+                self.become_ready(id);
+                self.trace.record(Event::VmAdmitted { vm: id });
+            }
+        }
+        true
+    }
+
+    /// Holds a frame for a VM that is not in memory and calls it, or answers in its place. Returns
+    /// whether the frame was taken.
+    pub(crate) fn hold(&mut self, id: VmId, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        let Some((vm, pager)) = self.vms.get(id).zip(self.pager.as_deref_mut()) else {
+            return false;
+        };
+        let address = self.switch.address_of(id.index());
+        if let Some(reply) = address.and_then(|own| arp_reply(frame, vm.network.mac, own)) {
+            return self.answer(&reply, machine);
+        }
+        if pager.pool.hold(id.index(), frame).is_err() {
+            pager.stats.held_dropped += 1;
+            return false;
+        }
+        self.call_back(id, machine.now());
+        true
+    }
+
+    /// Delivers what was held for a VM that is in memory again.
+    pub(super) fn hand_out_held(&mut self, id: VmId, machine: &mut dyn Machine) {
+        let Some(pager) = &mut self.pager else {
+            return;
+        };
+        for frame in pager.pool.take(id.index()) {
+            self.deliver_from_wire(id.index(), &frame, machine);
+        }
+    }
+
+    /// Forgets a VM that ended: what is held for it, its place in queues, its blocks.
+    pub(crate) fn forget_paged(&mut self, id: VmId, now: Time) {
+        let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
+            return;
+        };
+        let Some(mut swap) = vm.swap.take() else {
+            return;
+        };
+        pager.stats.held_dropped += pager.pool.take(id.index()).len() as u64;
+        if swap.standing == Standing::Queued {
+            pager.unqueue(&mut swap, now);
+            self.policies.gatekeeper.leave(id);
+        }
+        match swap.residence {
+            Residence::In | Residence::Out => pager.give_back(swap.extent),
+            // Disks may still work on it.
+            Residence::Leaving | Residence::Entering => pager.transfers.abandon(id),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What has arrived on a connection and was not used yet.
+
+use crate::connection::{IDLE_TIMEOUT, Peer, REQUEST_TIMEOUT};
+use alloc::vec::Vec;
+use core::time::Duration;
+use denali_rt::io::{self, ErrorKind};
+use denali_rt::time::Instant;
+
+const READ_LEN: usize = 1024;
+
+/// Bytes of a connection, in the order they came.
+#[derive(Debug, Default)]
+pub struct Input {
+    buffer: Vec<u8>,
+    /// By when the request that has begun has to be complete.
+    deadline: Option<Instant>,
+}
+
+impl Input {
+    /// Returns what is there.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Forgets the first bytes.
+    pub fn consume(&mut self, len: usize) {
+        self.buffer.drain(..len);
+    }
+
+    /// Returns whether a request has begun to arrive.
+    pub fn has_begun(&self) -> bool {
+        self.deadline.is_some()
+    }
+
+    /// Starts to wait for the next request.
+    pub fn begin(&mut self) {
+        self.deadline = (!self.buffer.is_empty()).then(|| Instant::now() + REQUEST_TIMEOUT);
+        // An idle connection keeps no buffer.
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+    }
+
+    /// Waits for more. Returns how many bytes came, 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// What reading from `peer` returns, and [`ErrorKind::TimedOut`] if the request takes too long.
+    pub fn fill(&mut self, peer: &mut impl Peer) -> io::Result<usize> {
+        let now = Instant::now();
+        let patience = match self.deadline {
+            None => IDLE_TIMEOUT,
+            Some(deadline) => deadline.duration_since(now),
+        };
+        if patience == Duration::ZERO {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        peer.wait_at_most(patience);
+        let len = self.buffer.len();
+        self.buffer.resize(len + READ_LEN, 0);
+        let read = peer.read(&mut self.buffer[len..]);
+        self.buffer.truncate(len + read.as_ref().copied().unwrap_or(0));
+        if self.deadline.is_none() && self.buffer.len() > len {
+            self.deadline = Some(now + REQUEST_TIMEOUT);
+            peer.set_idle(false);
+        }
+        read
+    }
+
+    /// Drops the next `len` bytes, waiting for those that have not come yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`fill`](Self::fill); [`ErrorKind::UnexpectedEof`] if they never come.
+    pub fn skip(&mut self, mut len: u64, peer: &mut impl Peer) -> io::Result<()> {
+        while len > 0 {
+            if self.buffer.is_empty() && self.fill(peer)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let now = self.buffer.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+            self.consume(now);
+            len -= now as u64;
+        }
+        Ok(())
+    }
+}
