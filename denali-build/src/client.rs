@@ -201,6 +201,18 @@ impl Client {
         Ok(succeed(&process.finish()?, name)?)
     }
 
+    /// Returns what the host says of itself, for people.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should.
+    pub fn host_text(&self) -> Result<String> {
+        let mut process = self.session.exec("host")?;
+        let answer = process.read_all()?;
+        succeed(&process.finish()?, "")?;
+        Ok(answer)
+    }
+
     fn ask<T: DeserializeOwned>(&self, command: &str) -> Result<T> {
         let mut process = self.session.exec(command)?;
         let answer = process.read_all()?;

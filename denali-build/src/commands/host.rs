@@ -1,5 +1,6 @@
 //! `cargo denali host`: hosts on this machine, and disks that boot as one.
 
+use super::ls::HostOption;
 use crate::client::Client;
 use crate::failure::{Failure, Status};
 use crate::host::boot::NetworkSettings;
@@ -35,6 +36,8 @@ enum Verb {
     Down(Down),
     /// Show the hosts that run on this machine
     Status(StatusArgs),
+    /// Show memory, swap, network and paging of a host
+    Stats(StatsArgs),
     /// Make an ISO image that boots as a host (BIOS and UEFI)
     Image(Image),
 }
@@ -75,6 +78,16 @@ struct StatusArgs {
     json: bool,
 }
 
+/// Arguments of `host stats`.
+#[derive(Debug, clap::Args)]
+struct StatsArgs {
+    #[command(flatten)]
+    host: HostOption,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Arguments of `host image`.
 #[derive(Debug, clap::Args)]
 struct Image {
@@ -108,6 +121,7 @@ pub fn exec(args: Args) -> Result<()> {
         Verb::Up(args) => up(args),
         Verb::Down(args) => down(&args),
         Verb::Status(args) => status(&args),
+        Verb::Stats(args) => stats(&args),
         Verb::Image(args) => image(args),
     }
 }
@@ -182,6 +196,14 @@ struct Report {
     serial_log: PathBuf,
     /// What its supervisor says, if it answers.
     host: Option<Host>,
+}
+
+fn stats(args: &StatsArgs) -> Result<()> {
+    let client = Client::connect(&args.host.target()?)?;
+    if args.json {
+        return console::json(&client.host()?);
+    }
+    console::line(client.host_text()?.trim_end())
 }
 
 fn status(args: &StatusArgs) -> Result<()> {

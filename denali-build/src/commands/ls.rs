@@ -65,11 +65,12 @@ fn print(services: &[Service], wide: bool) -> Result<()> {
         ),
     };
     console::line(&format!(
-        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
+        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
         "NAME",
         "STATE",
         "ADDRESS",
         "RESIDENT",
+        "SWAPPED",
         "MEMORY",
         "CPU",
         "AGE",
@@ -79,11 +80,12 @@ fn print(services: &[Service], wide: bool) -> Result<()> {
     ))?;
     for service in services {
         console::line(&format!(
-            "{:<20} {:<8} {:<15} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
+            "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
             service.name,
             state(service.state),
             service.address.as_deref().unwrap_or("-"),
             console::size(service.resident),
+            console::size(service.swapped),
             console::size(service.memory),
             console::seconds(Duration::from_nanos(service.cpu_ns)),
             console::seconds(Duration::from_nanos(service.age_ns)),

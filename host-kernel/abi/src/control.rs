@@ -128,8 +128,8 @@ pub struct VmStatus {
     pub memory_pages: u32,
     /// Frames that belong to this VM alone.
     pub resident_pages: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Pages of it on swap.
+    pub swapped_pages: u32,
     /// Why it ended.
     pub end: EndRecord,
     /// Monotonic time of its creation in nanoseconds since boot.
@@ -159,6 +159,38 @@ pub struct VmStatus {
 }
 
 const _: () = assert!(size_of::<VmStatus>() == 224);
+
+/// What paging has, and did since boot; all zero on a host without disks.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct PagingStatus {
+    /// Blocks of swap space; 0 on a host without disks.
+    pub swap_blocks: u64,
+    /// Blocks of it that belong to no VM.
+    pub swap_free: u64,
+    /// VMs that left memory, ever.
+    pub departures: u64,
+    /// VMs that came back.
+    pub arrivals: u64,
+    /// Calls for VMs on swap: by a packet, an alarm, or because they had to make room while they ran.
+    pub wakes: u64,
+    /// Sum of the times from a call until the VM was in memory, in nanoseconds.
+    pub wake_ns: u64,
+    /// Times a VM waited for memory.
+    pub stalls: u64,
+    /// Requests to disks that failed.
+    pub disk_errors: u64,
+    /// VMs that ended because a disk gave back something else than what was written.
+    pub corrupt: u64,
+    /// Frames for VMs on swap that were dropped because too much was held already.
+    pub frames_dropped: u64,
+    /// VMs refused because swap space was full.
+    pub refused: u64,
+}
+
+const _: () = assert!(size_of::<PagingStatus>() == 88);
 
 /// The state and counters of the host.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -192,10 +224,12 @@ pub struct HostStatus {
     pub nic_tx_frames: u64,
     /// Frames from the wire for nobody here, or dropped for want of room.
     pub nic_dropped: u64,
+    /// Paging.
+    pub paging: PagingStatus,
     /// The physical NIC's hardware address.
     pub nic_mac: [u8; 6],
     /// Zero.
     pub reserved_tail: [u8; 2],
 }
 
-const _: () = assert!(size_of::<HostStatus>() == 112);
+const _: () = assert!(size_of::<HostStatus>() == 200);

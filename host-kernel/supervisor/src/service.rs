@@ -137,6 +137,7 @@ impl Service {
             publish: self.publish().to_vec(),
             memory: u64::from(self.memory_pages) * PAGE_SIZE,
             resident: u64::from(status.resident_pages) * PAGE_SIZE,
+            swapped: u64::from(status.swapped_pages) * PAGE_SIZE,
             cpu_ns: status.cpu_ns,
             age_ns: now_ns.saturating_sub(status.created_ns),
             rx_frames: status.rx_frames,

@@ -13,7 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use denali_abi::control::VmStatus;
+use denali_abi::control::{PagingStatus, VmStatus};
 use denali_abi::layout::PAGE_SIZE;
 use denali_protocol::{self as protocol, Limits};
 
@@ -108,6 +108,7 @@ impl Supervisor {
             nic_rx_frames: host.nic_rx_frames,
             nic_tx_frames: host.nic_tx_frames,
             nic_dropped: host.nic_dropped,
+            paging: paging_of(&host.paging),
         }
     }
 
@@ -304,6 +305,23 @@ impl Supervisor {
         if let Err(error) = self.free(&service) {
             log::warn!("cannot free the older VM of {}: {error}", name_of(status));
         }
+    }
+}
+
+/// Returns what clients see of paging.
+fn paging_of(status: &PagingStatus) -> protocol::Paging {
+    protocol::Paging {
+        swap_total: status.swap_blocks * PAGE_SIZE,
+        swap_available: status.swap_free * PAGE_SIZE,
+        departures: status.departures,
+        arrivals: status.arrivals,
+        wakes: status.wakes,
+        wake_mean_ns: status.wake_ns.checked_div(status.arrivals).unwrap_or(0),
+        stalls: status.stalls,
+        disk_errors: status.disk_errors,
+        corrupt: status.corrupt,
+        frames_dropped: status.frames_dropped,
+        refused: status.refused,
     }
 }
 

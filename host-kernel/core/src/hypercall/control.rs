@@ -207,7 +207,7 @@ impl Kernel {
             state: vm.state.code(),
             memory_pages: vm.memory_pages,
             resident_pages: vm.frames.count(),
-            reserved: 0,
+            swapped_pages: vm.swap.map_or(0, |swap| swap.pages_out()),
             end: vm.end,
             created_ns: vm.counters.created.as_ns(),
             cpu_ns: vm.counters.cpu_ns,
@@ -293,6 +293,7 @@ impl Kernel {
             nic_rx_frames: self.stats.nic_rx_frames,
             nic_tx_frames: self.stats.nic_tx_frames,
             nic_dropped: self.stats.nic_dropped,
+            paging: self.paging_status(),
             nic_mac: machine.nic_mac(),
             reserved_tail: [0; 2],
         };

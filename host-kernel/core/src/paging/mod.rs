@@ -28,6 +28,7 @@ mod pool;
 mod pressure;
 pub(crate) mod transfer;
 
+use crate::kernel::Kernel;
 use crate::machine::{FrameId, Machine, Space};
 use crate::random::Generator;
 use crate::swap::BLOCK_LEN;
@@ -39,6 +40,7 @@ use crate::time::Time;
 use crate::vm::VmId;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use denali_abi::control::PagingStatus;
 use denali_abi::errno::Errno;
 use pool::Pool;
 use pressure::Marks;
@@ -114,6 +116,15 @@ pub struct Swap {
 const _: () = assert!(size_of::<Swap>() <= 80, "it is part of every descriptor");
 
 impl Swap {
+    /// Returns how many pages of the VM are on swap and not in memory.
+    #[must_use]
+    pub const fn pages_out(&self) -> u32 {
+        match self.residence {
+            Residence::In => 0,
+            Residence::Leaving | Residence::Out | Residence::Entering => self.entries,
+        }
+    }
+
     /// Returns how many blocks are read when the VM comes back.
     pub(crate) const fn blocks(&self) -> u32 {
         self.entries + map_blocks(self.entries)
@@ -187,6 +198,30 @@ pub(crate) struct Pager {
     queued_since: Option<Time>,
     buffer: Box<[u8; BLOCK_LEN]>,
     pub(crate) stats: PagingStats,
+}
+
+impl Kernel {
+    /// Returns what the supervisor is told of paging.
+    pub(crate) fn paging_status(&self) -> PagingStatus {
+        let Some(pager) = &self.pager else {
+            return PagingStatus::default();
+        };
+        let (swap_blocks, swap_free) = pager.space();
+        let stats = pager.stats;
+        PagingStatus {
+            swap_blocks,
+            swap_free,
+            departures: stats.departures,
+            arrivals: stats.arrivals,
+            wakes: stats.wakes,
+            wake_ns: stats.wake_ns,
+            stalls: stats.stalls,
+            disk_errors: stats.disk_errors,
+            corrupt: stats.corrupt,
+            frames_dropped: stats.held_dropped,
+            refused: stats.swap_full,
+        }
+    }
 }
 
 impl Pager {

@@ -136,6 +136,9 @@ pub struct Service {
     pub memory: u64,
     /// Resident memory of its own in bytes.
     pub resident: u64,
+    /// Memory of its own on swap in bytes.
+    #[serde(default)]
+    pub swapped: u64,
     /// CPU time used in nanoseconds.
     pub cpu_ns: u64,
     /// Time since its VM was created in nanoseconds.
@@ -177,6 +180,37 @@ pub struct Host {
     pub nic_tx_frames: u64,
     /// Frames dropped.
     pub nic_dropped: u64,
+    /// Paging; all zero on a host without disks.
+    #[serde(default)]
+    pub paging: Paging,
+}
+
+/// What paging has, and did since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Paging {
+    /// Swap space in bytes.
+    pub swap_total: u64,
+    /// Swap space that belongs to no VM in bytes.
+    pub swap_available: u64,
+    /// VMs that left memory.
+    pub departures: u64,
+    /// VMs that came back.
+    pub arrivals: u64,
+    /// Calls for VMs on swap.
+    pub wakes: u64,
+    /// Mean time from a call until the VM was in memory, in nanoseconds.
+    pub wake_mean_ns: u64,
+    /// Times a VM waited for memory.
+    pub stalls: u64,
+    /// Requests to disks that failed.
+    pub disk_errors: u64,
+    /// VMs that ended because a disk gave back something else than what was written.
+    pub corrupt: u64,
+    /// Frames for VMs on swap that were dropped because too much was held already.
+    pub frames_dropped: u64,
+    /// VMs refused because swap space was full.
+    pub refused: u64,
 }
 
 /// The supervisor's versions, as `version --json` shows them.

@@ -5,6 +5,28 @@ use crate::shared::Shared;
 use crate::supervisor::Supervisor;
 use crate::terminal::Terminal;
 use alloc::format;
+use alloc::string::String;
+use denali_protocol::Paging;
+
+/// Returns what there is to say of swap.
+fn swap_lines(paging: &Paging) -> String {
+    format!(
+        "swap      {} in all, {} free, {} VMs refused for want of it\n\
+         paging    {} VMs left, {} came back, {} calls, {} from call to memory on average\n\
+         trouble   {} waits for memory, {} disk errors, {} corrupt, {} frames dropped\n",
+        table::kib(paging.swap_total),
+        table::kib(paging.swap_available),
+        paging.refused,
+        paging.departures,
+        paging.arrivals,
+        paging.wakes,
+        table::duration(paging.wake_mean_ns),
+        paging.stalls,
+        paging.disk_errors,
+        paging.corrupt,
+        paging.frames_dropped,
+    )
+}
 
 pub(super) fn exec(
     mut words: Words<'_>,
@@ -36,6 +58,12 @@ pub(super) fn exec(
                 host.nic_tx_frames,
                 host.nic_dropped,
             );
+            let swap = if host.paging.swap_total == 0 {
+                "swap      none: this host has no disks\n".into()
+            } else {
+                swap_lines(&host.paging)
+            };
+            let text = text + &swap;
             print(terminal, &text)
         }
     }
