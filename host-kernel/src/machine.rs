@@ -33,6 +33,8 @@ pub(crate) struct Pc {
     pub(crate) world: World,
     /// The physical NIC, if there is one.
     pub(crate) nic: Option<Nic>,
+    /// Whether the NIC was given frames that it was not told of.
+    pub(crate) has_transmitted: bool,
     /// Non-maskable interrupts that were reported.
     pub(crate) nmis_seen: u64,
 }
@@ -60,8 +62,15 @@ impl Pc {
         any
     }
 
+    /// Returns whether something happened outside that the core has not seen.
+    pub(crate) fn has_event(&self) -> bool {
+        self.nic.as_ref().is_some_and(Nic::has_event)
+    }
+
     fn flush_nic(&mut self) {
-        if let Some(nic) = &mut self.nic {
+        if core::mem::take(&mut self.has_transmitted)
+            && let Some(nic) = &mut self.nic
+        {
             nic.flush();
         }
     }
@@ -106,9 +115,24 @@ impl Machine for Pc {
         Exit::Interrupted
     }
 
+    fn resume(&mut self, space: Space, until: Time) -> Exit {
+        self.flush_nic();
+        // The timer is armed since `run`.
+        match self.world.resume(space) {
+            Left::Exit(exit) => exit,
+            Left::Interrupt(vector) => {
+                self.serve(vector);
+                if Apic::is_timer(vector) {
+                    return self.run(space, until);
+                }
+                Exit::Interrupted
+            }
+        }
+    }
+
     fn idle_until(&mut self, until: Option<Time>) {
         self.flush_nic();
-        if self.nic.as_ref().is_some_and(|nic| nic.has_event()) {
+        if self.has_event() {
             return;
         }
         match until {
@@ -208,7 +232,10 @@ impl Machine for Pc {
 
     fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
         match &mut self.nic {
-            Some(nic) => nic.transmit(frame),
+            Some(nic) => {
+                self.has_transmitted = true;
+                nic.transmit(frame)
+            }
             // A wire that leads nowhere takes everything.
             None => Ok(()),
         }

@@ -71,6 +71,16 @@ pub enum Next {
     },
 }
 
+/// What becomes of a VM whose exit was dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It made a hypercall that concerned nobody else and was answered: it may go on until the time
+    /// it was told, without another decision.
+    Resume,
+    /// Decide anew.
+    Decide,
+}
+
 /// The state of the isolation kernel.
 #[derive(Debug)]
 pub struct Kernel {
@@ -93,6 +103,8 @@ pub struct Kernel {
     pub(crate) ready_vms: u32,
     /// Who was told to run, and when.
     running: Option<(VmId, Time)>,
+    /// Whether something happened since the last decision that the next one must heed.
+    pub(crate) decision_due: bool,
     idle_since: Option<Time>,
     /// Where the mechanism looks first when the scheduler has no good answer.
     rescue_index: u32,
@@ -134,6 +146,7 @@ impl Kernel {
             stats: Stats::default(),
             ready_vms: 0,
             running: None,
+            decision_due: true,
             idle_since: None,
             rescue_index: 0,
         }
@@ -151,6 +164,10 @@ impl Kernel {
 
     /// Decides what to do at the time `now`.
     pub fn next(&mut self, now: Time, machine: &mut dyn Machine) -> Next {
+        if let Some((id, _)) = self.running {
+            self.charge(id, machine);
+        }
+        self.decision_due = false;
         if let Some(since) = self.idle_since.take() {
             self.stats.idle_ns += now.since_ns(since);
         }
@@ -194,7 +211,7 @@ impl Kernel {
     }
 
     /// Deals with the exit of a VM that ran.
-    pub fn handle(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) {
+    pub fn handle(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) -> Handled {
         if self
             .vms
             .get(vm)
@@ -203,7 +220,10 @@ impl Kernel {
             match exit {
                 Exit::Interrupted => {}
                 Exit::Hypercall { number, arguments } => {
-                    self.hypercall(vm, number, arguments, machine);
+                    let answered = self.hypercall(vm, number, arguments, machine);
+                    if answered == Handled::Resume && !self.decision_due && self.trace.is_empty() {
+                        return Handled::Resume;
+                    }
                 }
                 Exit::PageFault {
                     address, access, ..
@@ -217,6 +237,7 @@ impl Kernel {
             }
         }
         self.charge(vm, machine);
+        Handled::Decide
     }
 
     /// Takes the oldest event of the trace.
