@@ -38,6 +38,25 @@ pub struct Located {
     target_dir: PathBuf,
 }
 
+/// The profile that tests are built with, which no manifest names.
+const TEST_PROFILE: &str = "denali-test";
+
+/// The settings of [`TEST_PROFILE`].
+const TEST_SETTINGS: [&str; 9] = [
+    "inherits=\"release\"",
+    "panic=\"abort\"",
+    "debug-assertions=true",
+    "overflow-checks=true",
+    "lto=\"off\"",
+    "codegen-units=16",
+    "incremental=true",
+    "strip=false",
+    "debug=\"line-tables-only\"",
+];
+
+/// What to do when something does not build.
+const BUILD_HELP: &str = "the message of cargo above says why";
+
 /// Returns a command that runs the cargo that called us, or the one on the path.
 #[must_use]
 pub fn command() -> Command {
@@ -96,21 +115,52 @@ impl Located {
     ///
     /// It does not build: [`Status::Build`].
     pub fn build(&self, arguments: &[String]) -> Result<PathBuf> {
+        let mut command = self.guest_command("build")?;
+        command
+            .arg("--release")
+            .args(["--config", "profile.release.panic=\"abort\""])
+            .args(arguments);
+        run(command, &self.package, &self.bin, BUILD_HELP)
+    }
+
+    /// Builds the binary as a guest that runs its tests and returns its ELF file, as
+    /// [`build`](Self::build) does.
+    ///
+    /// It is built as tests are, to be built soon and to check its arithmetic, but small.
+    ///
+    /// # Errors
+    ///
+    /// It does not build: [`Status::Build`].
+    pub fn build_tests(&self, arguments: &[String]) -> Result<PathBuf> {
+        let mut command = self.guest_command("rustc")?;
+        command.args(["--profile", TEST_PROFILE]);
+        for setting in TEST_SETTINGS {
+            command.args(["--config", &format!("profile.{TEST_PROFILE}.{setting}")]);
+        }
+        // Tests for the host are left out, so what only they use looks unused.
+        command
+            .args(arguments)
+            .args(["--", "--cfg", "test", "-Aunused"]);
+        let help = "what only tests of this machine can do goes below \
+                    #[cfg(all(test, not(denali)))]";
+        run(command, &self.package, &self.bin, help)
+    }
+
+    /// Returns a command of cargo that builds the binary as a guest.
+    fn guest_command(&self, verb: &str) -> Result<Command> {
         let rustflags = rustflags(&self.workspace_root, &self.target_dir)?;
         let mut command = command();
         command
-            .args(["build", "--release", "--target", TARGET])
+            .args([verb, "--target", TARGET])
             .args(["--message-format", "json-render-diagnostics"])
-            .args(["--config", "profile.release.panic=\"abort\""])
             .arg("--manifest-path")
             .arg(&self.package.manifest_path)
             .args(["--bin", &self.bin])
             .arg("--target-dir")
             .arg(&self.target_dir)
-            .args(arguments)
             .env_remove("RUSTFLAGS")
             .env("CARGO_ENCODED_RUSTFLAGS", rustflags);
-        run(command, &self.package, &self.bin)
+        Ok(command)
     }
 }
 
@@ -144,11 +194,11 @@ pub fn build_program(folder: &Path, name: &str, target_dir: &Path) -> Result<Pat
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
         command.env_remove(variable);
     }
-    run(command, &package, &bin)
+    run(command, &package, &bin, BUILD_HELP)
 }
 
 /// Runs `cargo build` and returns the executable it reports.
-fn run(mut command: Command, package: &Package, bin: &str) -> Result<PathBuf> {
+fn run(mut command: Command, package: &Package, bin: &str, help: &str) -> Result<PathBuf> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -164,7 +214,7 @@ fn run(mut command: Command, package: &Package, bin: &str) -> Result<PathBuf> {
     if !status.success() {
         return Err(
             Failure::new(Status::Build, format!("`{}` does not build", package.name))
-                .help("the message of cargo above says why")
+                .help(help)
                 .into(),
         );
     }

@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::commands::{build, demo, deploy, host, limits, logs, ls, new, rm, run, start, stop};
+use crate::commands::{
+    build, demo, deploy, host, limits, logs, ls, new, rm, run, start, stop, test,
+};
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
 
@@ -45,6 +47,8 @@ pub enum Verb {
     Rm(rm::Args),
     /// Build the project and run it on a host of its own until Ctrl-C
     Run(run::Args),
+    /// Run the project's tests inside a VM
+    Test(test::Args),
     /// Show the whole path: new project, host, deploy, an HTTP request
     Demo(demo::Args),
 }

@@ -20,6 +20,8 @@ pub enum Status {
     Refused = 5,
     /// The service crashed.
     Crashed = 7,
+    /// A test failed.
+    TestFailed = 101,
     /// Ended by Ctrl-C.
     Interrupted = 130,
 }
@@ -42,6 +44,7 @@ Exit status:
   4    the host is unreachable or does not let us in
   5    refused: no room on the host, or a name, port or address is taken
   7    the service crashed
+  101  a test failed
   130  ended by Ctrl-C";
 
 /// An error with an exit status and a hint.
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_status_is_in_the_table() {
-        for code in [0, 1, 2, 3, 4, 5, 7, 130] {
+        for code in [0, 1, 2, 3, 4, 5, 7, 101, 130] {
             assert!(
                 EXIT_STATUSES.contains(&format!("\n  {code:<3}  ")),
                 "{code}"

@@ -34,3 +34,4 @@ mod sdk;
 pub mod service;
 pub mod ssh;
 pub mod template;
+pub mod testing;

@@ -36,6 +36,8 @@ pub struct Machine {
     pub module: PathBuf,
     /// Memory in bytes.
     pub memory: u64,
+    /// Files that are its disks.
+    pub disks: Vec<PathBuf>,
     /// The port on 127.0.0.1 that leads to the supervisor.
     pub ssh_port: u16,
     /// What the machine reaches.
@@ -100,7 +102,7 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
         text(&machine.monitor).replace(',', ",,")
     );
     let device = format!("virtio-net-pci,netdev={NETDEV},disable-legacy=on,romfile=");
-    [
+    let fixed = [
         "-nodefaults",
         "-no-user-config",
         "-display",
@@ -127,8 +129,23 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
         "-qmp",
         &monitor,
     ]
-    .map(str::to_owned)
-    .to_vec()
+    .map(str::to_owned);
+    let disks = machine.disks.iter().enumerate();
+    fixed
+        .into_iter()
+        .chain(disks.flat_map(|(nth, file)| disk(nth, file)))
+        .collect()
+}
+
+/// Returns the arguments of one disk.
+fn disk(nth: usize, file: &Path) -> [String; 4] {
+    let file = text(file).replace(',', ",,");
+    [
+        "-drive".to_owned(),
+        format!("if=none,id=disk{nth},format=raw,discard=unmap,file={file}"),
+        "-device".to_owned(),
+        format!("virtio-blk-pci,drive=disk{nth},disable-legacy=on"),
+    ]
 }
 
 fn text(path: &Path) -> String {

@@ -27,9 +27,15 @@ impl Part {
     /// The members of the workspace.
     const fn members(self) -> &'static [&'static str] {
         match self {
-            Self::Guest => &["denali-rt", "host-kernel/abi", "host-kernel/freestanding"],
+            Self::Guest => &[
+                "denali-rt",
+                "denali-rt/macros",
+                "host-kernel/abi",
+                "host-kernel/freestanding",
+            ],
             Self::Host => &[
                 "denali-rt",
+                "denali-rt/macros",
                 "host-kernel",
                 "host-kernel/abi",
                 "host-kernel/core",
@@ -161,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_guest_part_is_a_workspace_of_three_packages() {
+    fn the_guest_part_is_a_workspace_of_its_packages() {
         let folder = tempfile::tempdir().unwrap();
         unpack(Part::Guest, folder.path()).unwrap();
         for member in Part::Guest.members() {

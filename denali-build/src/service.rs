@@ -1,9 +1,9 @@
 //! From a project to a package.
 
-use crate::cargo::{self, BuildRequest};
+use crate::cargo::{self, BuildRequest, Located};
 use crate::directories;
 use crate::image::Image;
-use crate::manifest;
+use crate::manifest::{self, Settings};
 use crate::package;
 use anyhow::{Context, Result};
 use denali_protocol::{Manifest, PublishedPort};
@@ -51,20 +51,49 @@ impl Service {
 ///
 /// The manifest is wrong, the project does not build, or cannot run as a guest.
 pub fn build(request: &BuildRequest) -> Result<Service> {
+    let (package, settings) = settings(request)?;
+    let executable = package.build(&request.arguments)?;
+    assemble(&package, &settings, executable, package.bin())
+}
+
+/// Builds a project's tests as a service that runs them, with `memory` bytes or what the manifest
+/// asks for.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_tests(request: &BuildRequest, memory: Option<u64>) -> Result<Service> {
+    let (package, mut settings) = settings(request)?;
+    settings.memory = memory.unwrap_or(settings.memory);
+    settings.publish.clear();
+    let executable = package.build_tests(&request.arguments)?;
+    let files = format!("{}-test", package.bin());
+    assemble(&package, &settings, executable, &files)
+}
+
+/// Returns the package that a request means, and what it asks of its host.
+fn settings(request: &BuildRequest) -> Result<(Located, Settings)> {
     let package = cargo::locate(request)?;
     let settings = manifest::read(package.manifest_path())?;
     manifest::check_name(package.bin())?;
-    let executable = package.build(&request.arguments)?;
+    Ok((package, settings))
+}
+
+/// Makes image and package of an ELF file, in files of this name.
+fn assemble(
+    package: &Located,
+    settings: &Settings,
+    executable: PathBuf,
+    files: &str,
+) -> Result<Service> {
     let bytes = std::fs::read(&executable)
         .with_context(|| format!("reading `{}`", executable.display()))?;
     let image = Image::from_elf(&bytes, settings.memory)?;
-    let manifest = package::manifest(package.bin(), &package.version(), &settings, &image);
+    let manifest = package::manifest(package.bin(), &package.version(), settings, &image);
     let packed = package::pack(&manifest, &image)?;
 
-    let image_path = package
-        .target_dir()
-        .join(format!("{}.image", package.bin()));
-    let package_path = package.target_dir().join(format!("{}.tar", package.bin()));
+    let image_path = package.target_dir().join(format!("{files}.image"));
+    let package_path = package.target_dir().join(format!("{files}.tar"));
     directories::write(&image_path, image.bytes(), directories::PUBLIC)?;
     directories::write(&package_path, &packed, directories::PUBLIC)?;
     Ok(Service {

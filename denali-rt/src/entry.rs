@@ -67,7 +67,14 @@ macro_rules! entry {
         const _: () = {
             #[unsafe(export_name = "denali_main")]
             extern "Rust" fn denali_main() -> i32 {
-                $crate::entry::run($main)
+                #[cfg(not(test))]
+                return $crate::entry::run($main);
+                #[cfg(test)]
+                {
+                    // Type-checks `main`, which tests take the place of.
+                    let _ = || $crate::entry::run($main);
+                    $crate::testing::run()
+                }
             }
         };
     };

@@ -26,5 +26,8 @@ pub mod random;
 pub mod registers;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod thread;
 pub mod time;
+
+pub use denali_rt_macros::test;

@@ -19,6 +19,9 @@ pub struct Measurement {
 /// Most measurements of a disturbed machine.
 pub const MEASUREMENTS_MAX: usize = 20;
 
+/// Measurements in a row without a result after which the timer counts as broken.
+const FAILURES_MAX: usize = 3;
+
 /// A gap is small if it is at most this part of the measurement.
 const GAP_PART: u64 = 200;
 
@@ -35,11 +38,20 @@ impl Measurement {
 
 /// Returns ticks of the time-stamp counter per second, at least 1, by the first measurement that
 /// nothing disturbed, or else the least disturbed of [`MEASUREMENTS_MAX`]; `None` if the timer does
-/// not count. `timer_hz` is the timer's frequency.
+/// not count, that is, if `measure` has no result again and again. `timer_hz` is the timer's
+/// frequency.
 pub fn counter_hz(timer_hz: u64, mut measure: impl FnMut() -> Option<Measurement>) -> Option<u64> {
     let mut best: Option<Measurement> = None;
+    let mut failures = 0;
     for _ in 0..MEASUREMENTS_MAX {
-        let measurement = measure()?;
+        let Some(measurement) = measure() else {
+            failures += 1;
+            if failures == FAILURES_MAX {
+                break;
+            }
+            continue;
+        };
+        failures = 0;
         if best.is_none_or(|best| measurement.error_ppm() < best.error_ppm()) {
             best = Some(measurement);
         }
@@ -103,6 +115,18 @@ mod tests {
 
     #[test]
     fn a_timer_that_stands_still_tells_nothing() {
-        assert_eq!(counter_hz(TIMER_HZ, || None), None);
+        let mut measurements = 0;
+        let hz = counter_hz(TIMER_HZ, || {
+            measurements += 1;
+            None
+        });
+        assert_eq!((hz, measurements), (None, FAILURES_MAX));
+    }
+
+    #[test]
+    fn one_measurement_without_a_result_is_followed_by_another() {
+        let mut seen = [None, Some(measurement(10_000_000, 3_000))].into_iter();
+        let hz = counter_hz(TIMER_HZ, || seen.next().flatten());
+        assert_eq!(hz, Some(1_000_000_000));
     }
 }

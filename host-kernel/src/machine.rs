@@ -2,7 +2,9 @@
 
 use crate::arch::paging::{self, Paging};
 use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
+use crate::platform::Ports;
 use crate::{guest_memory, log};
+use core::ops::Range;
 use denali_abi::registers::ClockParameters;
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
@@ -10,12 +12,29 @@ use denali_kernel_core::machine::{
     NicFull, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
+use host_kernel::drivers::disk::{DISKS_MAX, Disks};
 use host_kernel::drivers::nic::{Nic, Vectors};
 
 /// Where the NIC's interrupts arrive.
 pub(crate) const NIC_VECTORS: Vectors = Vectors {
     receive: DEVICE_VECTORS.start,
     transmit: DEVICE_VECTORS.start + 1,
+};
+
+/// Where the disks' interrupts arrive.
+pub(crate) const DISK_VECTORS: [u8; DISKS_MAX] = {
+    let Range { start, end } = DEVICE_VECTORS;
+    assert!(NIC_VECTORS.transmit as usize + DISKS_MAX < end as usize);
+    [
+        start + 2,
+        start + 3,
+        start + 4,
+        start + 5,
+        start + 6,
+        start + 7,
+        start + 8,
+        start + 9,
+    ]
 };
 
 /// The machine.
@@ -33,8 +52,10 @@ pub(crate) struct Pc {
     pub(crate) world: World,
     /// The physical NIC, if there is one.
     pub(crate) nic: Option<Nic>,
-    /// Whether the NIC was given frames that it was not told of.
-    pub(crate) has_transmitted: bool,
+    /// Whether a device was given something that it was not told of.
+    pub(crate) has_queued: bool,
+    /// The disks.
+    pub(crate) disks: Disks,
     /// Non-maskable interrupts that were reported.
     pub(crate) nmis_seen: u64,
 }
@@ -48,6 +69,9 @@ impl Pc {
             } else if vector == NIC_VECTORS.transmit {
                 nic.tx_interrupt();
             }
+        }
+        if let Some(disk) = DISK_VECTORS.iter().position(|&it| it == vector) {
+            self.disks.interrupt(disk);
         }
         self.apic.end_of_interrupt(vector);
     }
@@ -64,14 +88,27 @@ impl Pc {
 
     /// Returns whether something happened outside that the core has not seen.
     pub(crate) fn has_event(&self) -> bool {
-        self.nic.as_ref().is_some_and(Nic::has_event)
+        self.nic.as_ref().is_some_and(Nic::has_event) || self.disks.has_event()
     }
 
-    fn flush_nic(&mut self) {
-        if core::mem::take(&mut self.has_transmitted)
-            && let Some(nic) = &mut self.nic
-        {
-            nic.flush();
+    /// Tells the devices of what was queued since they were last told.
+    fn flush_devices(&mut self) {
+        if core::mem::take(&mut self.has_queued) {
+            if let Some(nic) = &mut self.nic {
+                nic.flush();
+            }
+            self.disks.flush();
+        }
+    }
+
+    /// Looks after disks that do not answer.
+    fn watch_disks(&mut self) {
+        if let Some(deadline) = self.disks.deadline() {
+            let now = self.clock.now();
+            if now >= deadline {
+                self.has_queued = true;
+                self.disks.expire(now, &mut Ports);
+            }
         }
     }
 }
@@ -94,11 +131,16 @@ impl Machine for Pc {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
+        self.watch_disks();
+        // First, as they are bounded by what was asked for, which frames are not.
+        if self.disks.has_event() {
+            return Some(Event::DiskDone);
+        }
         self.nic.as_mut()?.poll_event()
     }
 
     fn run(&mut self, space: Space, until: Time) -> Exit {
-        self.flush_nic();
+        self.flush_devices();
         while self.clock.now() < until {
             self.apic.arm(until, &self.clock);
             match self.world.run(space) {
@@ -116,7 +158,7 @@ impl Machine for Pc {
     }
 
     fn resume(&mut self, space: Space, until: Time) -> Exit {
-        self.flush_nic();
+        self.flush_devices();
         // The timer is armed since `run`.
         match self.world.resume(space) {
             Left::Exit(exit) => exit,
@@ -131,10 +173,11 @@ impl Machine for Pc {
     }
 
     fn idle_until(&mut self, until: Option<Time>) {
-        self.flush_nic();
+        self.flush_devices();
         if self.has_event() {
             return;
         }
+        let until = self.disks.deadline().into_iter().chain(until).min();
         match until {
             Some(until) if self.clock.now() >= until => return,
             Some(until) => self.apic.arm(until, &self.clock),
@@ -233,7 +276,7 @@ impl Machine for Pc {
     fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
         match &mut self.nic {
             Some(nic) => {
-                self.has_transmitted = true;
+                self.has_queued = true;
                 nic.transmit(frame)
             }
             // A wire that leads nowhere takes everything.
@@ -242,14 +285,18 @@ impl Machine for Pc {
     }
 
     fn disks(&self) -> &[DiskInfo] {
-        &[]
+        self.disks.infos()
     }
 
-    fn disk_submit(&mut self, _request: &DiskRequest<'_>) -> Result<(), DiskFull> {
-        Err(DiskFull)
+    fn disk_submit(&mut self, request: &DiskRequest<'_>) -> Result<(), DiskFull> {
+        let now = self.clock.now();
+        self.has_queued = true;
+        self.disks.submit(request, now)
     }
 
     fn disk_completion(&mut self) -> Option<DiskCompletion> {
-        None
+        // A device that broke down is given again what it had.
+        self.has_queued = true;
+        self.disks.completion(&mut Ports)
     }
 }

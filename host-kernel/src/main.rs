@@ -25,9 +25,10 @@ use denali_kernel_core::kernel::{Boot, Handled, Kernel, Next};
 use denali_kernel_core::machine::{Event, FrameId, Machine};
 use denali_kernel_core::memory::FrameRange;
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
+use host_kernel::drivers::disk::Disks;
 use host_kernel::drivers::nic::Nic;
 use host_kernel::measures::{self, CpuProfile, Measure, Measures, Request, Status};
-use machine::{NIC_VECTORS, Pc};
+use machine::{DISK_VECTORS, NIC_VECTORS, Pc};
 use platform::BootPlatform;
 
 /// Events delivered between two decisions, so that a flood of them does not starve VMs.
@@ -67,11 +68,13 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
     let apic = Apic::enable(&features, &mut paging, &clock);
     report_time(&clock, &apic);
     info!("vector state: {}", arch::enable_guests(&features, &paging));
-    let nic = probe_nic(&mut BootPlatform {
+    let mut platform = BootPlatform {
         paging: &mut paging,
         boot: &mut boot,
         apic: &apic,
-    });
+    };
+    let nic = probe_nic(&mut platform);
+    let disks = Disks::probe(&mut platform, &DISK_VECTORS);
 
     let world = World::new(paging.root(), &features, measures);
     let mut pc = Pc {
@@ -81,7 +84,8 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
         apic,
         world,
         nic,
-        has_transmitted: false,
+        has_queued: false,
+        disks,
         nmis_seen: 0,
     };
     let memory = frame_ranges(&boot);
@@ -96,6 +100,7 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
     run(kernel, pc)
 }
 
+#[inline(never)]
 fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
     loop {
         for _ in 0..EVENT_BATCH_MAX {

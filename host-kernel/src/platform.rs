@@ -6,12 +6,28 @@ use crate::arch::port::{inl, outl};
 use crate::arch::{Apic, Paging};
 use denali_abi::convert::usize_to_u64;
 use host_kernel::boot_info::BootInfo;
-use host_kernel::drivers::Platform;
 use host_kernel::drivers::dma::DeviceMemory;
+use host_kernel::drivers::{Configuration, Platform};
 
 const CONFIG_ADDRESS: u16 = 0xcf8;
 const CONFIG_DATA: u16 = 0xcfc;
 const PAGE: usize = 4096;
+
+/// Configuration space, by its two ports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports;
+
+impl Configuration for Ports {
+    fn config_read(&mut self, address: u32) -> u32 {
+        outl(CONFIG_ADDRESS, address);
+        inl(CONFIG_DATA)
+    }
+
+    fn config_write(&mut self, address: u32, value: u32) {
+        outl(CONFIG_ADDRESS, address);
+        outl(CONFIG_DATA, value);
+    }
+}
 
 /// The machine while it boots.
 #[derive(Debug)]
@@ -24,17 +40,17 @@ pub(crate) struct BootPlatform<'a> {
     pub(crate) apic: &'a Apic,
 }
 
-impl Platform for BootPlatform<'_> {
+impl Configuration for BootPlatform<'_> {
     fn config_read(&mut self, address: u32) -> u32 {
-        outl(CONFIG_ADDRESS, address);
-        inl(CONFIG_DATA)
+        Ports.config_read(address)
     }
 
     fn config_write(&mut self, address: u32, value: u32) {
-        outl(CONFIG_ADDRESS, address);
-        outl(CONFIG_DATA, value);
+        Ports.config_write(address, value);
     }
+}
 
+impl Platform for BootPlatform<'_> {
     fn map_registers(&mut self, physical: u64, length: usize) -> Option<DeviceMemory> {
         self.paging.map_registers(physical, length)
     }

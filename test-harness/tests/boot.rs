@@ -19,6 +19,8 @@ fn main() -> ExitCode {
             a_disk_boots_by_bios,
             a_disk_boots_by_uefi,
             the_kernel_tells_what_protects_it,
+            the_clock_is_measured,
+            disks_are_there_in_their_order,
             an_idle_host_leaves_the_cpu_alone,
         ],
     )
@@ -45,7 +47,7 @@ struct Workshop {
 
 impl Workshop {
     fn open() -> Self {
-        let host = Host::up(&[]);
+        let host = Host::up(&["--disk", "64M", "--disk", "3G"]);
         let iso = host.home().path().join("host.iso");
         Self { host, iso }
     }
@@ -159,6 +161,24 @@ fn the_kernel_tells_what_protects_it(workshop: &Workshop) {
     let log = fs::read_to_string(workshop.host.status().serial_log).expect("the serial log");
     assert!(log.lines().count() > 3, "{log}");
     assert!(!log.contains("panicked"), "{log}");
+}
+
+/// A clock that was guessed runs at any speed.
+fn the_clock_is_measured(workshop: &Workshop) {
+    let log = fs::read_to_string(workshop.host.status().serial_log).expect("the serial log");
+    let clock = log.lines().find(|line| line.contains("clock: "));
+    let clock = clock.expect("a line on the clock");
+    assert!(!clock.contains("by Guess"), "{clock}");
+}
+
+fn disks_are_there_in_their_order(workshop: &Workshop) {
+    let log = fs::read_to_string(workshop.host.status().serial_log).expect("the serial log");
+    for (nth, mib) in [(0, 64), (1, 3072)] {
+        let name = format!("disk {nth}: virtio-blk at ");
+        let line = log.lines().find(|line| line.contains(&name));
+        let says = format!(", {mib} MiB, writable, 128 requests");
+        assert!(line.is_some_and(|line| line.ends_with(&says)), "{log}");
+    }
 }
 
 fn an_idle_host_leaves_the_cpu_alone(workshop: &Workshop) {

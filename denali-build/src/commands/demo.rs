@@ -56,7 +56,7 @@ pub fn exec(args: &Args) -> Result<()> {
         &mut steps,
         &BuildOptions::for_manifest(&project.join("Cargo.toml")),
     )?;
-    let (host, target) = run::boot(&mut steps, "demo", Internet::Closed)?;
+    let (host, target) = run::boot(&mut steps, "demo", Internet::Closed, &[])?;
     let deployed = deployment::deploy(&target, &built, &mut steps)?;
     let url = deployed.url.context("the template publishes no port")?;
     let page = steps.take("fetch", || {

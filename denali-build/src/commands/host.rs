@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// The least memory of a host in bytes.
 const MEMORY_MIN: u64 = 64 << 20;
 
+/// Sizes of a disk in bytes.
+const DISK_SIZES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 44;
+
 /// Arguments of `host`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -48,6 +51,9 @@ struct Up {
     /// Port on 127.0.0.1 for the supervisor; default: a free one
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
+    /// A disk of that size, a sparse file that goes with the host; may be repeated
+    #[arg(long = "disk", value_name = "SIZE", value_parser = disk_size)]
+    disks: Vec<u64>,
     /// Let services reach what this machine reaches
     #[arg(long)]
     internet: bool,
@@ -114,6 +120,19 @@ fn host_memory(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads the size of a disk.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn disk_size(text: &str) -> Result<u64, String> {
+    match manifest::parse_memory(text) {
+        Some(bytes) if DISK_SIZES.contains(&bytes) => Ok(bytes),
+        Some(_) => Err("a disk has from 1M to 16384G".to_owned()),
+        None => Err("write for example 2G".to_owned()),
+    }
+}
+
 fn up(args: Up) -> Result<()> {
     let started = Instant::now();
     let internet = if args.internet {
@@ -125,6 +144,7 @@ fn up(args: Up) -> Result<()> {
         name: args.name,
         memory: args.memory,
         port: args.port,
+        disks: args.disks,
         internet,
     };
     let running = host::up(&options)?;

@@ -12,6 +12,7 @@ pub mod rm;
 pub mod run;
 pub mod start;
 pub mod stop;
+pub mod test;
 
 use crate::cli::{Arguments, Verb};
 use anyhow::Result;
@@ -34,6 +35,7 @@ pub fn exec(arguments: Arguments) -> Result<()> {
         Verb::Start(args) => start::exec(&args),
         Verb::Rm(args) => rm::exec(&args),
         Verb::Run(args) => run::exec(&args),
+        Verb::Test(args) => test::exec(&args),
         Verb::Demo(args) => demo::exec(&args),
     }
 }

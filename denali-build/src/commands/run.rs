@@ -17,6 +17,9 @@ const MEMORY: u64 = 256 << 20;
 pub struct Args {
     #[command(flatten)]
     options: BuildOptions,
+    /// Give the host a disk of that size; may be repeated
+    #[arg(long = "disk", value_name = "SIZE", value_parser = super::host::disk_size)]
+    disks: Vec<u64>,
     /// Let the service reach what this machine reaches
     #[arg(long)]
     internet: bool,
@@ -35,7 +38,7 @@ pub fn exec(args: &Args) -> Result<()> {
     } else {
         Internet::Closed
     };
-    let (host, target) = boot(&mut steps, "run", internet)?;
+    let (host, target) = boot(&mut steps, "run", internet, &args.disks)?;
     let deployed = deployment::deploy(&target, &built, &mut steps)?;
     if let Some(url) = &deployed.url {
         console::note(&format!("  {url}  the log follows, Ctrl-C ends it all"));
@@ -51,13 +54,19 @@ pub fn exec(args: &Args) -> Result<()> {
 /// # Errors
 ///
 /// As [`host::up`].
-pub fn boot(steps: &mut Steps, verb: &str, internet: Internet) -> Result<(ThrowAway, Target)> {
+pub fn boot(
+    steps: &mut Steps,
+    verb: &str,
+    internet: Internet,
+    disks: &[u64],
+) -> Result<(ThrowAway, Target)> {
     steps.take("host", || {
         let name = format!("{verb}-{}", std::process::id());
         let options = Options {
             name: name.clone(),
             memory: MEMORY,
             port: None,
+            disks: disks.to_vec(),
             internet,
         };
         let running = host::up(&options)?;

@@ -22,6 +22,9 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long QEMU may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Most disks of a host: as many as the kernel uses.
+const DISKS_MAX: usize = 8;
+
 /// Lines of a log shown when a host does not start.
 const TAIL_LINES: usize = 12;
 
@@ -34,6 +37,8 @@ pub struct Options {
     pub memory: u64,
     /// The port on 127.0.0.1 for the supervisor; `None` takes a free one.
     pub port: Option<u16>,
+    /// Sizes of its disks in bytes; at most eight.
+    pub disks: Vec<u64>,
     /// Whether services reach what this machine reaches.
     pub internet: Internet,
 }
@@ -79,11 +84,13 @@ pub fn up(options: &Options) -> Result<Running> {
         &boot::module(&supervisor, &config)?,
         directories::PRIVATE,
     )?;
+    let disks = make_disks(&folder, &options.disks)?;
     let port = options.port.map_or_else(free_port, check_port)?;
     let machine = Machine {
         kernel: artifacts.kernel,
         module,
         memory: options.memory,
+        disks,
         ssh_port: port,
         internet: options.internet,
         monitor: state::monitor_in(&folder),
@@ -103,6 +110,22 @@ pub fn up(options: &Options) -> Result<Running> {
     wait_until_it_answers(child, &running, &machine, &keys)?;
     starting.keep();
     Ok(running)
+}
+
+/// Makes the disks' files: they take room as the host writes to them.
+fn make_disks(folder: &Path, sizes: &[u64]) -> Result<Vec<PathBuf>> {
+    if sizes.len() > DISKS_MAX {
+        let what = format!("{} disks: a host has at most {DISKS_MAX}", sizes.len());
+        return Err(Failure::new(Status::Usage, what).into());
+    }
+    let make = |(nth, &bytes): (usize, &u64)| {
+        let path = folder.join(format!("disk{nth}.raw"));
+        fs::File::create_new(&path)
+            .and_then(|file| file.set_len(bytes))
+            .with_context(|| format!("making the disk `{}`", path.display()))?;
+        Ok(path)
+    };
+    sizes.iter().enumerate().map(make).collect()
 }
 
 fn check_down(name: &str) -> Result<()> {

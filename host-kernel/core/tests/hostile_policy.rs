@@ -10,7 +10,8 @@ use denali_kernel_core::policy::gatekeeper::{Gatekeeper, Request, Verdict};
 use denali_kernel_core::policy::queue::{self, Full, QueueDiscipline};
 use denali_kernel_core::policy::scheduler::{Choice, QUANTUM_NS, SLICE_NS_MIN, Scheduler};
 use denali_kernel_core::{Next, VmId};
-use host::{Host, Random, SCRATCH, seed};
+use host::seeds::seed;
+use host::{Host, Random, SCRATCH};
 
 /// Answers anything, among it ids that never existed.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ mod host;
 mod world;
 
 use denali_abi::control::Limits;
-use host::seed;
+use host::seeds::seed;
 use world::{Kind, WARM_UP_NS, World};
 
 /// The policies compared.

@@ -3,9 +3,10 @@
 //! Uses configuration mechanism #1, which every PC chipset offers, and trusts the firmware's
 //! assignment of bus numbers and base addresses (PCI Local Bus Specification 3.0, chapters 3, 6).
 
-use super::Platform;
 use super::dma::DeviceMemory;
+use super::{Configuration, Platform};
 use denali_abi::convert::usize_to_u64;
+use heapless::Vec;
 
 const VENDOR_NONE: u16 = 0xffff;
 
@@ -81,6 +82,16 @@ impl core::fmt::Display for PciError {
 
 /// Returns the first function, in order of bus, whose ids `wanted` accepts.
 pub fn find(platform: &mut dyn Platform, wanted: impl Fn(DeviceId) -> bool) -> Option<Function> {
+    find_all::<1>(platform, wanted).first().copied()
+}
+
+/// Returns the first `N` functions, in order of bus, device and function, whose ids `wanted`
+/// accepts.
+pub fn find_all<const N: usize>(
+    platform: &mut dyn Platform,
+    wanted: impl Fn(DeviceId) -> bool,
+) -> Vec<Function, N> {
+    let mut all = Vec::new();
     // Firmware numbers a bridge's secondary bus above its primary: one pass finds all.
     let mut reachable = [false; 256];
     reachable[0] = true;
@@ -104,8 +115,8 @@ pub fn find(platform: &mut dyn Platform, wanted: impl Fn(DeviceId) -> bool) -> O
                 if id.vendor == VENDOR_NONE {
                     continue;
                 }
-                if wanted(id) {
-                    return Some(found);
+                if wanted(id) && all.push(found).is_ok() && all.is_full() {
+                    return all;
                 }
                 if let Some(secondary) = found.secondary_bus(platform) {
                     reachable[usize::from(secondary)] = true;
@@ -113,12 +124,12 @@ pub fn find(platform: &mut dyn Platform, wanted: impl Fn(DeviceId) -> bool) -> O
             }
         }
     }
-    None
+    all
 }
 
 impl Function {
     /// Returns the vendor and device id.
-    pub fn id(self, platform: &mut dyn Platform) -> DeviceId {
+    pub fn id(self, platform: &mut dyn Configuration) -> DeviceId {
         let [v0, v1, d0, d1] = self.read(platform, ID).to_le_bytes();
         DeviceId {
             vendor: u16::from_le_bytes([v0, v1]),
@@ -127,11 +138,11 @@ impl Function {
     }
 
     /// Returns the configuration dword at `offset`, rounded down to a multiple of 4.
-    pub fn read(self, platform: &mut dyn Platform, offset: u8) -> u32 {
+    pub fn read(self, platform: &mut dyn Configuration, offset: u8) -> u32 {
         platform.config_read(self.address(offset))
     }
 
-    fn write(self, platform: &mut dyn Platform, offset: u8, value: u32) {
+    fn write(self, platform: &mut dyn Configuration, offset: u8, value: u32) {
         platform.config_write(self.address(offset), value);
     }
 
@@ -144,18 +155,24 @@ impl Function {
     }
 
     /// Returns the bus behind this function, if it is a bridge.
-    fn secondary_bus(self, platform: &mut dyn Platform) -> Option<u8> {
+    fn secondary_bus(self, platform: &mut dyn Configuration) -> Option<u8> {
         let kind = self.read(platform, HEADER_TYPE) >> 16 & 0x7f;
         let [_, secondary, ..] = self.read(platform, BUS_NUMBERS).to_le_bytes();
         (kind == HEADER_BRIDGE && secondary != 0).then_some(secondary)
     }
 
     /// Lets the function decode its memory and be a bus master, without line interrupts.
-    pub fn enable(self, platform: &mut dyn Platform) {
+    pub fn enable(self, platform: &mut dyn Configuration) {
         // The upper half is status, where ones clear.
         let command = self.read(platform, COMMAND) & 0xffff;
         let wanted = COMMAND_MEMORY | COMMAND_BUS_MASTER | COMMAND_INTX_DISABLE;
         self.write(platform, COMMAND, command | wanted);
+    }
+
+    /// Keeps the function from memory for good: whatever it means to do, it is not bus master.
+    pub fn take_bus(self, platform: &mut dyn Configuration) {
+        let command = self.read(platform, COMMAND) & 0xffff;
+        self.write(platform, COMMAND, command & !COMMAND_BUS_MASTER);
     }
 
     /// Returns the memory address in base address register `index`.

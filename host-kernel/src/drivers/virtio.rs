@@ -8,6 +8,8 @@ use super::pci::{Function, PciError};
 use super::virtqueue::{Notify, QueueAddresses};
 use denali_abi::convert::u32_to_usize;
 
+/// `VIRTIO_F_INDIRECT_DESC`: a descriptor may stand for a table of descriptors.
+pub const FEATURE_INDIRECT_DESCRIPTORS: u64 = 1 << 28;
 /// `VIRTIO_F_EVENT_IDX`.
 pub const FEATURE_EVENT_INDEX: u64 = 1 << 29;
 /// `VIRTIO_F_VERSION_1`: not the legacy interface.

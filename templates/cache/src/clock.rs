@@ -93,6 +93,14 @@ mod tests {
         }
     }
 
+    #[denali_rt::test]
+    fn time_passes_while_the_vm_waits() {
+        let before = Moment::now();
+        denali_rt::thread::sleep(core::time::Duration::from_secs(1));
+        let after = Moment::now();
+        assert!(after.tick > before.tick && after.unix > before.unix);
+    }
+
     #[test]
     fn an_item_is_gone_from_its_tick_on() {
         let expiry = Expiry::requested(5, NOW);

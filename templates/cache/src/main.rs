@@ -7,7 +7,7 @@
 #![cfg_attr(denali, no_main)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(all(test, not(denali)))]
 extern crate std;
 
 mod cache;
@@ -22,7 +22,7 @@ use alloc::sync::Arc;
 use cache::Cache;
 use clock::Moment;
 use core::time::Duration;
-use denali_rt::net::{TcpListener, TcpStream};
+use denali_rt::net::{KeepAlive, TcpListener, TcpStream};
 use denali_rt::{env, io, random, registers, thread};
 use limits::Limits;
 use session::Session;
@@ -36,7 +36,7 @@ const PORT: u16 = 11211;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// After how much silence to probe whether a client is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(300);
+const KEEP_ALIVE: KeepAlive = KeepAlive::every(Duration::from_secs(300));
 
 fn main() -> io::Result<()> {
     let memory = registers::pages_left() as usize * 4096;

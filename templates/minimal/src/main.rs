@@ -19,3 +19,16 @@ fn main() -> Result<()> {
         let _ = stream.read(&mut [0; 1024]).and_then(|_| stream.write_all(ANSWER));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo denali test` runs this inside a VM.
+    #[denali_rt::test]
+    fn the_port_is_free_once() -> Result<()> {
+        let _listener = TcpListener::bind(80)?;
+        assert!(TcpListener::bind(80).is_err());
+        Ok(())
+    }
+}

@@ -82,6 +82,14 @@ mod tests {
         }
     }
 
+    /// `cargo denali test` runs this inside a VM.
+    #[denali_rt::test]
+    fn a_greeting_tells_how_long_the_host_has_been_up() {
+        let response = answer(&request("GET", "/hello/VM"));
+        let text = core::str::from_utf8(&response.body).expect("text");
+        assert!(text.starts_with("Hello, VM! This host has been up for "), "{text}");
+    }
+
     #[test]
     fn a_fresh_copy_is_not_sent_again() {
         let etag = answer(&request("GET", "/")).etag.expect("files have one");

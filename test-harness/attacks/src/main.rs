@@ -17,8 +17,7 @@ fn main() -> Result<(), String> {
         return victim::serve();
     }
     let attack = find(name).ok_or_else(|| format!("there is no attack `{name}`"))?;
-    // What an attack sees of interrupts is the kernel's, not the runtime's doing.
-    core::mem::forget(denali_rt::interrupt::mask());
+    denali_attacks::upcalls::begin_without();
     (attack.run)()?;
     denali_rt::println!("through");
     Ok(())

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What each crate of ours may depend on, among ours.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("denali-abi", &[]),
     ("denali-freestanding", &[]),
     ("denali-protocol", &["denali-abi"]),
@@ -15,7 +15,11 @@ const ALLOWED: [(&str, &[&str]); 12] = [
         "host-kernel",
         &["denali-abi", "denali-freestanding", "denali-kernel-core"],
     ),
-    ("denali-rt", &["denali-abi", "denali-freestanding"]),
+    ("denali-rt-macros", &[]),
+    (
+        "denali-rt",
+        &["denali-abi", "denali-freestanding", "denali-rt-macros"],
+    ),
     (
         "denali-supervisor",
         &["denali-abi", "denali-protocol", "denali-rt"],

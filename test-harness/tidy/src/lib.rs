@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 pub mod budget;
 pub mod documents;
 pub mod layering;
+pub mod panics;
 pub mod sources;
 pub mod unsafe_inventory;
 

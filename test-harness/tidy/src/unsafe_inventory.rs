@@ -43,6 +43,7 @@ pub const ALLOWED: &[(&str, &str)] = &[
         "denali-rt/src/panic/handler.rs",
         "the stack of a thread that panicked",
     ),
+    ("denali-rt/src/testing/", "the tests the linker gathered"),
     ("denali-rt/src/thread/", "stacks and context switch"),
     ("denali-rt/src/sync/", "cells of a VM with one virtual CPU"),
     ("denali-rt/src/net/", "the shared page and its buffers"),

@@ -3,7 +3,7 @@
 use crate::host::{Host, Random, SCRATCH, header, name};
 use crate::input::{HEAP_PAGES, address, descriptor, frame, index, length};
 use core::mem::offset_of;
-use core::ops::{Add, AddAssign};
+use core::ops::Add;
 use denali_abi::control::{Limits, VmConfig, VmState};
 use denali_abi::convert::usize_to_u64;
 use denali_abi::errno::Errno;
@@ -35,9 +35,9 @@ const SECRET: &[u8] = b"nobody may know this";
 /// The policies campaigns go through.
 const COMMAND_LINES: [&str; 4] = [
     "",
-    "scheduler=fair queue=drr",
-    "gatekeeper=fifo queue=drr",
-    "gatekeeper=fifo scheduler=fair",
+    "scheduler=round-robin queue=drop-tail",
+    "gatekeeper=fifo",
+    "gatekeeper=fifo scheduler=round-robin",
 ];
 
 /// What happened.
@@ -74,12 +74,6 @@ impl Add for Counts {
             arrived: self.arrived + other.arrived,
             audits: self.audits + other.audits,
         }
-    }
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
     }
 }
 

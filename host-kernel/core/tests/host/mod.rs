@@ -9,6 +9,8 @@
     reason = "a module of several test binaries, each of which uses a part"
 )]
 
+pub mod seeds;
+
 use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
 use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
@@ -183,7 +185,9 @@ impl Host {
         for _ in 0..=bytes.len() / 4096 + 2 {
             match self.machine.guest_write(self.space(vm), address, bytes) {
                 Ok(()) => return true,
-                Err(exit) => self.kernel.handle(vm, exit, &mut self.machine),
+                Err(exit) => {
+                    self.kernel.handle(vm, exit, &mut self.machine);
+                }
             }
             if self.state(vm) != Some(VmState::Ready) {
                 return false;
@@ -197,7 +201,9 @@ impl Host {
         for _ in 0..=buffer.len() / 4096 + 2 {
             match self.machine.guest_read(self.space(vm), address, buffer) {
                 Ok(()) => return true,
-                Err(exit) => self.kernel.handle(vm, exit, &mut self.machine),
+                Err(exit) => {
+                    self.kernel.handle(vm, exit, &mut self.machine);
+                }
             }
             if self.state(vm) != Some(VmState::Ready) {
                 return false;
@@ -305,14 +311,4 @@ impl Random {
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
-}
-
-/// Returns the seed of a random test, from `DENALI_SEED` or `default`, and prints it.
-pub fn seed(default: u64) -> u64 {
-    let seed = std::env::var("DENALI_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or(default);
-    println!("DENALI_SEED={seed}");
-    seed
 }

@@ -165,7 +165,7 @@ impl Nic {
                 index,
                 direction,
                 memory,
-                suppression(features),
+                Suppression::of(features),
             )
         };
         let receive = lane(RECEIVE_QUEUE, Direction::FromDevice, receive)?;
@@ -446,14 +446,6 @@ impl Lane {
     fn publish(&mut self, transport: &mut Transport) {
         let notify = self.queue.publish();
         transport.ring(self.doorbell, notify);
-    }
-}
-
-const fn suppression(features: u64) -> Suppression {
-    if features & virtio::FEATURE_EVENT_INDEX != 0 {
-        Suppression::EventIndex
-    } else {
-        Suppression::Flags
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`Violation`], never memory.
 
 use super::dma::DeviceMemory;
+use super::virtio::FEATURE_EVENT_INDEX;
 use core::sync::atomic::{Ordering, fence};
 use denali_abi::convert::usize_to_u64;
 use heapless::Vec;
@@ -28,7 +29,12 @@ const FLAGS: usize = 0;
 const INDEX: usize = 2;
 const RING: usize = 4;
 
-const DESCRIPTOR_WRITE: u16 = 2;
+/// The descriptor has a successor.
+pub const DESCRIPTOR_NEXT: u16 = 1;
+/// The device writes the buffer.
+pub const DESCRIPTOR_WRITE: u16 = 2;
+const DESCRIPTOR_INDIRECT: u16 = 4;
+
 const AVAILABLE_NO_INTERRUPT: u16 = 1;
 const USED_NO_NOTIFY: u16 = 1;
 
@@ -39,6 +45,9 @@ pub enum Direction {
     FromDevice,
     /// The driver fills them.
     ToDevice,
+    /// The driver fills them with tables of descriptors (§2.7.5.3); the device says how many bytes
+    /// it wrote to what these describe, which nobody here can judge.
+    Tables,
 }
 
 /// How driver and device tell each other not to signal.
@@ -48,6 +57,18 @@ pub enum Suppression {
     EventIndex,
     /// A flag in each ring.
     Flags,
+}
+
+impl Suppression {
+    /// Returns how to do it with a device that agreed to `features`.
+    #[must_use]
+    pub const fn of(features: u64) -> Self {
+        if features & FEATURE_EVENT_INDEX != 0 {
+            Self::EventIndex
+        } else {
+            Self::Flags
+        }
+    }
 }
 
 /// The buffers of a queue: `count` pieces of `length` bytes each, from `physical` on.
@@ -171,6 +192,7 @@ impl Virtqueue {
         let flags = match self.buffers.direction {
             Direction::FromDevice => DESCRIPTOR_WRITE,
             Direction::ToDevice => 0,
+            Direction::Tables => DESCRIPTOR_INDIRECT,
         };
         for buffer in 0..self.buffers.count {
             let descriptor = DESCRIPTORS + 16 * usize::from(buffer);
@@ -292,11 +314,14 @@ impl Virtqueue {
             _ => return Err(Violation::NotInFlight(id)),
         }
         self.used = self.used.wrapping_add(1);
-        let clamped = length > self.buffers.length;
+        let most = match self.buffers.direction {
+            Direction::FromDevice | Direction::ToDevice => self.buffers.length,
+            Direction::Tables => u32::MAX,
+        };
         Ok(Some(Used {
             buffer,
-            length: length.min(self.buffers.length),
-            clamped,
+            length: length.min(most),
+            clamped: length > most,
         }))
     }
 

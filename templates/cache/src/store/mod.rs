@@ -19,7 +19,7 @@ mod item;
 mod lru;
 mod put;
 mod reading;
-#[cfg(test)]
+#[cfg(all(test, not(denali)))]
 mod tests;
 
 pub use arena::{BLOCK_LEN, SEGMENT_BLOCKS};

@@ -1,7 +1,7 @@
 //! `cargo prepush`: everything to check before a push that is not a test.
 
 use anyhow::{Context as _, Result, bail};
-use denali_tidy::{budget, sources};
+use denali_tidy::{budget, panics, sources};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -13,9 +13,10 @@ struct Check {
     environment: Option<(&'static str, &'static str)>,
 }
 
-/// The kernel comes by itself, as it shares no features with tools that need `std`. Guests come
-/// once as host programs and once as they are compiled for a VM.
-const CHECKS: [Check; 6] = [
+/// The kernel comes by itself, as it shares no features with tools that need `std`, and is linked once
+/// more so that it keeps its relocations, which GRUB does not load. Guests come once as host programs
+/// and once as they are compiled for a VM.
+const CHECKS: [Check; 7] = [
     Check {
         name: "format",
         arguments: "fmt --all --check",
@@ -48,6 +49,12 @@ const CHECKS: [Check; 6] = [
         arguments: "tidy",
         environment: None,
     },
+    Check {
+        name: "kernel",
+        arguments: "rustc -q --release -p host-kernel --bin host-kernel --target-dir target/panics \
+                    -- -C link-arg=-Wl,--emit-relocs",
+        environment: None,
+    },
 ];
 
 fn main() -> Result<()> {
@@ -74,6 +81,11 @@ fn main() -> Result<()> {
         }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let wrong = panics::check(&root.join("target/panics/release/host-kernel"))?;
+    wrong.iter().for_each(|finding| report(finding));
+    if !wrong.is_empty() {
+        failed.push("panics");
+    }
     report(&budget::count(&sources(&root)).to_string());
     if !failed.is_empty() {
         bail!("not ready to push: {}", failed.join(", "));
