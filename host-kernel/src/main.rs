@@ -115,7 +115,9 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
         match kernel.next(now, &mut pc) {
             Next::Run { vm, space, until } => {
                 let mut exit = pc.run(space, until);
-                while kernel.handle(vm, exit, &mut pc) == Handled::Resume && !pc.has_event() {
+                while kernel.handle_or_resume(vm, exit, &mut pc) == Handled::Resume
+                    && !pc.has_event()
+                {
                     exit = pc.resume(space, until);
                 }
             }

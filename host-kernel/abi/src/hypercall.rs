@@ -42,48 +42,54 @@ pub enum Hypercall {
     /// `()`: sends what the transmit ring holds. Returns 0.
     NetworkNotify = HYPERCALL_BASE + 3,
     /// `(address, length)`: appends bytes to the VM's console ring. Returns the number taken, at
-    /// most [`CONSOLE_WRITE_MAX`].
+    /// most [`CONSOLE_WRITE_MAX`]. Errors: `BadAddress`.
     ConsoleWrite = HYPERCALL_BASE + 4,
     /// `(address, length)`: fills memory with random bytes, at most [`RANDOM_MAX`]. Returns the
-    /// number given.
+    /// number given. Errors: `BadAddress`.
     Random = HYPERCALL_BASE + 5,
     /// `(address, pages)`: gives whole pages of heap or stack back; they read as zero afterwards.
     /// Returns the number of pages that were resident. Any number of pages may be named; the call
-    /// does bounded work (4,096 pages) and returns `BadAddress` outside heap and stacks.
+    /// does bounded work (4,096 pages). Errors: `BadAddress`, `Invalid`.
     ReleaseMemory = HYPERCALL_BASE + 6,
-    /// `(entry, stack_top)`: from now on delivers pending interrupts as upcalls
-    /// ([`crate::upcall`]) to `entry`; `(0, 0)` ends that. A `stack_top` of 0 means the stack that
-    /// was interrupted. Returns 0.
+    /// `(entry, stack_top)`: from now on delivers pending interrupts as upcalls to `entry`; `(0,
+    /// 0)` ends that. A `stack_top` of 0 means the stack that was interrupted. Returns 0. Errors:
+    /// `BadAddress`, `Invalid`.
     RegisterUpcall = HYPERCALL_BASE + 7,
 
-    /// `(header_address)`: makes an empty image from an
-    /// [`ImageHeader`](crate::image::ImageHeader). Returns its id.
+    /// `(header_address)`: makes an empty image from an [`ImageHeader`](crate::image::ImageHeader).
+    /// Returns its id. Errors: `Invalid`, `OutOfMemory`, `TooLarge`, `TableFull`, `BadAddress`.
     ImageCreate = CONTROL_BASE,
     /// `(image, offset, address, length)`: writes contents at a byte offset into text, rodata and
-    /// data (the header page is not counted). Refused with `Busy` once a VM runs the image.
-    /// Returns 0.
+    /// data (the header page is not counted). Refused with `Busy` once a VM runs the image. Returns
+    /// 0. Errors: `NotFound`, `Busy`, `Invalid`, `BadAddress`.
     ImageWrite = CONTROL_BASE + 1,
-    /// `(image)`: frees an image that no VM uses. Returns 0.
+    /// `(image)`: frees an image that no VM uses. Returns 0. Errors: `NotFound`, `Busy`.
     ImageDestroy = CONTROL_BASE + 2,
-    /// `(config_address)`: creates and starts a VM from a
-    /// [`VmConfig`](crate::control::VmConfig). Returns its id.
+    /// `(config_address)`: creates and starts a VM from a [`VmConfig`](crate::control::VmConfig).
+    /// Returns its id. Errors: `NotFound`, `Invalid`, `Exists`, `OutOfMemory`, `TooLarge`,
+    /// `TableFull`, `BadAddress`.
     VmCreate = CONTROL_BASE + 3,
-    /// `(vm)`: ends a VM; descriptor and console stay until it is destroyed. Returns 0.
+    /// `(vm)`: ends a VM; descriptor and console stay until it is destroyed. Returns 0. Errors:
+    /// `NotFound`, `Invalid`.
     VmStop = CONTROL_BASE + 4,
-    /// `(vm)`: frees an ended VM. Returns 0.
+    /// `(vm)`: frees an ended VM. Returns 0. Errors: `NotFound`, `Busy`.
     VmDestroy = CONTROL_BASE + 5,
-    /// `(vm, address)`: writes a [`VmStatus`](crate::control::VmStatus). Returns 0.
+    /// `(vm, address)`: writes a [`VmStatus`](crate::control::VmStatus). Returns 0. Errors:
+    /// `NotFound`, `BadAddress`.
     VmStatus = CONTROL_BASE + 6,
-    /// `(after)`: returns the id of the next VM in the table behind `after`, starting with 0, or
-    /// `NotFound` behind the last.
+    /// `(after)`: returns the id of the next VM in the table behind `after`, starting with 0.
+    /// Errors: `NotFound`.
     VmNext = CONTROL_BASE + 7,
     /// `(vm, position, address, length)`: copies console bytes from the absolute `position` on (or
     /// the oldest kept, if that is later). Returns how many; the position they started at is
-    /// written in front of them as a `u64` at `address`, so `length` counts 8 bytes more.
+    /// written in front of them as a `u64` at `address`, so `length` counts 8 bytes more. Errors:
+    /// `NotFound`, `Invalid`, `BadAddress`.
     ConsoleRead = CONTROL_BASE + 8,
-    /// `(address)`: writes a [`HostStatus`](crate::control::HostStatus). Returns 0.
+    /// `(address)`: writes a [`HostStatus`](crate::control::HostStatus). Returns 0. Errors:
+    /// `BadAddress`.
     HostStatus = CONTROL_BASE + 9,
     /// `(vm, address)`: gives a VM new [`Limits`](crate::control::Limits), from now on. Returns 0.
+    /// Errors: `NotFound`, `BadAddress`, `Invalid`.
     VmLimits = CONTROL_BASE + 10,
 }
 

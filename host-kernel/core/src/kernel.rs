@@ -210,31 +210,18 @@ impl Kernel {
         alarm.into_iter().chain(capped).min()
     }
 
-    /// Deals with the exit of a VM that ran.
-    pub fn handle(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) -> Handled {
-        if self
-            .vms
-            .get(vm)
-            .is_some_and(|vm| vm.state == VmState::Ready)
-        {
-            match exit {
-                Exit::Interrupted => {}
-                Exit::Hypercall { number, arguments } => {
-                    let answered = self.hypercall(vm, number, arguments, machine);
-                    if answered == Handled::Resume && !self.decision_due && self.trace.is_empty() {
-                        return Handled::Resume;
-                    }
-                }
-                Exit::PageFault {
-                    address, access, ..
-                } => {
-                    self.page_fault(vm, address, access, machine);
-                }
-                Exit::Exception { vector, code } => {
-                    let (reason, detail) = end_by_exception(vector, code);
-                    self.end_vm(vm, reason, detail, machine);
-                }
-            }
+    /// Deals with the exit of a VM that ran, and charges it.
+    pub fn handle(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) {
+        self.deal_with(vm, exit, machine);
+        self.charge(vm, machine);
+    }
+
+    /// Deals with the exit of a VM that ran. Charges it, unless it may go on at once: then it is
+    /// charged when it leaves next.
+    pub fn handle_or_resume(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) -> Handled {
+        let handled = self.deal_with(vm, exit, machine);
+        if handled == Handled::Resume && !self.decision_due && self.trace.is_empty() {
+            return Handled::Resume;
         }
         self.charge(vm, machine);
         Handled::Decide
@@ -298,6 +285,27 @@ impl Kernel {
     pub(crate) fn supervisor_promise(&self) -> u32 {
         let vm = self.supervisor_vm().and_then(|id| self.vms.get(id));
         vm.map_or(0, |vm| vm.memory_pages)
+    }
+
+    fn deal_with(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) -> Handled {
+        let is_ready = |vm: &Vm| vm.state == VmState::Ready;
+        if !self.vms.get(vm).is_some_and(is_ready) {
+            return Handled::Decide;
+        }
+        match exit {
+            Exit::Interrupted => {}
+            Exit::Hypercall { number, arguments } => {
+                return self.hypercall(vm, number, arguments, machine);
+            }
+            Exit::PageFault {
+                address, access, ..
+            } => self.page_fault(vm, address, access, machine),
+            Exit::Exception { vector, code } => {
+                let (reason, detail) = end_by_exception(vector, code);
+                self.end_vm(vm, reason, detail, machine);
+            }
+        }
+        Handled::Decide
     }
 
     fn page_fault(

@@ -29,15 +29,28 @@ impl Generator {
         for (_, word) in (0..SEED_WORDS).zip(key.chunks_exact_mut(8)) {
             word.copy_from_slice(&machine.entropy().to_le_bytes());
         }
-        Self { key }
+        let clock = machine.clock();
+        let mut generator = Self { key };
+        // What no two boots share, for a machine whose entropy is worth little.
+        for word in [clock.wall_offset_ns, clock.tsc_base, machine.now().as_ns()] {
+            generator.mix(word);
+        }
+        generator
     }
 
     /// Mixes fresh entropy of the machine into the key.
     pub fn stir(&mut self, machine: &mut dyn Machine) {
-        let entropy = machine.entropy().to_le_bytes();
-        for (byte, fresh) in self.key.iter_mut().zip(entropy) {
+        let entropy = machine.entropy();
+        self.mix(entropy);
+        self.mix(machine.now().as_ns());
+    }
+
+    /// Makes the next key depend on `word`, and on all that went before.
+    fn mix(&mut self, word: u64) {
+        for (byte, fresh) in self.key.iter_mut().zip(word.to_le_bytes()) {
             *byte ^= fresh;
         }
+        self.fill(&mut []);
     }
 
     /// Fills `bytes` with random bytes.
@@ -63,6 +76,19 @@ mod tests {
         generator.fill(&mut second);
         assert_ne!(first, second);
         assert_ne!(first, [0; 64]);
+    }
+
+    #[test]
+    fn boots_at_different_times_differ_though_their_entropy_does_not() {
+        let outputs = [0, 1, 1 << 40].map(|later_ns| {
+            let mut machine = FakeMachine::new(1);
+            machine.advance(later_ns);
+            let mut output = [0; 32];
+            Generator::new(&mut machine).fill(&mut output);
+            output
+        });
+        assert_ne!(outputs[0], outputs[1]);
+        assert_ne!(outputs[1], outputs[2]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use denali_abi::layout::{
 use denali_abi::registers::VirtualRegisters;
 use denali_abi::shared::interrupt;
 use denali_kernel_core::VmId;
+use denali_kernel_core::machine::Machine;
 use host::{DATA, Host, LIMIT, SCRATCH, header, network};
+use std::collections::BTreeSet;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Addresses at which no guest can pass a buffer of any length.
@@ -58,6 +60,25 @@ fn a_new_vm_sees_its_registers_and_arguments() {
     let mut again = VirtualRegisters::new_zeroed();
     host.read(vm, REGISTERS_ADDRESS, again.as_mut_bytes());
     assert_eq!(again.resident_pages, resident);
+}
+
+#[test]
+fn no_two_vms_ever_created_have_the_same_seed() {
+    let (mut host, first) = host();
+    let image = host.kernel.vm(first).expect("it lives").image.raw();
+    let mut seeds = BTreeSet::new();
+    for number in 2..400 {
+        let vm = host.create_vm(image, number);
+        let mut registers = VirtualRegisters::new_zeroed();
+        assert!(host.read(vm, REGISTERS_ADDRESS, registers.as_mut_bytes()));
+        assert_eq!(registers.resume_generation, 0);
+        assert_eq!(registers.clock, host.machine.clock());
+        assert!(seeds.insert(registers.seed));
+        host.control(Hypercall::VmStop, &[vm.raw()])
+            .expect("stopped");
+        host.control(Hypercall::VmDestroy, &[vm.raw()])
+            .expect("destroyed");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 pub mod budget;
 pub mod documents;
+pub mod hypercalls;
 pub mod layering;
 pub mod panics;
 pub mod sources;

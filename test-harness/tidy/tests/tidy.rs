@@ -1,6 +1,6 @@
 //! The source tree itself under test: sizes, layering, unsafe inventory, links.
 
-use denali_tidy::{budget, documents, layering, sources, unsafe_inventory};
+use denali_tidy::{budget, documents, hypercalls, layering, sources, unsafe_inventory};
 use std::path::Path;
 
 #[test]
@@ -14,6 +14,7 @@ fn the_tree_is_tidy() {
     findings.extend(unsafe_inventory::check(&files));
     findings.extend(budget::check(&files));
     findings.extend(documents::check(root, &files));
+    findings.extend(hypercalls::check(&files));
     findings.extend(layering::check(root).expect("cargo metadata"));
     findings.sort();
     let report: String = findings

@@ -185,9 +185,7 @@ impl Host {
         for _ in 0..=bytes.len() / 4096 + 2 {
             match self.machine.guest_write(self.space(vm), address, bytes) {
                 Ok(()) => return true,
-                Err(exit) => {
-                    self.kernel.handle(vm, exit, &mut self.machine);
-                }
+                Err(exit) => self.kernel.handle(vm, exit, &mut self.machine),
             }
             if self.state(vm) != Some(VmState::Ready) {
                 return false;
@@ -201,9 +199,7 @@ impl Host {
         for _ in 0..=buffer.len() / 4096 + 2 {
             match self.machine.guest_read(self.space(vm), address, buffer) {
                 Ok(()) => return true,
-                Err(exit) => {
-                    self.kernel.handle(vm, exit, &mut self.machine);
-                }
+                Err(exit) => self.kernel.handle(vm, exit, &mut self.machine),
             }
             if self.state(vm) != Some(VmState::Ready) {
                 return false;
