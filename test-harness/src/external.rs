@@ -35,9 +35,19 @@ pub fn program(name: &str, package: &str) -> PathBuf {
 /// If there is no Python, or the package cannot be had.
 #[must_use]
 pub fn python_with(package: &str, folder: &Path) -> PathBuf {
+    python_with_module(package, package, folder)
+}
+
+/// Like [`python_with`], for a package whose module has another name.
+///
+/// # Panics
+///
+/// As [`python_with`].
+#[must_use]
+pub fn python_with_module(package: &str, module: &str, folder: &Path) -> PathBuf {
     let python = folder.join("bin/python");
     let imports = |python: &Path| {
-        let import = format!("import {package}");
+        let import = format!("import {module}");
         let mut command = Command::new(python);
         command.args(["-c", &import]).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())

@@ -16,6 +16,8 @@ pub struct Guest {
     name: String,
     source: PathBuf,
     settings: String,
+    /// What it needs beside the runtime, as a manifest has it.
+    dependencies: String,
 }
 
 impl Guest {
@@ -27,12 +29,19 @@ impl Guest {
     }
 
     /// Takes the example `examples/NAME`, with 1 MiB of memory.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such example.
     #[must_use]
     pub fn example(name: &str) -> Self {
-        Self::from_source(
-            name,
-            repository().join("examples").join(name).join("src/main.rs"),
-        )
+        let folder = repository().join("examples").join(name);
+        let read = |path: &Path| fs::read_to_string(path).expect("a manifest");
+        let own = read(&folder.join("Cargo.toml"));
+        let root = read(&repository().join("Cargo.toml"));
+        let mut guest = Self::from_source(name, folder.join("src/main.rs"));
+        guest.dependencies = foreign_dependencies(&own, &root);
+        guest
     }
 
     fn from_source(name: &str, source: PathBuf) -> Self {
@@ -40,6 +49,7 @@ impl Guest {
             name: name.to_owned(),
             source,
             settings: String::new(),
+            dependencies: String::new(),
         }
     }
 
@@ -62,6 +72,16 @@ impl Guest {
     #[must_use]
     pub fn arguments(self, arguments: &[&str]) -> Self {
         self.set("arguments", &format!("{arguments:?}"))
+    }
+
+    /// Sets environment variables.
+    #[must_use]
+    pub fn environment(self, variables: &[(&str, &str)]) -> Self {
+        let pairs: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| format!("{name} = {value:?}"))
+            .collect();
+        self.set_raw(&format!("environment = {{ {} }}", pairs.join(", ")))
     }
 
     /// Takes this address: `dhcp`, or four numbers.
@@ -100,8 +120,12 @@ impl Guest {
         workspace().join(format!("target/denali/{}.image", self.name))
     }
 
-    fn set(mut self, key: &str, value: &str) -> Self {
-        writeln!(self.settings, "{key} = {value}").expect("a string takes everything");
+    fn set(self, key: &str, value: &str) -> Self {
+        self.set_raw(&format!("{key} = {value}"))
+    }
+
+    fn set_raw(mut self, line: &str) -> Self {
+        writeln!(self.settings, "{line}").expect("a string takes everything");
         self
     }
 
@@ -110,6 +134,7 @@ impl Guest {
             name,
             source,
             settings,
+            dependencies,
         } = self;
         let source = source.display();
         let memory = if settings.contains("memory = ") {
@@ -124,11 +149,30 @@ impl Guest {
              path = \"{source}\"\n\n\
              [package.metadata.denali]\n{memory}\n{settings}\n\
              [dependencies]\ndenali-abi = {{ path = \"{root}/host-kernel/abi\" }}\n\
-             denali-rt = {{ path = \"{root}/denali-rt\" }}\n\n\
+             denali-rt = {{ path = \"{root}/denali-rt\" }}\n{dependencies}\n\
              [lints.rust]\n\
              unexpected_cfgs = {{ level = \"warn\", check-cfg = [\"cfg(denali)\"] }}\n"
         )
     }
+}
+
+/// Returns the dependencies that the manifest `own` takes from the manifest `root` and that are not
+/// ours, as a manifest elsewhere has them.
+fn foreign_dependencies(own: &str, root: &str) -> String {
+    let section = own.split("[dependencies]\n").nth(1).unwrap_or_default();
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    let names = lines.filter_map(|line| line.split_once(" = "));
+    let foreign = names.filter(|(name, _)| !name.starts_with("denali-"));
+    foreign
+        .map(|(name, _)| {
+            let start = format!("{name} = ");
+            let line = root.lines().find(|line| line.starts_with(&start));
+            format!(
+                "{}\n",
+                line.unwrap_or_else(|| panic!("no `{name}` in the root manifest"))
+            )
+        })
+        .collect()
 }
 
 /// Returns the folder of the workspace, in which every guest has a project.
@@ -174,5 +218,20 @@ fn take_versions(folder: &Path) {
     if !fs::read(&taken).is_ok_and(|old| old == lock) {
         write_if_changed(&folder.join("Cargo.lock"), &lock);
         write_if_changed(&taken, &lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_has_its_dependencies_elsewhere_too() {
+        let own = "[dependencies]\ndenali-rt = { workspace = true }\nlog = { workspace = true }\n\n[lints]\nx = 1\n";
+        let root = "log4 = \"2\"\nlog = { version = \"0.4\" }\n";
+        assert_eq!(
+            foreign_dependencies(own, root),
+            "log = { version = \"0.4\" }\n"
+        );
     }
 }

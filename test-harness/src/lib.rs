@@ -12,6 +12,7 @@
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
 //! | [`external`] | programs this project did not write                                 |
+//! | [`game_load`] | players of the example game server, and how evenly they are served |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`suite`]   | test binaries whose facts share one host                              |
 //! | [`wait`]    | bounded waiting                                                       |
@@ -19,6 +20,7 @@
 pub mod cli;
 pub mod containment;
 pub mod external;
+pub mod game_load;
 pub mod guest;
 pub mod home;
 pub mod host;

@@ -2,23 +2,26 @@
 
 use super::config::{CONFIGURE_MAX, wait_until_configured, wait_until_configured_async};
 use super::readiness::Notifier;
+use super::stack::Family;
 use super::stack::connection::Signals;
 use super::wait;
-use crate::io::{ErrorKind, Result};
+use crate::io::{Error, ErrorKind, Result};
 use crate::task;
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::task::Poll;
 use smoltcp::socket::dns::QueryHandle;
 
 /// How long a name server may take, its retries included.
 const LOOKUP_MAX: Duration = Duration::from_secs(20);
 
-/// Returns the addresses of `host`: a name, or an address in figures.
+/// Returns the addresses of `host`: a name, or an address in figures. IPv6 addresses of a name are
+/// among them if the VM reaches beyond its link by IPv6, and come first if it does so by a global
+/// address (RFC 6724 §2.1).
 ///
 /// # Errors
 ///
@@ -29,12 +32,14 @@ pub fn lookup(host: &str) -> Result<Vec<IpAddr>> {
         return known;
     }
     wait_until_configured(CONFIGURE_MAX)?;
-    let query = Query::start(host)?;
+    let queries = Query::start_all(host)?;
     let deadline = Some(Instant::now() + LOOKUP_MAX);
-    let answer = wait::block_on(&query.signals.readable, deadline, |network, _| {
-        query.result(network)
+    let answers = queries.iter().map(|query| {
+        wait::block_on(&query.signals.readable, deadline, |network, _| {
+            query.result(network)
+        })
     });
-    found(answer)
+    found(answers.collect())
 }
 
 /// Like [`lookup`], for a task.
@@ -43,9 +48,13 @@ pub(crate) async fn lookup_async(host: &str) -> Result<Vec<IpAddr>> {
         return known;
     }
     wait_until_configured_async(CONFIGURE_MAX).await?;
-    let query = Query::start(host)?;
-    let answer = wait::until_ready(&query.signals.readable, |network, _| query.result(network));
-    found(task::timeout(LOOKUP_MAX, answer).await?)
+    let queries = Query::start_all(host)?;
+    let mut answers = Vec::new();
+    for query in &queries {
+        let answer = wait::until_ready(&query.signals.readable, |network, _| query.result(network));
+        answers.push(task::timeout(LOOKUP_MAX, answer).await?);
+    }
+    found(answers)
 }
 
 /// Returns what can be said of `host` without asking anybody.
@@ -54,17 +63,29 @@ fn without_server(host: &str) -> Option<Result<Vec<IpAddr>>> {
         return Some(Ok(vec![address]));
     }
     if host.eq_ignore_ascii_case("localhost") {
-        return Some(Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]));
+        return Some(Ok(vec![
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ]));
     }
     (!is_name(host)).then(|| Err(ErrorKind::InvalidInput.into()))
 }
 
-fn found(answer: Result<Vec<Ipv4Addr>>) -> Result<Vec<IpAddr>> {
-    let addresses = answer?;
-    if addresses.is_empty() {
-        return Err(ErrorKind::NotFound.into());
+/// Joins answers. One kind of addresses is enough; without any, the last error counts.
+fn found(answers: Vec<Result<Vec<IpAddr>>>) -> Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    let mut error = Error::from(ErrorKind::NotFound);
+    for answer in answers {
+        match answer {
+            Ok(more) => addresses.extend(more),
+            Err(failed) => error = failed,
+        }
     }
-    Ok(addresses.into_iter().map(IpAddr::V4).collect())
+    if addresses.is_empty() {
+        Err(error)
+    } else {
+        Ok(addresses)
+    }
 }
 
 /// A question to the name servers, withdrawn when dropped before it is answered.
@@ -75,8 +96,17 @@ struct Query {
 }
 
 impl Query {
-    fn start(host: &str) -> Result<Self> {
-        let (handle, signals) = wait::with(|network, _| network.start_lookup(host))??;
+    /// Asks for all kinds of addresses that could be reached, those to be tried first first.
+    fn start_all(host: &str) -> Result<Vec<Self>> {
+        let families = wait::with(|network, _| network.families())?;
+        families
+            .iter()
+            .map(|family| Self::start(host, *family))
+            .collect()
+    }
+
+    fn start(host: &str, family: Family) -> Result<Self> {
+        let (handle, signals) = wait::with(|network, _| network.start_lookup(host, family))??;
         Ok(Self {
             handle,
             signals,
@@ -84,7 +114,7 @@ impl Query {
         })
     }
 
-    fn result(&self, network: &mut wait::Network) -> Poll<Result<Vec<Ipv4Addr>, ErrorKind>> {
+    fn result(&self, network: &mut wait::Network) -> Poll<Result<Vec<IpAddr>, ErrorKind>> {
         let result = network.lookup_result(self.handle);
         self.is_answered.set(result.is_ready());
         result
@@ -123,10 +153,9 @@ mod tests {
             [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))]
         );
         assert_eq!(lookup("::1").unwrap().len(), 1);
-        assert_eq!(
-            lookup("LocalHost").unwrap(),
-            [IpAddr::V4(Ipv4Addr::LOCALHOST)]
-        );
+        let ourselves = lookup("LocalHost").unwrap();
+        assert_eq!(ourselves[0], IpAddr::V4(Ipv4Addr::LOCALHOST));
+        assert_eq!(ourselves[1], IpAddr::V6(Ipv6Addr::LOCALHOST));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use super::readiness::{Notifier, Pollable, Readiness, Watch};
 use super::stack::connection::Buffers;
 use super::tcp::TcpStream;
-use super::wait;
 use super::wait::Patience;
+use super::{canonical, wait};
 use crate::io::{ErrorKind, Result};
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 
@@ -17,15 +17,16 @@ const BACKLOG: usize = 128;
 
 /// Where a socket may listen: a port alone, or with an address of ours.
 ///
-/// A VM has one address, so all that counts is that the address is not somebody else's.
+/// A port alone, or the unspecified address of IPv6, is for everything that reaches the VM; the
+/// unspecified address of IPv4 for what comes by IPv4; a loopback address for the VM itself.
 pub trait BindAddress {
-    /// Returns the address, unspecified for a port alone.
+    /// Returns the address, IPv6's unspecified one for a port alone.
     fn bind_address(self) -> SocketAddr;
 }
 
 impl BindAddress for u16 {
     fn bind_address(self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, self))
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, self))
     }
 }
 
@@ -41,32 +42,51 @@ impl BindAddress for SocketAddrV4 {
     }
 }
 
+impl BindAddress for SocketAddrV6 {
+    fn bind_address(self) -> SocketAddr {
+        self.into()
+    }
+}
+
 impl<A: Into<IpAddr>> BindAddress for (A, u16) {
     fn bind_address(self) -> SocketAddr {
         self.into()
     }
 }
 
-/// Returns the port of an address that is ours.
+/// Returns an address that is ours.
 ///
 /// # Errors
 ///
 /// `AddrNotAvailable` if the address is known not to be.
-pub(super) fn own_port(address: impl BindAddress) -> Result<u16> {
-    let address = address.bind_address();
-    let own = super::config().map(|configuration| IpAddr::V4(configuration.address));
-    let ours = address.ip().is_unspecified() || own.is_none_or(|own| own == address.ip());
-    if ours {
-        Ok(address.port())
+pub(super) fn own_address(address: impl BindAddress) -> Result<SocketAddr> {
+    let address = canonical(address.bind_address());
+    let ip = address.ip();
+    let is_ours = wait::with(|network, _| match ip {
+        IpAddr::V4(_) if network.address().ipv4().is_none() => true,
+        ip => ip.is_unspecified() || ip.is_multicast() || network.is_own(ip),
+    })?;
+    if is_ours {
+        Ok(address)
     } else {
         Err(ErrorKind::AddrNotAvailable.into())
+    }
+}
+
+/// Returns a bound address as callers see it.
+pub(super) fn shown(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let own = super::config().map_or(Ipv4Addr::UNSPECIFIED, |config| config.address);
+        SocketAddr::from((own, address.port()))
+    } else {
+        address
     }
 }
 
 /// A port that accepts TCP connections, until dropped.
 #[derive(Debug)]
 pub struct TcpListener {
-    port: u16,
+    address: SocketAddr,
     arrival: Arc<Notifier>,
     nonblocking: AtomicBool,
 }
@@ -79,11 +99,12 @@ impl TcpListener {
     /// `AddrInUse` if somebody listens there already, `AddrNotAvailable` for an address that is not
     /// ours, `NetworkUnreachable` without a network.
     pub fn bind(address: impl BindAddress) -> Result<Self> {
-        let port = own_port(address)?;
+        let mut address = own_address(address)?;
         let (port, arrival) =
-            wait::with(|network, _| network.listen(port, BACKLOG, Buffers::DEFAULT))??;
+            wait::with(|network, _| network.listen(address, BACKLOG, Buffers::DEFAULT))??;
+        address.set_port(port);
         Ok(Self {
-            port,
+            address,
             arrival,
             nonblocking: AtomicBool::new(false),
         })
@@ -96,7 +117,7 @@ impl TcpListener {
     ///
     /// Without a network.
     pub fn set_backlog(&self, connections: usize) -> Result<()> {
-        wait::with(|network, _| network.set_backlog(self.port, connections))
+        wait::with(|network, _| network.set_backlog(self.address.port(), connections))
     }
 
     /// Sets the buffer sizes of connections to come.
@@ -105,7 +126,7 @@ impl TcpListener {
     ///
     /// Without a network.
     pub fn set_buffers(&self, buffers: Buffers) -> Result<()> {
-        wait::with(|network, _| network.set_listener_buffers(self.port, buffers))
+        wait::with(|network, _| network.set_listener_buffers(self.address.port(), buffers))
     }
 
     /// Waits for a connection. Returns it and the peer's address.
@@ -150,17 +171,17 @@ impl TcpListener {
 
     fn accept_within(&self, patience: Patience) -> Result<(TcpStream, SocketAddr)> {
         let accepted = wait::block_on(&self.arrival, patience, |network, _| {
-            network.accept(self.port)
+            network.accept(self.address.port())
         })?;
-        let peer = SocketAddr::V4(accepted.peer);
+        let peer = accepted.peer;
         Ok((TcpStream::new(accepted), peer))
     }
 
     /// Like [`accept`](Self::accept), for a task.
     pub(crate) async fn accept_async(&self) -> Result<(TcpStream, SocketAddr)> {
-        let attempt = |network: &mut wait::Network, _| network.accept(self.port);
+        let attempt = |network: &mut wait::Network, _| network.accept(self.address.port());
         let accepted = wait::until_ready(&self.arrival, attempt).await?;
-        let peer = SocketAddr::V4(accepted.peer);
+        let peer = accepted.peer;
         Ok((TcpStream::new(accepted), peer))
     }
 
@@ -170,17 +191,17 @@ impl TcpListener {
         Incoming { listener: self }
     }
 
-    /// Returns where it listens; the address is unspecified before the VM has one.
+    /// Returns where it listens. An unspecified address is given as the VM's IPv4 address, once it
+    /// has one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        let own = super::config().map_or(Ipv4Addr::UNSPECIFIED, |config| config.address);
-        SocketAddr::from((own, self.port))
+        shown(self.address)
     }
 }
 
 impl Pollable for TcpListener {
     fn readiness(&self) -> Result<Readiness> {
-        wait::with(|network, _| network.listener_readiness(self.port))
+        wait::with(|network, _| network.listener_readiness(self.address.port()))
     }
 
     fn watch(&self, waker: &Waker) -> Watch {
@@ -192,7 +213,7 @@ impl Drop for TcpListener {
     /// Stops listening; connections nobody accepted are reset.
     fn drop(&mut self) {
         // Without a network there is nothing to stop.
-        wait::with(|network, now| network.unlisten(self.port, now)).unwrap_or_default();
+        wait::with(|network, now| network.unlisten(self.address.port(), now)).unwrap_or_default();
     }
 }
 

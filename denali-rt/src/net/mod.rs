@@ -28,15 +28,18 @@
 //! | `options`    | what can be set on a connection                                 |
 //! | `readiness`  | watching many sockets at once                                   |
 //! | `udp`        | datagrams                                                       |
+//! | `ping`       | whether somebody is there                                       |
 //! | `dns`        | host names                                                      |
 //! | `addresses`  | what can stand for the addresses of a peer                      |
-//! | `config`     | the VM's own address                                            |
+//! | `config`     | the VM's own addresses                                          |
 //! | `wait`       | the stack of this VM, and threads waiting for it                |
 //! | `device`     | frames in and out through the rings of the shared page          |
 //! | `stack`      | the state machine: no hardware, no clock, no threads            |
 //!
-//! What there is not: IPv6 (the virtual architecture configures IPv4 alone), IP fragments, and a
-//! way to reach oneself (a VM's frames to its own address are lost).
+//! A port is one for IPv4 and IPv6: who listens on it hears both, unless bound to an address of
+//! IPv4. What is sent to 127.0.0.1, `::1` or an address of the VM never leaves it.
+//!
+//! What there is not: IP fragments.
 
 mod addresses;
 mod config;
@@ -44,6 +47,7 @@ mod device;
 mod dns;
 mod listener;
 mod options;
+mod ping;
 mod readiness;
 mod stack;
 mod tcp;
@@ -51,11 +55,12 @@ mod udp;
 mod wait;
 
 pub use addresses::ToSocketAddrs;
-pub use config::{Configuration, config, configure, wait_until_configured};
-pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+pub use config::{Configuration, config, configure, configure_ipv6, wait_until_configured};
+pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 pub use dns::lookup;
 pub(crate) use dns::lookup_async;
 pub use listener::{BindAddress, Incoming, TcpListener};
+pub use ping::ping;
 pub use readiness::{Pollable, Readiness, Watch};
 pub use stack::Shutdown;
 pub use stack::connection::{Buffers, KeepAlive};
@@ -63,7 +68,7 @@ pub use stack::stats::Stats;
 pub use tcp::TcpStream;
 pub use udp::UdpSocket;
 
-use crate::io::{Error, ErrorKind, Result};
+use crate::io::Result;
 use crate::time::Instant;
 
 /// Moves frames and timers, and wakes threads whose wait is over. Returns when to call again if no
@@ -89,13 +94,8 @@ pub fn stats() -> Result<Stats> {
     wait::with(|network, _| network.stats())
 }
 
-/// Returns `address` if it is one we can talk to.
-fn ipv4(address: SocketAddr) -> Result<SocketAddrV4> {
-    match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(address) => match address.ip().to_ipv4_mapped() {
-            Some(ip) => Ok(SocketAddrV4::new(ip, address.port())),
-            None => Err(Error::new(ErrorKind::Unsupported, "IPv6 is not supported")),
-        },
-    }
+/// Returns an address in its own form: one of IPv4 that is mapped into IPv6 (RFC 4291 §2.5.5.2) as
+/// one of IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

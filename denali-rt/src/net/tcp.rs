@@ -1,19 +1,19 @@
 //! One TCP connection.
 
 use super::addresses::{ToSocketAddrs, first_reachable};
-use super::config::{CONFIGURE_MAX, wait_until_configured, wait_until_configured_async};
+use super::config::{CONFIGURE_MAX, wait_until_reachable, wait_until_reachable_async};
 use super::options::MaybeDuration;
 use super::readiness::{Notifier, Pollable, Readiness, Watch};
 use super::stack::connection::{Buffers, Signals};
 use super::stack::table::ConnectionId;
 use super::stack::{Accepted, Shutdown};
 use super::wait::Patience;
-use super::{ipv4, wait};
+use super::{canonical, wait};
 use crate::io::{self, Error, Result};
 use crate::task;
 use crate::time::{Duration, Instant};
 use alloc::sync::Arc;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 
@@ -29,7 +29,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct TcpStream {
     pub(super) id: ConnectionId,
-    peer: SocketAddrV4,
+    peer: SocketAddr,
     signals: Arc<Signals<Notifier>>,
     pub(super) read_timeout: MaybeDuration,
     pub(super) write_timeout: MaybeDuration,
@@ -82,9 +82,9 @@ impl TcpStream {
         timeout: Duration,
         buffers: Buffers,
     ) -> Result<Self> {
-        let address = address.into();
+        let address = canonical(address.into());
         let deadline = Instant::now() + timeout;
-        wait_until_configured(timeout.min(CONFIGURE_MAX))?;
+        wait_until_reachable(address.ip(), timeout.min(CONFIGURE_MAX))?;
         let stream = Self::begin(address, 0, buffers)?;
         wait::block_on(
             &stream.signals.writable,
@@ -107,14 +107,15 @@ impl TcpStream {
         local_port: u16,
         buffers: Buffers,
     ) -> Result<Self> {
-        let peer = ipv4(address.into())?;
-        let accepted = wait::with(|network, _| network.connect(peer, local_port, buffers))??;
+        let peer = canonical(address.into());
+        let accepted = wait::with(|network, now| network.connect(peer, local_port, buffers, now))??;
         Ok(Self::new(accepted))
     }
 
     /// Like [`connect`](Self::connect), for a task.
     pub(crate) async fn connect_async(address: SocketAddr) -> Result<Self> {
-        wait_until_configured_async(CONFIGURE_MAX).await?;
+        let address = canonical(address);
+        wait_until_reachable_async(address.ip(), CONFIGURE_MAX).await?;
         let stream = Self::begin(address, 0, Buffers::DEFAULT)?;
         let connected = wait::until_ready(&stream.signals.writable, |network, _| {
             network.connected(stream.id)
@@ -138,7 +139,7 @@ impl TcpStream {
     /// Returns the peer's address.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.peer.into()
+        self.peer
     }
 
     /// Returns our address.
@@ -147,7 +148,7 @@ impl TcpStream {
     ///
     /// Without a network.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        wait::with(|network, _| network.local_addr(self.id)).map(SocketAddr::V4)
+        wait::with(|network, _| network.local_addr(self.id))
     }
 
     /// Waits for data and reads what is there. Returns 0 once the peer has sent its last.

@@ -1,24 +1,24 @@
 //! UDP datagrams.
 
 use super::addresses::ToSocketAddrs;
-use super::listener::{BindAddress, own_port};
+use super::listener::{BindAddress, own_address, shown};
 use super::options::{MaybeDuration, check_timeout};
 use super::readiness::{Notifier, Pollable, Readiness, Watch};
 use super::stack::Take;
 use super::stack::connection::Signals;
 use super::wait::Patience;
-use super::{ipv4, wait};
+use super::{canonical, wait};
 use crate::io::{Error, ErrorKind, Result};
 use crate::time::Duration;
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 
 /// A UDP port, until dropped. It holds up to 16 datagrams of 8 KiB in all each way.
 #[derive(Debug)]
 pub struct UdpSocket {
-    port: u16,
+    address: SocketAddr,
     signals: Arc<Signals<Notifier>>,
     read_timeout: MaybeDuration,
     write_timeout: MaybeDuration,
@@ -33,10 +33,11 @@ impl UdpSocket {
     /// `AddrInUse` if the port is taken, `AddrNotAvailable` for an address that is not ours,
     /// `OutOfMemory` without room for buffers, `NetworkUnreachable` without a network.
     pub fn bind(address: impl BindAddress) -> Result<Self> {
-        let port = own_port(address)?;
-        let (port, signals) = wait::with(|network, _| network.bind_datagram(port))??;
+        let mut address = own_address(address)?;
+        let (port, signals) = wait::with(|network, _| network.bind_datagram(address))??;
+        address.set_port(port);
         Ok(Self {
-            port,
+            address,
             signals,
             read_timeout: MaybeDuration::none(),
             write_timeout: MaybeDuration::none(),
@@ -66,9 +67,9 @@ impl UdpSocket {
     }
 
     fn send_within(&self, payload: &[u8], to: SocketAddr, patience: Patience) -> Result<usize> {
-        let to = ipv4(to)?;
-        wait::block_on(&self.signals.writable, patience, |network, _| {
-            network.send_datagram(self.port, payload, to)
+        let to = canonical(to);
+        wait::block_on(&self.signals.writable, patience, |network, now| {
+            network.send_datagram(self.address.port(), payload, to, now)
         })?;
         Ok(payload.len())
     }
@@ -116,10 +117,9 @@ impl UdpSocket {
         take: Take,
         patience: Patience,
     ) -> Result<(usize, SocketAddr)> {
-        let (count, from) = wait::block_on(&self.signals.readable, patience, |network, _| {
-            network.receive_from(self.port, buffer, take)
-        })?;
-        Ok((count, SocketAddr::V4(from)))
+        wait::block_on(&self.signals.readable, patience, |network, _| {
+            network.receive_from(self.address.port(), buffer, take)
+        })
     }
 
     /// Makes `peer` the one that [`send`](Self::send) sends to; datagrams of others are dropped from
@@ -131,8 +131,8 @@ impl UdpSocket {
     pub fn connect(&self, peer: impl ToSocketAddrs) -> Result<()> {
         let peer = peer.to_socket_addrs()?.next();
         let peer = peer.ok_or(Error::new(ErrorKind::InvalidInput, "no address"))?;
-        let peer = ipv4(peer)?;
-        wait::with(|network, _| network.connect_datagram(self.port, Some(peer)))
+        let peer = canonical(peer);
+        wait::with(|network, _| network.connect_datagram(self.address.port(), Some(peer)))
     }
 
     /// Returns the peer set by [`connect`](Self::connect).
@@ -141,8 +141,8 @@ impl UdpSocket {
     ///
     /// `NotConnected` without one.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
-        let peer = wait::with(|network, _| network.datagram_peer(self.port))?;
-        Ok(peer.ok_or(ErrorKind::NotConnected)?.into())
+        let peer = wait::with(|network, _| network.datagram_peer(self.address.port()))?;
+        Ok(peer.ok_or(ErrorKind::NotConnected)?)
     }
 
     /// Sends a datagram to the peer set by [`connect`](Self::connect). Returns its length.
@@ -165,9 +165,9 @@ impl UdpSocket {
 
     /// Like [`send_to`](Self::send_to), for a task.
     pub(crate) async fn send_to_async(&self, payload: &[u8], to: SocketAddr) -> Result<usize> {
-        let to = ipv4(to)?;
-        wait::until_ready(&self.signals.writable, |network, _| {
-            network.send_datagram(self.port, payload, to)
+        let to = canonical(to);
+        wait::until_ready(&self.signals.writable, |network, now| {
+            network.send_datagram(self.address.port(), payload, to, now)
         })
         .await?;
         Ok(payload.len())
@@ -175,10 +175,10 @@ impl UdpSocket {
 
     /// Like [`recv_from`](Self::recv_from), for a task and without a timeout.
     pub(crate) async fn recv_from_async(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
-        let attempt =
-            |network: &mut wait::Network, _| network.receive_from(self.port, buffer, Take::Remove);
-        let (count, from) = wait::until_ready(&self.signals.readable, attempt).await?;
-        Ok((count, SocketAddr::V4(from)))
+        let attempt = |network: &mut wait::Network, _| {
+            network.receive_from(self.address.port(), buffer, Take::Remove)
+        };
+        wait::until_ready(&self.signals.readable, attempt).await
     }
 
     /// Sets how long receiving waits; `None`, as at first, means for ever.
@@ -213,11 +213,30 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Returns where it is bound; the address is unspecified before the VM has one.
+    /// Joins a multicast group, so that this socket hears what is sent to it; so does every other
+    /// socket of the VM that is bound to no address of its own.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for what is no group, `OutOfMemory` in too many groups.
+    pub fn join_multicast(&self, group: impl Into<IpAddr>) -> Result<()> {
+        wait::with(|network, _| network.join_group(group.into()))?.map_err(Error::from)
+    }
+
+    /// Leaves a multicast group.
+    ///
+    /// # Errors
+    ///
+    /// `AddrNotAvailable` if the VM is not in it.
+    pub fn leave_multicast(&self, group: impl Into<IpAddr>) -> Result<()> {
+        wait::with(|network, _| network.leave_group(group.into()))?.map_err(Error::from)
+    }
+
+    /// Returns where it is bound. An unspecified address is given as the VM's IPv4 address, once it
+    /// has one.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        let own = super::config().map_or(Ipv4Addr::UNSPECIFIED, |config| config.address);
-        SocketAddr::from((own, self.port))
+        shown(self.address)
     }
 
     fn patience(&self, timeout: &MaybeDuration) -> Patience {
@@ -231,7 +250,7 @@ impl UdpSocket {
 
 impl Pollable for UdpSocket {
     fn readiness(&self) -> Result<Readiness> {
-        wait::with(|network, _| network.datagram_readiness(self.port))
+        wait::with(|network, _| network.datagram_readiness(self.address.port()))
     }
 
     fn watch(&self, waker: &Waker) -> Watch {
@@ -242,6 +261,6 @@ impl Pollable for UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         // Without a network there is nothing to free.
-        wait::with(|network, _| network.unbind_datagram(self.port)).unwrap_or_default();
+        wait::with(|network, _| network.unbind_datagram(self.address.port())).unwrap_or_default();
     }
 }

@@ -40,6 +40,10 @@ pub const VMS_MAX: u32 = 65_536;
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
 
+/// The most that one turn can cost a VM: a slice, and the kernel's work for it. Whatever took longer
+/// was no work of the VM's: the whole machine was paused.
+const CHARGE_NS_MAX: u64 = 10 * QUANTUM_NS;
+
 /// Wrong answers of the scheduler in a row before the mechanism chooses itself.
 const PICKS_MAX: usize = 8;
 
@@ -337,7 +341,7 @@ impl Kernel {
     /// Charges a VM for the time since `since`, spent by it or for it.
     pub(crate) fn charge_since(&mut self, id: VmId, since: Time, machine: &mut dyn Machine) {
         let now = machine.now();
-        let ran_ns = now.since_ns(since);
+        let ran_ns = now.since_ns(since).min(CHARGE_NS_MAX);
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };

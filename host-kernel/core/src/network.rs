@@ -9,7 +9,7 @@ use crate::memory::address_space::GuestView;
 use crate::net::refusal::Refusal;
 use crate::net::ring::{Delivery, RingState, RingViolation, Room};
 use crate::net::source::{is_arp_request, sender_address};
-use crate::net::switch::Destination;
+use crate::net::switch::{Audience, Destination};
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
 use crate::vm::VmId;
@@ -216,9 +216,9 @@ impl Kernel {
                     }
                     delivered
                 }
-                Destination::AllVms { except, .. } => {
+                Destination::AllVms { audience, .. } => {
                     broadcasts += 1;
-                    self.broadcast(except, frame, machine)
+                    self.broadcast(audience, None, frame, machine)
                 }
                 Destination::Wire | Destination::Nowhere => self.ask_supervisor(frame, machine),
             };
@@ -332,7 +332,11 @@ impl Kernel {
                 self.count(from, |counters| counters.tx_refused += 1);
                 return Sent::Done;
             }
-            Destination::AllVms { except, wire } => {
+            Destination::AllVms {
+                audience,
+                except,
+                wire,
+            } => {
                 // The wire first: if it has to wait, nobody here has heard the frame yet.
                 if wire
                     && self.transmit(frame, machine).is_err()
@@ -340,7 +344,7 @@ impl Kernel {
                 {
                     return Sent::AwaitsNic;
                 }
-                self.broadcast(except, frame, machine);
+                self.broadcast(audience, except, frame, machine);
                 self.count(from, |counters| counters.tx_frames += 1);
                 return Sent::ToAll;
             }
@@ -359,14 +363,19 @@ impl Kernel {
         Ok(())
     }
 
-    /// Delivers a frame to every VM with a port; returns whether any took it.
-    fn broadcast(&mut self, except: Option<u32>, frame: &[u8], machine: &mut dyn Machine) -> bool {
+    /// Delivers a frame to every VM of an audience but one; returns whether any took it.
+    fn broadcast(
+        &mut self,
+        audience: Audience,
+        except: Option<u32>,
+        frame: &[u8],
+        machine: &mut dyn Machine,
+    ) -> bool {
         let mut taken = false;
         let mut index = 0;
         while let Some(id) = self.vms.next_from(index) {
             index = id.index() + 1;
-            let has_port = self.vms.get(id).is_some_and(|vm| vm.network.mac != [0; 6]);
-            if has_port && except != Some(id.index()) {
+            if except != Some(id.index()) && self.switch.hears(id.index(), audience) {
                 taken |= self.deliver_from_wire(id.index(), frame, machine);
             }
         }

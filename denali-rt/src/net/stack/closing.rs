@@ -9,7 +9,7 @@ use super::header::{Segment, SegmentKind};
 use alloc::vec::Vec;
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetFrame, IpAddress, Ipv4Packet, TcpPacket};
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, Ipv6Packet, TcpPacket};
 
 /// Returns the frame of a FIN without data as one that does nothing but acknowledge; `None` for any
 /// other frame.
@@ -20,15 +20,25 @@ pub(super) fn acknowledgement(frame: &[u8], segment: &Segment) -> Option<Vec<u8>
     }
     let mut bytes = frame.to_vec();
     let mut ethernet = EthernetFrame::new_checked(&mut bytes[..]).ok()?;
-    let mut ip = Ipv4Packet::new_checked(ethernet.payload_mut()).ok()?;
-    let mut tcp = TcpPacket::new_checked(ip.payload_mut()).ok()?;
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv6 => {
+            let mut ip = Ipv6Packet::new_checked(ethernet.payload_mut()).ok()?;
+            take_out_fin(ip.payload_mut(), segment)?;
+        }
+        _ => {
+            let mut ip = Ipv4Packet::new_checked(ethernet.payload_mut()).ok()?;
+            take_out_fin(ip.payload_mut(), segment)?;
+        }
+    }
+    Some(bytes)
+}
+
+fn take_out_fin(payload: &mut [u8], segment: &Segment) -> Option<()> {
+    let mut tcp = TcpPacket::new_checked(payload).ok()?;
     tcp.set_fin(false);
     tcp.set_seq_number(tcp.seq_number() + 1);
-    tcp.fill_checksum(
-        &IpAddress::Ipv4(segment.remote),
-        &IpAddress::Ipv4(segment.local),
-    );
-    Some(bytes)
+    tcp.fill_checksum(&segment.remote.into(), &segment.local.into());
+    Some(())
 }
 
 /// A link on which one more frame has arrived before all others.
@@ -86,16 +96,21 @@ impl<L: Device> Device for Arrival<'_, L> {
 mod tests {
     use super::super::header::{self, Checksum, Header};
     use super::*;
-    use core::net::Ipv4Addr;
     use smoltcp::phy::ChecksumCapabilities;
     use smoltcp::wire::{
-        EthernetAddress, EthernetProtocol, IpProtocol, Ipv4Repr, TcpControl, TcpRepr, TcpSeqNumber,
+        EthernetAddress, IpAddress, IpProtocol, IpRepr, TcpControl, TcpRepr, TcpSeqNumber,
     };
 
-    const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-    const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    /// Peer and us, by IPv4 and by IPv6.
+    const ENDS: [(IpAddress, IpAddress); 2] = [
+        (IpAddress::v4(10, 0, 0, 2), IpAddress::v4(10, 0, 0, 1)),
+        (
+            IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 2),
+            IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1),
+        ),
+    ];
 
-    fn frame(control: TcpControl, payload: &[u8]) -> Vec<u8> {
+    fn frame((peer, ours): (IpAddress, IpAddress), control: TcpControl, payload: &[u8]) -> Vec<u8> {
         let tcp = TcpRepr {
             src_port: 1234,
             dst_port: 80,
@@ -110,22 +125,19 @@ mod tests {
             timestamp: None,
             payload,
         };
-        let ip = Ipv4Repr {
-            src_addr: PEER,
-            dst_addr: OURS,
-            next_header: IpProtocol::Tcp,
-            payload_len: tcp.buffer_len(),
-            hop_limit: 64,
-        };
+        let ip = IpRepr::new(peer, ours, IpProtocol::Tcp, tcp.buffer_len(), 64);
         let checksums = ChecksumCapabilities::default();
-        let mut bytes = alloc::vec![0; 14 + 20 + tcp.buffer_len()];
+        let mut bytes = alloc::vec![0; 14 + ip.buffer_len()];
         let mut ethernet = EthernetFrame::new_unchecked(&mut bytes[..]);
         ethernet.set_src_addr(EthernetAddress([2; 6]));
-        ethernet.set_ethertype(EthernetProtocol::Ipv4);
-        let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
-        ip.emit(&mut packet, &checksums);
-        let mut out = TcpPacket::new_unchecked(packet.payload_mut());
-        tcp.emit(&mut out, &PEER.into(), &OURS.into(), &checksums);
+        ethernet.set_ethertype(match ip {
+            IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+            IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
+        });
+        let packet = ethernet.payload_mut();
+        ip.emit(&mut *packet, &checksums);
+        let mut out = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+        tcp.emit(&mut out, &peer, &ours, &checksums);
         bytes
     }
 
@@ -138,23 +150,27 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_fin_acknowledges_and_its_checksum_is_right() {
-        let fin = frame(TcpControl::Fin, &[]);
-        let bytes = acknowledgement(&fin, &segment(&fin)).unwrap();
-        let left = segment(&bytes);
-        assert_eq!((left.kind, left.acknowledgement), (SegmentKind::Plain, 7));
-        assert_eq!((left.sequence, left.sequence_end), (0, 0));
+        for ends in ENDS {
+            let fin = frame(ends, TcpControl::Fin, &[]);
+            let bytes = acknowledgement(&fin, &segment(&fin)).unwrap();
+            let left = segment(&bytes);
+            assert_eq!((left.kind, left.acknowledgement), (SegmentKind::Plain, 7));
+            assert_eq!((left.sequence, left.sequence_end), (0, 0));
+        }
     }
 
     #[test]
     fn other_segments_are_left_alone() {
-        for (control, payload) in [
-            (TcpControl::None, &b""[..]),
-            (TcpControl::None, b"x"),
-            (TcpControl::Fin, b"x"),
-            (TcpControl::Rst, b""),
-        ] {
-            let frame = frame(control, payload);
-            assert_eq!(acknowledgement(&frame, &segment(&frame)), None);
+        for ends in ENDS {
+            for (control, payload) in [
+                (TcpControl::None, &b""[..]),
+                (TcpControl::None, b"x"),
+                (TcpControl::Fin, b"x"),
+                (TcpControl::Rst, b""),
+            ] {
+                let frame = frame(ends, control, payload);
+                assert_eq!(acknowledgement(&frame, &segment(&frame)), None);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::io::ErrorKind;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
@@ -105,6 +105,15 @@ pub(super) enum Owner {
     Background,
 }
 
+/// Which way the packets of a socket go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// As frames, to others.
+    Wire,
+    /// To ourselves.
+    Loopback,
+}
+
 /// The two things a stream waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Signals<S> {
@@ -120,6 +129,7 @@ pub(super) struct Connection<S> {
     pub(super) set: SocketSet<'static>,
     handle: SocketHandle,
     pub(super) key: Key,
+    pub(super) path: Path,
     pub(super) owner: Owner,
     pub(super) signals: Arc<Signals<S>>,
     /// Why it failed, once it did.
@@ -152,7 +162,7 @@ pub(super) struct Connection<S> {
 
 impl<S: Signal> Connection<S> {
     /// Creates a connection with a closed socket; `None` without memory for its buffers.
-    pub(super) fn new(key: Key, owner: Owner, buffers: Buffers) -> Option<Box<Self>> {
+    pub(super) fn new(key: Key, path: Path, owner: Owner, buffers: Buffers) -> Option<Box<Self>> {
         let buffers = buffers.clamped();
         let receive = tcp::SocketBuffer::new(zeroed(buffers.receive)?);
         let transmit = tcp::SocketBuffer::new(zeroed(buffers.transmit)?);
@@ -174,6 +184,7 @@ impl<S: Signal> Connection<S> {
             set,
             handle,
             key,
+            path,
             owner,
             signals: Arc::default(),
             error: None,
@@ -203,18 +214,16 @@ impl<S: Signal> Connection<S> {
     }
 
     /// Returns the peer's address.
-    pub(super) fn peer(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.key.remote, self.key.remote_port)
+    pub(super) fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.key.remote, self.key.remote_port)
     }
 
     /// Returns our address, as the handshake fixed it.
-    pub(super) fn local(&self) -> SocketAddrV4 {
+    pub(super) fn local(&self) -> SocketAddr {
         let endpoint = self.socket().local_endpoint();
-        let address = endpoint.map_or(Ipv4Addr::UNSPECIFIED, |endpoint| {
-            let smoltcp::wire::IpAddress::Ipv4(address) = endpoint.addr;
-            address
-        });
-        SocketAddrV4::new(address, self.key.local_port)
+        let unknown = Ipv4Addr::UNSPECIFIED.into();
+        let address = endpoint.map_or(unknown, |endpoint| endpoint.addr.into());
+        SocketAddr::new(address, self.key.local_port)
     }
 
     /// Sets whether and how a silent peer is probed.

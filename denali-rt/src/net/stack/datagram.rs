@@ -1,6 +1,6 @@
 //! UDP: one smoltcp socket, in a set of its own, per bound port.
 
-use super::{Link, Signal, Stack, earliest, from_smol, smol};
+use super::{Link, Signal, Stack, accepts, earliest, from_smol, smol};
 use crate::io::ErrorKind;
 use crate::net::readiness::Readiness;
 use crate::time::Instant;
@@ -8,14 +8,16 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddrV4;
+use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
 use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, RecvError, SendError, Socket};
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
-use super::connection::Signals;
+use super::connection::{Path, Signals};
+use super::header;
+use super::loopback::Loopback;
 
 /// Bytes of payload a socket holds in each direction.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -37,8 +39,10 @@ struct Bound<S> {
     set: SocketSet<'static>,
     handle: SocketHandle,
     signals: Arc<Signals<S>>,
+    /// The address of ours it is for; see [`accepts`].
+    address: IpAddr,
     /// The only one it hears, if it is connected.
-    peer: Option<SocketAddrV4>,
+    peer: Option<SocketAddr>,
     /// When smoltcp wants to try again.
     due: Option<Instant>,
 }
@@ -78,11 +82,13 @@ impl<S: Signal> Datagrams<S> {
         }
     }
 
-    /// Returns where a datagram for `port` goes.
-    pub(super) fn recipient(&mut self, port: u16, from: SocketAddrV4) -> Recipient<'_> {
-        match self.sockets.get_mut(&port) {
+    /// Returns where a datagram goes.
+    pub(super) fn recipient(&mut self, datagram: &header::Datagram) -> Recipient<'_> {
+        let (from, to) = (datagram.source, datagram.destination);
+        match self.sockets.get_mut(&to.port()) {
             None => Recipient::Unknown,
             Some(bound) if bound.peer.is_some_and(|peer| peer != from) => Recipient::Deaf,
+            Some(bound) if !accepts(bound.address, to.ip()) => Recipient::Deaf,
             Some(bound) => Recipient::Socket(&mut bound.set),
         }
     }
@@ -131,10 +137,13 @@ impl<S: Signal> Datagrams<S> {
 }
 
 impl<L: Link, S: Signal> Stack<L, S> {
-    /// Binds a socket to `port`, or to a free one if it is 0. Returns the port and what tells of
-    /// datagrams.
-    pub(crate) fn bind_datagram(&mut self, port: u16) -> Result<(u16, Arc<Signals<S>>), ErrorKind> {
-        let port = match port {
+    /// Binds a socket to a port, or to a free one if it is 0, and to an address as
+    /// [`listen`](Self::listen) does. Returns the port and what tells of datagrams.
+    pub(crate) fn bind_datagram(
+        &mut self,
+        at: SocketAddr,
+    ) -> Result<(u16, Arc<Signals<S>>), ErrorKind> {
+        let port = match at.port() {
             0 => self.free_port(|stack, port| !stack.datagrams.sockets.contains_key(&port))?,
             port if self.datagrams.sockets.contains_key(&port) => return Err(ErrorKind::AddrInUse),
             port => port,
@@ -155,6 +164,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             set,
             handle,
             signals: signals.clone(),
+            address: at.ip(),
             peer: None,
             due: None,
         };
@@ -175,20 +185,40 @@ impl<L: Link, S: Signal> Stack<L, S> {
         &mut self,
         port: u16,
         payload: &[u8],
-        to: SocketAddrV4,
+        to: SocketAddr,
+        now: Instant,
     ) -> Poll<Result<(), ErrorKind>> {
-        const HEADERS: usize = 20 + 8;
-        let payload_max = self.link.capabilities().ip_mtu() - HEADERS;
-        if payload.len() > payload_max || to.port() == 0 || to.ip().is_unspecified() {
+        if to.port() == 0 || to.ip().is_unspecified() {
             return Poll::Ready(Err(ErrorKind::InvalidInput));
+        }
+        if !self.datagrams.sockets.contains_key(&port) {
+            return Poll::Ready(Err(ErrorKind::NotConnected));
+        }
+        match self.path_to(to.ip()) {
+            Path::Wire => self.send_to_wire(port, payload, to),
+            Path::Loopback => self.send_to_ourselves(port, payload, to, now),
+        }
+    }
+
+    fn send_to_wire(
+        &mut self,
+        port: u16,
+        payload: &[u8],
+        to: SocketAddr,
+    ) -> Poll<Result<(), ErrorKind>> {
+        const UDP_HEADER_LEN: usize = 8;
+        let ip_header_len = if to.is_ipv4() { 20 } else { 40 };
+        let payload_max = self.link.capabilities().ip_mtu() - ip_header_len - UDP_HEADER_LEN;
+        if payload.len() > payload_max {
+            return Poll::Ready(Err(ErrorKind::InvalidInput));
+        }
+        if self.reach(to.ip()) != Poll::Ready(Ok(())) {
+            return Poll::Ready(Err(ErrorKind::NetworkUnreachable));
         }
         let Some(bound) = self.datagrams.sockets.get_mut(&port) else {
             return Poll::Ready(Err(ErrorKind::NotConnected));
         };
-        if self.interface.ip_addrs().is_empty() {
-            return Poll::Ready(Err(ErrorKind::NetworkUnreachable));
-        }
-        let endpoint = IpEndpoint::new(IpAddress::Ipv4(*to.ip()), to.port());
+        let endpoint = IpEndpoint::new(to.ip().into(), to.port());
         match bound.socket().send_slice(payload, endpoint) {
             Ok(()) => {
                 if !self.datagrams.sending.contains(&port) {
@@ -202,13 +232,29 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
     }
 
+    fn send_to_ourselves(
+        &mut self,
+        port: u16,
+        payload: &[u8],
+        to: SocketAddr,
+        now: Instant,
+    ) -> Poll<Result<(), ErrorKind>> {
+        if payload.len() > Loopback::payload_max() {
+            return Poll::Ready(Err(ErrorKind::InvalidInput));
+        }
+        let from = SocketAddr::new(to.ip(), port);
+        // A full queue drops the datagram, as the wire might.
+        self.loopback(now).send(from, to, payload);
+        Poll::Ready(Ok(()))
+    }
+
     /// Returns the oldest datagram; what does not fit `buffer` is lost if it is taken.
     pub(crate) fn receive_from(
         &mut self,
         port: u16,
         buffer: &mut [u8],
         take: Take,
-    ) -> Poll<Result<(usize, SocketAddrV4), ErrorKind>> {
+    ) -> Poll<Result<(usize, SocketAddr), ErrorKind>> {
         let Some(bound) = self.datagrams.sockets.get_mut(&port) else {
             return Poll::Ready(Err(ErrorKind::NotConnected));
         };
@@ -223,8 +269,8 @@ impl<L: Link, S: Signal> Stack<L, S> {
             Ok((payload, metadata)) => {
                 let count = payload.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&payload[..count]);
-                let IpAddress::Ipv4(address) = metadata.endpoint.addr;
-                let from = SocketAddrV4::new(address, metadata.endpoint.port);
+                let endpoint = metadata.endpoint;
+                let from = SocketAddr::new(endpoint.addr.into(), endpoint.port);
                 Poll::Ready(Ok((count, from)))
             }
             Err(RecvError::Exhausted | RecvError::Truncated) => Poll::Pending,
@@ -232,14 +278,14 @@ impl<L: Link, S: Signal> Stack<L, S> {
     }
 
     /// Sets the only one a socket hears, or lets it hear everybody.
-    pub(crate) fn connect_datagram(&mut self, port: u16, peer: Option<SocketAddrV4>) {
+    pub(crate) fn connect_datagram(&mut self, port: u16, peer: Option<SocketAddr>) {
         if let Some(bound) = self.datagrams.sockets.get_mut(&port) {
             bound.peer = peer;
         }
     }
 
     /// Returns the only one a socket hears, if it is connected.
-    pub(crate) fn datagram_peer(&self, port: u16) -> Option<SocketAddrV4> {
+    pub(crate) fn datagram_peer(&self, port: u16) -> Option<SocketAddr> {
         self.datagrams.sockets.get(&port)?.peer
     }
 

@@ -4,6 +4,7 @@ use super::header::{Checksum, checksum_capabilities};
 use super::{Link, Setup, Signal, Stack};
 use crate::time::{Duration, Instant};
 use core::cell::Cell;
+use core::net::Ipv6Addr;
 use denali_abi::net::{NetworkConfig, addressing};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium};
 use std::collections::VecDeque;
@@ -117,8 +118,19 @@ pub(super) fn stack(network: NetworkConfig) -> TestStack {
         seed,
         memory_left: || usize::MAX,
     };
-    Stack::new(FakeLink::default(), &setup, Instant::from_ns(0))
+    let start = Instant::from_ns(0);
+    let mut stack = Stack::new(FakeLink::default(), &setup, start);
+    // It knows its IPv6 network, and has said so.
+    stack.configure_ipv6(NETWORK, None, start);
+    stack.groups.change();
+    stack.poll_groups(start);
+    stack.address.take_change();
+    stack.link_mut().outbox.clear();
+    stack
 }
+
+/// The IPv6 network of all hosts.
+pub(super) const NETWORK: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0);
 
 /// How the wire mistreats frames, in parts of a thousand.
 #[derive(Clone, Copy, Debug, Default)]

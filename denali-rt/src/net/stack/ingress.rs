@@ -1,17 +1,36 @@
 //! Taking frames in: each goes to the socket it concerns, or to none.
 
 use super::closing::{self, Arrival};
-use super::connection::{Connection, Owner};
+use super::connection::{Connection, Owner, Path};
 use super::datagram::Recipient;
-use super::header::{self, Header, Segment, SegmentKind};
+use super::header::{self, Datagram, Header, Segment, SegmentKind};
+use super::loopback::Loopback;
 use super::service::Cause;
 use super::table::{ConnectionId, Key};
 use super::time_wait::{self, Verdict};
-use super::{Link, Signal, Stack, smol};
+use super::{Link, Signal, Stack, accepts, smol};
 use crate::time::Instant;
-use core::net::SocketAddrV4;
+use core::net::IpAddr;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, HardwareAddress};
+
+/// Where a segment comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// From the card with this address.
+    Wire(EthernetAddress),
+    /// From ourselves.
+    Loopback,
+}
+
+impl Origin {
+    const fn path(self) -> Path {
+        match self {
+            Self::Wire(_) => Path::Wire,
+            Self::Loopback => Path::Loopback,
+        }
+    }
+}
 
 impl<L: Link, S: Signal> Stack<L, S> {
     /// Takes in one frame. Returns whether there was one.
@@ -26,30 +45,63 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let sender = EthernetFrame::new_checked(frame).map(|ethernet| ethernet.src_addr());
         self.stats.frames_received += 1;
         match (header::parse(frame, checksum), sender) {
-            (Header::Tcp(segment), Ok(sender)) => self.receive_segment(&segment, sender, now),
-            (
-                Header::Udp {
-                    source,
-                    destination_port,
-                },
-                _,
-            ) => self.receive_datagram(source, destination_port, now),
-            (Header::Arp, _) => {
-                self.pass_to_nobody(now);
+            (Header::Tcp(segment), Ok(sender)) if !self.is_echo_of_ours(segment.remote) => {
+                self.receive_segment(&segment, Origin::Wire(sender), now);
+            }
+            (Header::Udp(datagram), _) if !self.is_echo_of_ours(datagram.source.ip()) => {
+                self.receive_datagram(&datagram, now);
+            }
+            (Header::EchoReply { ident }, _) => self.receive_echo(ident, Path::Wire, now),
+            (Header::Neighbor, _) => {
+                self.pass_to_nobody(Path::Wire, now);
                 self.serve_awaiting_neighbor();
                 self.datagrams.retry();
+                self.echoes.retry();
                 self.resolver.retry();
             }
-            (Header::Corrupt, _) => {
+            (Header::RouterAdvertisement, _) => {
+                if let Some((frame, _)) = self.link.peek() {
+                    self.address.hear_router(frame, &mut self.interface, now);
+                }
+                self.link.skip();
+            }
+            (Header::Groups, _) => {
+                self.pass_to_nobody(Path::Wire, now);
+                self.groups.asked(now);
+            }
+            (Header::Other, _) => self.pass_to_nobody(Path::Wire, now),
+            (Header::Corrupt | Header::Tcp(_) | Header::Udp(_), _) => {
                 self.stats.frames_corrupt += 1;
                 self.link.skip();
             }
-            (Header::Other | Header::Tcp(_), _) => self.pass_to_nobody(now),
         }
         true
     }
 
-    fn receive_segment(&mut self, segment: &Segment, sender: EthernetAddress, now: Instant) {
+    /// Returns whether a source is one of our own addresses, which nobody else may use.
+    fn is_echo_of_ours(&self, source: IpAddr) -> bool {
+        self.interface.has_ip_addr(source)
+    }
+
+    /// Takes in one packet that we sent to ourselves. Returns whether there was one.
+    pub(super) fn receive_looped(&mut self, now: Instant) -> bool {
+        let packet = self
+            .loopback
+            .as_ref()
+            .and_then(|loopback| loopback.queue.peek());
+        let Some(packet) = packet else {
+            return false;
+        };
+        match header::parse_looped(packet) {
+            Header::Tcp(segment) => self.receive_segment(&segment, Origin::Loopback, now),
+            Header::Udp(datagram) => self.receive_looped_datagram(&datagram, now),
+            Header::EchoReply { ident } => self.receive_echo(ident, Path::Loopback, now),
+            _ => self.pass_to_nobody(Path::Loopback, now),
+        }
+        true
+    }
+
+    fn receive_segment(&mut self, segment: &Segment, origin: Origin, now: Instant) {
         let key = Key {
             local_port: segment.local_port,
             remote_port: segment.remote_port,
@@ -60,28 +112,31 @@ impl<L: Link, S: Signal> Stack<L, S> {
             self.pass_to(id, now);
             return;
         }
-        match self.time_wait.judge(&key, segment) {
-            Verdict::Unknown | Verdict::Reopen => {}
-            Verdict::Acknowledge => {
+        match (self.time_wait.judge(&key, segment), origin) {
+            (Verdict::Unknown | Verdict::Reopen, _) => {}
+            (Verdict::Acknowledge, Origin::Wire(sender)) => {
                 self.link.skip();
-                let HardwareAddress::Ethernet(ours) = self.interface.hardware_addr();
-                if let Some(token) = self.link.transmit(smol(now)) {
+                if let HardwareAddress::Ethernet(ours) = self.interface.hardware_addr()
+                    && let Some(token) = self.link.transmit(smol(now))
+                {
                     time_wait::acknowledge(token, segment, ours, sender);
                 }
                 return;
             }
-            Verdict::Drop => {
-                self.link.skip();
-                return;
-            }
+            // Nothing is lost on the way to ourselves, so nothing has to be said twice.
+            (Verdict::Acknowledge | Verdict::Drop, _) => return self.skip(origin.path()),
         }
-        if segment.kind == SegmentKind::Open && self.listeners.contains_key(&key.local_port) {
-            match self.admit(key) {
-                Some(id) => self.pass_to(id, now),
-                None => self.link.skip(),
-            }
-        } else {
-            self.pass_to_nobody(now);
+        let is_wanted = segment.kind == SegmentKind::Open
+            && self
+                .listeners
+                .get(&key.local_port)
+                .is_some_and(|listener| accepts(listener.address, segment.local));
+        if !is_wanted {
+            return self.pass_to_nobody(origin.path(), now);
+        }
+        match self.admit(key, origin.path()) {
+            Some(id) => self.pass_to(id, now),
+            None => self.skip(origin.path()),
         }
     }
 
@@ -89,7 +144,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
     ///
     /// A refused request is dropped without an answer: the peer tries again in a second or so,
     /// when there may be room.
-    fn admit(&mut self, key: Key) -> Option<ConnectionId> {
+    fn admit(&mut self, key: Key, path: Path) -> Option<ConnectionId> {
         let listener = self.listeners.get(&key.local_port)?;
         let buffers = listener.buffers.clamped();
         if listener.half_open + listener.queue.len() >= listener.backlog {
@@ -101,7 +156,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             port: key.local_port,
         };
         let connection = if self.has_memory_for(bytes) {
-            Connection::new(key, owner, buffers)
+            Connection::new(key, path, owner, buffers)
         } else {
             None
         };
@@ -120,14 +175,22 @@ impl<L: Link, S: Signal> Stack<L, S> {
         id
     }
 
-    /// Hands the next frame to a connection.
+    /// Hands the next frame or packet to a connection.
     fn pass_to(&mut self, id: ConnectionId, now: Instant) {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
         connection.hear(now);
-        self.interface
-            .poll_ingress_single(smol(now), &mut self.link, &mut connection.set);
+        let set = &mut connection.set;
+        match (connection.path, self.loopback.as_deref_mut()) {
+            (Path::Loopback, Some(Loopback { interface, queue })) => {
+                interface.poll_ingress_single(smol(now), queue, set);
+            }
+            _ => {
+                self.interface
+                    .poll_ingress_single(smol(now), &mut self.link, set);
+            }
+        }
         self.settle(id, Cause::Frame, now);
         self.schedule_after_frame(id, now);
     }
@@ -138,7 +201,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        if connection.state != State::Closing {
+        if connection.state != State::Closing || connection.path != Path::Wire {
             return;
         }
         let frame = self.link.peek().map(|(frame, _)| frame);
@@ -149,25 +212,68 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
     }
 
-    /// Hands the next frame to smoltcp alone, which answers ARP, echo requests and strays.
-    fn pass_to_nobody(&mut self, now: Instant) {
-        self.interface
-            .poll_ingress_single(smol(now), &mut self.link, &mut self.nobody);
+    /// Hands the next frame or packet to smoltcp alone, which answers ARP, echo requests and strays.
+    fn pass_to_nobody(&mut self, path: Path, now: Instant) {
+        match (path, self.loopback.as_deref_mut()) {
+            (Path::Loopback, Some(Loopback { interface, queue })) => {
+                interface.poll_ingress_single(smol(now), queue, &mut self.nobody);
+            }
+            _ => {
+                self.interface
+                    .poll_ingress_single(smol(now), &mut self.link, &mut self.nobody);
+            }
+        }
     }
 
-    fn receive_datagram(&mut self, source: SocketAddrV4, destination_port: u16, now: Instant) {
-        let set = match self.datagrams.recipient(destination_port, source) {
+    /// Drops the next frame or packet.
+    fn skip(&mut self, path: Path) {
+        match (path, self.loopback.as_deref_mut()) {
+            (Path::Loopback, Some(loopback)) => loopback.queue.skip(),
+            _ => self.link.skip(),
+        }
+    }
+
+    fn receive_datagram(&mut self, datagram: &Datagram, now: Instant) {
+        let (source_port, port) = (datagram.source.port(), datagram.destination.port());
+        let set = match self.datagrams.recipient(datagram) {
             Recipient::Socket(set) => set,
             Recipient::Deaf => return self.link.skip(),
             Recipient::Unknown => {
-                let lease = self.address.set_for(source.port(), destination_port);
-                let client = lease.or_else(|| self.resolver.set_for(source.port()));
+                let lease = self.address.set_for(source_port, port);
+                let client = lease.or_else(|| self.resolver.set_for(source_port));
                 client.unwrap_or(&mut self.nobody)
             }
         };
         self.interface
             .poll_ingress_single(smol(now), &mut self.link, set);
-        self.datagrams.received(destination_port);
+        self.datagrams.received(port);
+    }
+
+    fn receive_looped_datagram(&mut self, datagram: &Datagram, now: Instant) {
+        let Some(Loopback { interface, queue }) = self.loopback.as_deref_mut() else {
+            return;
+        };
+        let set = match self.datagrams.recipient(datagram) {
+            Recipient::Socket(set) => set,
+            Recipient::Deaf => return queue.skip(),
+            Recipient::Unknown => &mut self.nobody,
+        };
+        interface.poll_ingress_single(smol(now), queue, set);
+        self.datagrams.received(datagram.destination.port());
+    }
+
+    fn receive_echo(&mut self, ident: u16, path: Path, now: Instant) {
+        let set = self.echoes.set_for(ident).unwrap_or(&mut self.nobody);
+        match (path, self.loopback.as_deref_mut()) {
+            (Path::Loopback, Some(Loopback { interface, queue })) => {
+                interface.poll_ingress_single(smol(now), queue, set);
+            }
+            _ => {
+                self.interface
+                    .poll_ingress_single(smol(now), &mut self.link, set);
+            }
+        }
+        self.echoes.received(ident);
     }
 
     /// Returns whether `bytes` more of buffers fit the VM's memory.

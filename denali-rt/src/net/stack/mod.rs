@@ -18,17 +18,25 @@
 //! | [`time_wait`]  | what is left of a closed connection                               |
 //! | [`hash`]       | the keyed hash of the tables                                      |
 //! | [`datagram`]   | UDP                                                               |
-//! | [`address`]    | the VM's own address, given or leased                             |
+//! | [`address`]    | the VM's own addresses: given, leased, or made of a prefix        |
+//! | `autoconf`     | IPv6 addresses from what routers advertise                        |
+//! | `loopback`     | the way to oneself                                                |
+//! | `echo`         | asking others for an echo                                         |
+//! | `groups`       | multicast groups                                                  |
 //! | [`resolver`]   | host names                                                        |
 //! | [`stats`]      | counters                                                          |
 
 pub(super) mod address;
+mod autoconf;
 mod closing;
 pub(super) mod connection;
 mod datagram;
+mod echo;
+mod groups;
 mod hash;
 pub(super) mod header;
 mod ingress;
+mod loopback;
 mod operations;
 mod options;
 mod readiness;
@@ -44,31 +52,42 @@ mod fake;
 mod tests;
 
 pub(super) use datagram::Take;
+pub(super) use echo::PAYLOAD_MAX as ECHO_PAYLOAD_MAX;
 pub(super) use operations::Accepted;
 pub use operations::Shutdown;
+pub(super) use resolver::Family;
 
+use crate::io::ErrorKind;
 use crate::time::{Duration, Instant, TimerKey, Wheel};
 use address::Address;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use connection::Buffers;
+use connection::{Buffers, Path};
 use core::fmt::Debug;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv6Addr};
+use core::task::Poll;
 use datagram::Datagrams;
 use denali_abi::net::NetworkConfig;
+use echo::Echoes;
+use groups::Groups;
 use hash::HashKey;
 use header::Checksum;
+use loopback::Loopback;
 use resolver::Resolver;
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::Device;
-use smoltcp::wire::{EthernetAddress, IpCidr};
+use smoltcp::wire::EthernetAddress;
 use stats::Stats;
 use table::{ConnectionId, Table};
 use time_wait::TimeWait;
 
 /// Frames taken in by one poll before connections get to answer.
 const INGRESS_BATCH: usize = 128;
+
+/// Rounds in which sockets of this VM may answer each other in one poll.
+const LOOPBACK_ROUNDS: usize = 8;
 
 /// Timers served by one poll.
 const TIMER_BATCH: usize = 256;
@@ -122,6 +141,8 @@ pub(super) struct Deadline {
 /// A port that accepts connections.
 #[derive(Debug)]
 struct Listening<S> {
+    /// The address of ours it is for; see [`accepts`].
+    address: IpAddr,
     backlog: usize,
     half_open: usize,
     buffers: Buffers,
@@ -133,6 +154,8 @@ struct Listening<S> {
 pub(crate) struct Stack<L: Link, S> {
     interface: Interface,
     link: L,
+    /// The way to ourselves, from the first packet on.
+    loopback: Option<Box<Loopback>>,
     /// A set without sockets, for frames that concern none.
     nobody: SocketSet<'static>,
     table: Table<S>,
@@ -144,6 +167,8 @@ pub(crate) struct Stack<L: Link, S> {
     awaiting_neighbor: Vec<ConnectionId>,
     time_wait: TimeWait,
     datagrams: Datagrams<S>,
+    echoes: Echoes<S>,
+    groups: Groups,
     address: Address<S>,
     resolver: Resolver<S>,
     port_state: u64,
@@ -160,10 +185,11 @@ impl<L: Link, S: Signal> Stack<L, S> {
         config.random_seed = setup.seed[0];
         let mut interface = Interface::new(config, &mut link, smol(now));
         let hash = HashKey([setup.seed[1], setup.seed[0].rotate_left(32)]);
-        let address = Address::new(&setup.network, &mut interface);
+        let address = Address::new(&setup.network, &mut interface, now);
         Self {
             interface,
             link,
+            loopback: None,
             nobody: SocketSet::new(Vec::new()),
             table: Table::new(hash),
             listeners: BTreeMap::new(),
@@ -172,6 +198,8 @@ impl<L: Link, S: Signal> Stack<L, S> {
             awaiting_neighbor: Vec::new(),
             time_wait: TimeWait::new(hash),
             datagrams: Datagrams::new(),
+            echoes: Echoes::new(),
+            groups: Groups::default(),
             address,
             resolver: Resolver::new(),
             port_state: setup.seed[1],
@@ -198,16 +226,39 @@ impl<L: Link, S: Signal> Stack<L, S> {
         }
         let auxiliary = self.poll_auxiliary(now);
         self.serve_ready(now);
+        let looped = self.poll_loopback(now);
         self.time_wait.prune(now);
 
-        let more = frames == INGRESS_BATCH || (!self.ready.is_empty() && self.link.can_transmit());
+        let ready = !self.ready.is_empty() && self.link.can_transmit();
+        let more = frames == INGRESS_BATCH || ready || looped == Looped::More;
         let next = earliest(self.timers.next_deadline(), auxiliary);
         if more { Some(now) } else { next }
+    }
+
+    /// Carries packets to ourselves, as long as sockets answer each other.
+    fn poll_loopback(&mut self, now: Instant) -> Looped {
+        for _ in 0..LOOPBACK_ROUNDS {
+            let Some(loopback) = self.loopback.as_mut() else {
+                return Looped::All;
+            };
+            if loopback.queue.is_at_rest() {
+                return Looped::All;
+            }
+            let mut packets = 0;
+            while packets < INGRESS_BATCH && self.receive_looped(now) {
+                packets += 1;
+            }
+            self.serve_ready(now);
+        }
+        Looped::More
     }
 
     /// Serves what is not a TCP connection. Returns its next deadline.
     fn poll_auxiliary(&mut self, now: Instant) -> Option<Instant> {
         let address = self.address.poll(&mut self.interface, &mut self.link, now);
+        if self.address.take_change() {
+            self.groups.change();
+        }
         let datagrams = self
             .datagrams
             .poll(&mut self.interface, &mut self.link, now);
@@ -215,21 +266,57 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let resolver = self
             .resolver
             .poll(&mut self.interface, &mut self.link, servers, now);
-        earliest(earliest(address, datagrams), resolver)
+        let echoes = self.echoes.poll(&mut self.interface, &mut self.link, now);
+        let groups = self.poll_groups(now);
+        [address, datagrams, resolver, echoes, groups]
+            .into_iter()
+            .fold(None, earliest)
+    }
+
+    /// Returns which way packets to `remote` go.
+    fn path_to(&self, remote: IpAddr) -> Path {
+        let is_own = loopback::is_everybodys_own(remote) || self.interface.has_ip_addr(remote);
+        if is_own { Path::Loopback } else { Path::Wire }
+    }
+
+    /// Returns the way to ourselves, with the addresses of now.
+    fn loopback(&mut self, now: Instant) -> &mut Loopback {
+        let seed = self.port_state.rotate_left(17);
+        let loopback = self
+            .loopback
+            .get_or_insert_with(|| Loopback::new(seed, now));
+        loopback.update(self.interface.ip_addrs());
+        loopback
+    }
+
+    /// Returns whether a packet to `remote` would have a source: yes, not yet, or never.
+    pub(crate) fn reach(&self, remote: IpAddr) -> Poll<Result<(), ErrorKind>> {
+        match self.path_to(remote) {
+            Path::Loopback => Poll::Ready(Ok(())),
+            Path::Wire => self.address.reach(remote),
+        }
+    }
+
+    /// Returns whether an address is one of ours, or everybody's own.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        self.path_to(address) == Path::Loopback
+    }
+
+    /// Gives the VM an address in an IPv6 network with a 64-bit prefix.
+    pub(crate) fn configure_ipv6(
+        &mut self,
+        prefix: Ipv6Addr,
+        router: Option<Ipv6Addr>,
+        now: Instant,
+    ) {
+        self.address
+            .configure_ipv6(prefix, router, &mut self.interface, now);
     }
 
     /// Sends at once what connections have gathered.
     pub(crate) fn push(&mut self, now: Instant) {
         self.serve_ready(now);
         self.link.flush();
-    }
-
-    /// Returns our IPv4 address with the length of its prefix, and the router.
-    pub(crate) fn own_address(&self) -> Option<(Ipv4Addr, u8, Option<Ipv4Addr>)> {
-        let [IpCidr::Ipv4(own), ..] = self.interface.ip_addrs() else {
-            return None;
-        };
-        Some((own.address(), own.prefix_len(), self.address.gateway()))
     }
 
     /// Returns what the VM knows of its network.
@@ -259,6 +346,23 @@ impl<L: Link, S> Debug for Stack<L, S> {
         f.debug_struct("Stack")
             .field("stats", &self.stats)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether there is more to carry to ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looped {
+    All,
+    More,
+}
+
+/// Returns whether a socket bound to `bound` is for what arrives at `local`: an unspecified address
+/// of IPv6 is for all, one of IPv4 for all of IPv4, as in POSIX.
+fn accepts(bound: IpAddr, local: IpAddr) -> bool {
+    match bound {
+        IpAddr::V6(any) if any.is_unspecified() => true,
+        IpAddr::V4(any) if any.is_unspecified() => local.is_ipv4(),
+        bound => bound == local,
     }
 }
 

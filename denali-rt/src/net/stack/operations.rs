@@ -1,6 +1,6 @@
 //! What a program does with TCP: connect, listen, accept, read, write, close.
 
-use super::connection::{Buffers, Connection, Owner, Signals};
+use super::connection::{Buffers, Connection, Owner, Path, Signals};
 use super::table::{ConnectionId, Key};
 use super::{Link, Listening, Signal, Stack};
 use crate::io::ErrorKind;
@@ -8,10 +8,10 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Poll;
 use smoltcp::socket::tcp::State;
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 /// The first of the ports given to those who do not ask for one (RFC 6335 §6).
 const EPHEMERAL_FIRST: u16 = 49152;
@@ -34,26 +34,28 @@ pub enum Shutdown {
 #[derive(Debug)]
 pub(in crate::net) struct Accepted<S> {
     pub(in crate::net) id: ConnectionId,
-    pub(in crate::net) peer: SocketAddrV4,
+    pub(in crate::net) peer: SocketAddr,
     pub(in crate::net) signals: Arc<Signals<S>>,
 }
 
 impl<L: Link, S: Signal> Stack<L, S> {
-    /// Starts to accept connections on `port`, or on a free one if it is 0. Returns the port and
-    /// what tells of a connection waiting.
+    /// Starts to accept connections to an address of ours, or to any if it is unspecified (those of
+    /// IPv4 alone if it is IPv4's), on a port, or on a free one if it is 0. Returns the port and what
+    /// tells of a connection waiting.
     pub(crate) fn listen(
         &mut self,
-        port: u16,
+        at: SocketAddr,
         backlog: usize,
         buffers: Buffers,
     ) -> Result<(u16, Arc<S>), ErrorKind> {
-        let port = match port {
+        let port = match at.port() {
             0 => self.free_port(|stack, port| !stack.listeners.contains_key(&port))?,
             port if self.listeners.contains_key(&port) => return Err(ErrorKind::AddrInUse),
             port => port,
         };
         let signal = Arc::new(S::default());
         let listening = Listening {
+            address: at.ip(),
             backlog: backlog.max(1),
             half_open: 0,
             buffers,
@@ -109,11 +111,12 @@ impl<L: Link, S: Signal> Stack<L, S> {
     /// Begins to connect to `remote` from `local_port`, or from a free port if it is 0.
     pub(crate) fn connect(
         &mut self,
-        remote: SocketAddrV4,
+        remote: SocketAddr,
         local_port: u16,
         buffers: Buffers,
+        now: Instant,
     ) -> Result<Accepted<S>, ErrorKind> {
-        let address = *remote.ip();
+        let address = remote.ip();
         if remote.port() == 0 || address.is_unspecified() || address.is_multicast() {
             return Err(ErrorKind::InvalidInput);
         }
@@ -131,17 +134,25 @@ impl<L: Link, S: Signal> Stack<L, S> {
             port if is_free(self, port) => port,
             _ => return Err(ErrorKind::AddrInUse),
         };
+        let path = self.path_to(address);
+        if path == Path::Wire && self.reach(address) != Poll::Ready(Ok(())) {
+            return Err(ErrorKind::NetworkUnreachable);
+        }
         let buffers = buffers.clamped();
         let bytes = buffers.receive + buffers.transmit;
         if !self.has_memory_for(bytes) {
             return Err(ErrorKind::OutOfMemory);
         }
-        let mut connection = Connection::new(key(local_port), Owner::Stream, buffers)
+        let mut connection = Connection::new(key(local_port), path, Owner::Stream, buffers)
             .ok_or(ErrorKind::OutOfMemory)?;
-        let endpoint = IpEndpoint::new(IpAddress::Ipv4(address), remote.port());
+        let endpoint = IpEndpoint::new(address.into(), remote.port());
+        let interface = match path {
+            Path::Wire => &mut self.interface,
+            Path::Loopback => &mut self.loopback(now).interface,
+        };
         connection
             .socket_mut()
-            .connect(self.interface.context(), endpoint, local_port)
+            .connect(interface.context(), endpoint, local_port)
             .map_err(|_| ErrorKind::NetworkUnreachable)?;
         connection.state = State::SynSent;
         self.enter(connection, bytes, remote)
@@ -151,7 +162,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         &mut self,
         connection: Box<Connection<S>>,
         bytes: usize,
-        peer: SocketAddrV4,
+        peer: SocketAddr,
     ) -> Result<Accepted<S>, ErrorKind> {
         let signals = connection.signals.clone();
         let id = self
@@ -306,8 +317,8 @@ impl<L: Link, S: Signal> Stack<L, S> {
     }
 
     /// Returns our address on a connection.
-    pub(crate) fn local_addr(&mut self, id: ConnectionId) -> SocketAddrV4 {
-        let unknown = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    pub(crate) fn local_addr(&mut self, id: ConnectionId) -> SocketAddr {
+        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         self.table
             .get_mut(id)
             .map_or(unknown, |connection| connection.local())

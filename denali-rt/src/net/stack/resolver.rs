@@ -1,7 +1,4 @@
 //! Host names: smoltcp's DNS client, present only while somebody asks.
-//!
-//! Addresses are those of A records: the virtual architecture gives a VM an IPv4 address alone, so
-//! what an AAAA record names could not be reached.
 
 use super::connection::Signals;
 use super::{Link, Signal, Stack, due, smol};
@@ -9,7 +6,7 @@ use crate::io::ErrorKind;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use core::task::Poll;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
@@ -21,6 +18,24 @@ const DNS_PORT: u16 = 53;
 
 /// Questions open at once.
 const QUERIES_MAX: usize = 64;
+
+/// A kind of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::net) enum Family {
+    /// A records.
+    Ipv4,
+    /// AAAA records.
+    Ipv6,
+}
+
+impl Family {
+    const fn query(self) -> DnsQueryType {
+        match self {
+            Self::Ipv4 => DnsQueryType::A,
+            Self::Ipv6 => DnsQueryType::Aaaa,
+        }
+    }
+}
 
 /// Answers to host-name questions.
 #[derive(Debug)]
@@ -106,13 +121,31 @@ impl<S: Signal> Resolver<S> {
 }
 
 impl<L: Link, S: Signal> Stack<L, S> {
+    /// Returns the kinds of addresses worth asking for, those we could reach, the better first.
+    pub(crate) fn families(&self) -> &'static [Family] {
+        let beyond_link = self.address.ipv6().nth(1);
+        // Global unicast is 2000::/3 (RFC 4291 §2.4).
+        let is_global = beyond_link.is_some_and(|own| own.octets()[0] >> 5 == 1);
+        match (self.address.ipv4(), beyond_link) {
+            (Some(_), Some(_)) if is_global => &[Family::Ipv6, Family::Ipv4],
+            (Some(_), Some(_)) => &[Family::Ipv4, Family::Ipv6],
+            (None, Some(_)) => &[Family::Ipv6],
+            (_, None) => &[Family::Ipv4],
+        }
+    }
+
     /// Asks for the addresses of `name`. Returns the question and what tells of its answer.
     pub(crate) fn start_lookup(
         &mut self,
         name: &str,
+        family: Family,
     ) -> Result<(QueryHandle, Arc<Signals<S>>), ErrorKind> {
         let servers = self.address.name_servers();
-        if servers.is_empty() || self.interface.ip_addrs().is_empty() {
+        let is_reachable = |server: &IpAddress| {
+            let reach = self.address.reach(IpAddr::from(*server));
+            reach == Poll::Ready(Ok(()))
+        };
+        if !servers.iter().any(is_reachable) {
             return Err(ErrorKind::NetworkUnreachable);
         }
         let client = self
@@ -125,7 +158,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let Client { set, handle, .. } = client;
         let socket = set.get_mut::<Socket<'static>>(*handle);
         let query = socket
-            .start_query(self.interface.context(), name, DnsQueryType::A)
+            .start_query(self.interface.context(), name, family.query())
             .map_err(|error| match error {
                 StartQueryError::NoFreeSlot => ErrorKind::OutOfMemory,
                 StartQueryError::InvalidName | StartQueryError::NameTooLong => {
@@ -141,14 +174,14 @@ impl<L: Link, S: Signal> Stack<L, S> {
     pub(crate) fn lookup_result(
         &mut self,
         query: QueryHandle,
-    ) -> Poll<Result<Vec<Ipv4Addr>, ErrorKind>> {
+    ) -> Poll<Result<Vec<IpAddr>, ErrorKind>> {
         let Some(client) = self.resolver.client.as_mut() else {
             return Poll::Ready(Err(ErrorKind::NotFound));
         };
         let answer = match client.socket().get_query_result(query) {
             Err(GetQueryResultError::Pending) => return Poll::Pending,
             Err(GetQueryResultError::Failed) => Err(ErrorKind::NotFound),
-            Ok(addresses) => Ok(addresses.iter().map(|IpAddress::Ipv4(a)| *a).collect()),
+            Ok(addresses) => Ok(addresses.into_iter().map(IpAddr::from).collect()),
         };
         self.close_lookup();
         Poll::Ready(answer)

@@ -1,6 +1,7 @@
 //! Serving a connection: transmit what is due, see what became of it, set its timer.
 
-use super::connection::{Connection, LINGER_MAX, Owner};
+use super::connection::{Connection, LINGER_MAX, Owner, Path};
+use super::loopback::Loopback;
 use super::table::ConnectionId;
 use super::{Deadline, Link, STALL_RETRY, Signal, Stack, earliest, from_smol, smol};
 use crate::io::ErrorKind;
@@ -91,12 +92,17 @@ impl<L: Link, S: Signal> Stack<L, S> {
         connection.queued = false;
         connection.probe_if_silent(now);
         let mut sent = 0;
-        while sent < EGRESS_BURST
-            && self
-                .interface
-                .poll_egress(smol(now), &mut self.link, &mut connection.set)
-                == PollResult::SocketStateChanged
-        {
+        while sent < EGRESS_BURST {
+            let set = &mut connection.set;
+            let result = match (connection.path, self.loopback.as_deref_mut()) {
+                (Path::Loopback, Some(Loopback { interface, queue })) => {
+                    interface.poll_egress(smol(now), queue, set)
+                }
+                _ => self.interface.poll_egress(smol(now), &mut self.link, set),
+            };
+            if result == PollResult::None {
+                break;
+            }
             sent += 1;
         }
         self.settle(id, Cause::Ourselves, now);
@@ -217,14 +223,23 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        let due = self.interface.poll_at(smol(now), &connection.set);
+        let (due, has_room) = match (connection.path, self.loopback.as_deref_mut()) {
+            (Path::Loopback, Some(Loopback { interface, queue })) => {
+                let due = interface.poll_at(smol(now), &connection.set);
+                (due, queue.has_room())
+            }
+            _ => {
+                let due = self.interface.poll_at(smol(now), &connection.set);
+                (due, self.link.can_transmit())
+            }
+        };
         let mut at = due.map(from_smol);
         if due == Some(smol(now) + NEIGHBOR_SILENCE) && sent == 0 && !connection.wants_neighbor {
             connection.wants_neighbor = true;
             self.awaiting_neighbor.push(id);
         }
         let at_once = due.is_some_and(|due| due <= smol(now));
-        if at_once && (sent > 0 || !self.link.can_transmit()) {
+        if at_once && (sent > 0 || !has_room) {
             at = None;
             self.mark_ready(id);
         } else if at_once {
@@ -238,7 +253,13 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        match self.interface.poll_at(smol(now), &connection.set) {
+        let due = match (connection.path, self.loopback.as_deref_mut()) {
+            (Path::Loopback, Some(Loopback { interface, .. })) => {
+                interface.poll_at(smol(now), &connection.set)
+            }
+            _ => self.interface.poll_at(smol(now), &connection.set),
+        };
+        match due {
             Some(due) if due <= smol(now) => self.mark_ready(id),
             due => self.set_timer(id, due.map(from_smol)),
         }

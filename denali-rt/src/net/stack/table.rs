@@ -6,7 +6,7 @@ use super::hash::{HashKey, KeyMap};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 /// Most connections a VM can have at once, those being closed in the background included.
 pub(crate) const CONNECTIONS_MAX: usize = 16 * 1024;
@@ -18,18 +18,25 @@ pub(crate) struct ConnectionId {
     generation: u32,
 }
 
-/// What the segments of a connection have in common. The local address is left out: a VM has one.
+/// What the segments of a connection have in common. The local address is left out: who connects
+/// from one port to two addresses of ours reaches the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) local_port: u16,
     pub(super) remote_port: u16,
-    pub(super) remote: Ipv4Addr,
+    pub(super) remote: IpAddr,
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ports = u64::from(self.local_port) << 16 | u64::from(self.remote_port);
-        state.write_u64(ports << 32 | u64::from(self.remote.to_bits()));
+        match self.remote {
+            IpAddr::V4(remote) => state.write_u64(ports << 32 | u64::from(remote.to_bits())),
+            IpAddr::V6(remote) => {
+                state.write(&remote.octets());
+                state.write_u64(ports);
+            }
+        }
     }
 }
 

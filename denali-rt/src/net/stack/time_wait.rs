@@ -11,8 +11,8 @@ use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use smoltcp::phy::{ChecksumCapabilities, TxToken};
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr,
-    TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr, TcpControl,
+    TcpPacket, TcpRepr, TcpSeqNumber,
 };
 
 /// How long an entry lives: smoltcp's own choice for a socket in TIME-WAIT.
@@ -112,9 +112,6 @@ impl TimeWait {
     }
 }
 
-/// The length of the frame [`acknowledge`] writes.
-const ACKNOWLEDGEMENT_LEN: usize = 14 + 20 + 20;
-
 /// Acknowledges `segment` once more, to the hardware address it came from.
 pub(super) fn acknowledge(
     token: impl TxToken,
@@ -122,6 +119,7 @@ pub(super) fn acknowledge(
     ours: EthernetAddress,
     theirs: EthernetAddress,
 ) {
+    const HOP_LIMIT: u8 = 64;
     let tcp = TcpRepr {
         src_port: segment.local_port,
         dst_port: segment.remote_port,
@@ -136,23 +134,23 @@ pub(super) fn acknowledge(
         timestamp: None,
         payload: &[],
     };
-    let ip = Ipv4Repr {
-        src_addr: segment.local,
-        dst_addr: segment.remote,
-        next_header: IpProtocol::Tcp,
-        payload_len: tcp.buffer_len(),
-        hop_limit: 64,
-    };
+    let (from, to) = (IpAddress::from(segment.local), segment.remote.into());
+    let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), HOP_LIMIT);
     let checksums = ChecksumCapabilities::default();
-    token.consume(ACKNOWLEDGEMENT_LEN, |bytes| {
-        let mut frame = EthernetFrame::new_unchecked(bytes);
-        frame.set_src_addr(ours);
-        frame.set_dst_addr(theirs);
-        frame.set_ethertype(EthernetProtocol::Ipv4);
-        let mut packet = Ipv4Packet::new_unchecked(frame.payload_mut());
-        ip.emit(&mut packet, &checksums);
-        let mut out = TcpPacket::new_unchecked(packet.payload_mut());
-        let (source, destination) = (IpAddress::Ipv4(ip.src_addr), IpAddress::Ipv4(ip.dst_addr));
-        tcp.emit(&mut out, &source, &destination, &checksums);
-    });
+    token.consume(
+        EthernetFrame::<&[u8]>::buffer_len(ip.buffer_len()),
+        |bytes| {
+            let mut frame = EthernetFrame::new_unchecked(bytes);
+            frame.set_src_addr(ours);
+            frame.set_dst_addr(theirs);
+            frame.set_ethertype(match ip {
+                IpRepr::Ipv4(_) => EthernetProtocol::Ipv4,
+                IpRepr::Ipv6(_) => EthernetProtocol::Ipv6,
+            });
+            let packet = frame.payload_mut();
+            ip.emit(&mut *packet, &checksums);
+            let mut out = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+            tcp.emit(&mut out, &from, &to, &checksums);
+        },
+    );
 }

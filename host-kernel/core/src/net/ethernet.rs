@@ -17,6 +17,8 @@ pub mod ethertype {
 pub mod protocol {
     /// IPv6 hop-by-hop options.
     pub const HOP_BY_HOP: u8 = 0;
+    /// Group management of IPv4.
+    pub const IGMP: u8 = 2;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
@@ -26,11 +28,11 @@ pub mod protocol {
 }
 
 /// Returns `N` bytes of `bytes` from offset `at`.
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-fn field_u16(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn field_u16(bytes: &[u8], at: usize) -> Option<u16> {
     field(bytes, at).map(u16::from_be_bytes)
 }
 
@@ -68,28 +70,20 @@ impl Mac {
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 
-    /// Returns the link-local IPv6 address derived from this address (RFC 4291 appendix A).
+    /// Returns the interface identifier of IPv6 derived from this address (RFC 4291 appendix A).
     #[must_use]
-    pub const fn link_local(self) -> [u8; 16] {
+    pub const fn identifier(self) -> [u8; 8] {
         let [a, b, c, d, e, f] = self.0;
-        [
-            0xfe,
-            0x80,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            a ^ 2,
-            b,
-            c,
-            0xff,
-            0xfe,
-            d,
-            e,
-            f,
-        ]
+        [a ^ 2, b, c, 0xff, 0xfe, d, e, f]
+    }
+
+    /// Returns the address an interface identifier is derived from, if it is from one.
+    #[must_use]
+    pub const fn from_identifier(identifier: [u8; 8]) -> Option<Self> {
+        match identifier {
+            [a, b, c, 0xff, 0xfe, d, e, f] => Some(Self([a ^ 2, b, c, d, e, f])),
+            _ => None,
+        }
     }
 }
 
@@ -312,83 +306,10 @@ impl<'a> Dhcp<'a> {
     }
 }
 
-/// An IPv6 packet (RFC 8200), its optional hop-by-hop header already skipped.
-#[derive(Clone, Copy, Debug)]
-pub struct Ipv6<'a> {
-    /// From whom, as alleged.
-    pub source: [u8; 16],
-    /// One of [`protocol`], or anything.
-    pub protocol: u8,
-    /// What the header's own length leaves behind the headers skipped, padding excluded.
-    pub payload: &'a [u8],
-}
-
-impl<'a> Ipv6<'a> {
-    /// Parses the payload of an IPv6 frame.
-    #[must_use]
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let [version] = field(bytes, 0)?;
-        if version >> 4 != 6 {
-            return None;
-        }
-        let len = usize::from(field_u16(bytes, 4)?);
-        let [mut protocol] = field(bytes, 6)?;
-        let mut payload = bytes.get(40..)?.get(..len)?;
-        if protocol == protocol::HOP_BY_HOP {
-            let [next, eights] = field(payload, 0)?;
-            payload = payload.get((usize::from(eights) + 1) * 8..)?;
-            protocol = next;
-        }
-        Some(Self {
-            source: field(bytes, 8)?,
-            protocol,
-            payload,
-        })
-    }
-}
-
-/// Message types of ICMPv6 (RFC 4861 §4, RFC 3810 §5.2).
-pub mod icmpv6 {
-    /// Router solicitation.
-    pub const ROUTER_SOLICITATION: u8 = 133;
-    /// Router advertisement.
-    pub const ROUTER_ADVERTISEMENT: u8 = 134;
-    /// Neighbour solicitation.
-    pub const NEIGHBOR_SOLICITATION: u8 = 135;
-    /// Neighbour advertisement.
-    pub const NEIGHBOR_ADVERTISEMENT: u8 = 136;
-    /// Redirect.
-    pub const REDIRECT: u8 = 137;
-    /// Multicast listener report, version 2.
-    pub const LISTENER_REPORT: u8 = 143;
-}
-
-/// An ICMPv6 message, as far as neighbour discovery goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Icmpv6<'a> {
-    /// One of [`icmpv6`], or anything.
-    pub kind: u8,
-    bytes: &'a [u8],
-}
-
-impl<'a> Icmpv6<'a> {
-    /// Parses the payload of an ICMPv6 packet.
-    #[must_use]
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let [kind, _code, _, _] = field(bytes, 0)?;
-        Some(Self { kind, bytes })
-    }
-
-    /// Returns the target address of a neighbour message (RFC 4861 §4.4).
-    #[must_use]
-    pub fn target(&self) -> Option<[u8; 16]> {
-        field(self.bytes, 8)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::ipv6::{Icmpv6, Ipv6};
     use crate::net::test_frames::Random;
 
     #[test]
@@ -414,11 +335,12 @@ mod tests {
     }
 
     #[test]
-    fn a_link_local_address_is_derived_by_eui_64() {
-        let expected = [
-            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0x50, 0x54, 0, 0xff, 0xfe, 1, 2, 3,
-        ];
-        assert_eq!(Mac([0x52, 0x54, 0, 1, 2, 3]).link_local(), expected);
+    fn an_identifier_is_derived_by_eui_64_and_leads_back() {
+        let mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
+        let identifier = [0x50, 0x54, 0, 0xff, 0xfe, 1, 2, 3];
+        assert_eq!(mac.identifier(), identifier);
+        assert_eq!(Mac::from_identifier(identifier), Some(mac));
+        assert_eq!(Mac::from_identifier([1; 8]), None);
     }
 
     #[test]

@@ -4,14 +4,18 @@
 //! |--------------|----------------------------------------------------------|
 //! | [`ring`]     | takes frames out of and puts them into untrusted rings   |
 //! | [`ethernet`] | reads what the checks need from a frame                  |
+//! | [`ipv6`]     | the same for IPv6 and neighbour discovery                |
 //! | [`source`]   | checks whom a frame claims to come from                  |
 //! | [`switch`]   | decides where a frame goes                               |
+//! | [`group`]    | which VMs hear which multicast groups                    |
 //! | [`table`]    | finds a port by hardware or IPv4 address                 |
 //! | [`refusal`]  | why a frame was not sent, and how often                  |
 //!
 //! Nothing here allocates, panics or formats for a frame, whatever its bytes are.
 
 pub mod ethernet;
+pub mod group;
+pub mod ipv6;
 pub mod refusal;
 pub mod ring;
 pub mod source;

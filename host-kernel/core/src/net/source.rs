@@ -4,9 +4,9 @@
 //! source, and the messages by which a host becomes a DHCP server or a router.
 
 use super::ethernet::{
-    Arp, ArpOperation, Dhcp, DhcpOperation, Frame, Icmpv6, Ipv4, Ipv6, Mac, Udp, ethertype, icmpv6,
-    port, protocol,
+    Arp, ArpOperation, Dhcp, DhcpOperation, Frame, Ipv4, Mac, Udp, ethertype, port, protocol,
 };
+use super::ipv6::{Icmpv6, Ipv6, icmpv6, is_own};
 use super::refusal::Refusal;
 use denali_abi::net::{FRAME_LEN_MAX, FRAME_LEN_MIN};
 
@@ -55,6 +55,15 @@ pub enum Kind {
         /// Its transaction.
         transaction: u32,
     },
+    /// A neighbour solicitation for `target`.
+    NeighborSolicitation {
+        /// The address asked for.
+        target: [u8; 16],
+    },
+    /// A router solicitation.
+    RouterSolicitation,
+    /// A report of the groups it is in (IGMP, MLD).
+    GroupReport,
     /// Anything else.
     Ordinary,
 }
@@ -107,10 +116,10 @@ fn check_ipv4(identity: &Identity, payload: &[u8]) -> Result<Kind, Refusal> {
     // A fragment that starts a datagram holds all eight bytes of the UDP header, and no later one
     // can overwrite them: offsets count in eights (RFC 791 §3.1).
     if packet.protocol != protocol::UDP || packet.fragment_offset != 0 {
-        return if own_address {
-            Ok(Kind::Ordinary)
-        } else {
-            Err(Refusal::Ipv4Source)
+        return match (own_address, packet.protocol) {
+            (false, _) => Err(Refusal::Ipv4Source),
+            (true, protocol::IGMP) => Ok(Kind::GroupReport),
+            (true, _) => Ok(Kind::Ordinary),
         };
     }
     let datagram = Udp::parse(packet.payload).ok_or(Refusal::Malformed)?;
@@ -143,15 +152,14 @@ fn check_ipv4(identity: &Identity, payload: &[u8]) -> Result<Kind, Refusal> {
 
 fn check_ipv6(identity: &Identity, payload: &[u8]) -> Result<Kind, Refusal> {
     let packet = Ipv6::parse(payload).ok_or(Refusal::Malformed)?;
-    let own = identity.mac.link_local();
     let unspecified = packet.source == [0; 16];
-    if packet.source != own && !unspecified {
+    if !unspecified && !is_own(packet.source, identity.mac) {
         return Err(Refusal::Ipv6Source);
     }
     match packet.protocol {
         protocol::ICMPV6 => {
             let message = Icmpv6::parse(packet.payload).ok_or(Refusal::Malformed)?;
-            check_icmpv6(&message, own)?;
+            let kind = check_icmpv6(&message, identity.mac)?;
             // Only what configures an address has none (RFC 4861 §4.1, §4.3; RFC 3810 §5.2.13).
             let configures = matches!(
                 message.kind,
@@ -162,7 +170,7 @@ fn check_ipv6(identity: &Identity, payload: &[u8]) -> Result<Kind, Refusal> {
             if unspecified && !configures {
                 Err(Refusal::Ipv6Source)
             } else {
-                Ok(Kind::Ordinary)
+                Ok(kind)
             }
         }
         _ if unspecified => Err(Refusal::Ipv6Source),
@@ -181,13 +189,28 @@ fn check_ipv6(identity: &Identity, payload: &[u8]) -> Result<Kind, Refusal> {
     }
 }
 
-fn check_icmpv6(message: &Icmpv6<'_>, own: [u8; 16]) -> Result<(), Refusal> {
+/// Checks who an ICMPv6 message speaks for: nobody but `own` answers for its addresses, or says
+/// where they are, and no VM is a router (RFC 6105).
+fn check_icmpv6(message: &Icmpv6<'_>, own: Mac) -> Result<Kind, Refusal> {
+    if !message.names_only(own) {
+        return Err(Refusal::NeighborAdvertisement);
+    }
     match message.kind {
         icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => Err(Refusal::RouterAdvertisement),
-        icmpv6::NEIGHBOR_ADVERTISEMENT if message.target() != Some(own) => {
+        icmpv6::NEIGHBOR_ADVERTISEMENT
+            if !message.target().is_some_and(|target| is_own(target, own)) =>
+        {
             Err(Refusal::NeighborAdvertisement)
         }
-        _ => Ok(()),
+        icmpv6::NEIGHBOR_SOLICITATION => {
+            let target = message.target().ok_or(Refusal::Malformed)?;
+            Ok(Kind::NeighborSolicitation { target })
+        }
+        icmpv6::ROUTER_SOLICITATION => Ok(Kind::RouterSolicitation),
+        icmpv6::LISTENER_REPORT | icmpv6::LISTENER_REPORT_V1 | icmpv6::LISTENER_DONE_V1 => {
+            Ok(Kind::GroupReport)
+        }
+        _ => Ok(Kind::Ordinary),
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::net::switch::Destination;
 use crate::net::test_frames::{
     A, ALL, ANY, B, D, ELSEWHERE, IP_A, IP_B, IP_D, IP_ELSEWHERE, Random, VM_A, VM_B, VM_D, arp,
-    dhcp, ethernet, ipv4, ipv6, request, switch, tcp, udp,
+    dhcp, ethernet, in_network, ipv4, ipv6, link_local, request, switch, tcp, udp,
 };
 
 #[track_caller]
@@ -107,7 +107,7 @@ fn nobody_behind_the_switch_is_a_dhcp_server() {
         &ipv4(ELSEWHERE, A, [IP_A, ALL], 17, &other),
         Refusal::DhcpClient,
     );
-    let v6 = ipv6(D, A, A.link_local(), 17, &udp(547, 546, &[]));
+    let v6 = ipv6(D, A, link_local(A), 17, &udp(547, 546, &[]));
     refused(&v6, Refusal::DhcpServer);
 }
 
@@ -129,11 +129,27 @@ fn only_a_dhcp_client_may_lack_an_address() {
 
 #[test]
 fn ipv6_speaks_only_for_itself() {
-    let own = A.link_local();
+    let own = link_local(A);
     let message = |kind: u8, target: [u8; 16]| [&[kind, 0, 0, 0, 0, 0, 0, 0], &target[..]].concat();
     let send = |source, next, body: &[u8]| ipv6(B, A, source, next, body);
-    refused(&send(B.link_local(), 6, &[0; 20]), Refusal::Ipv6Source);
+    refused(&send(link_local(B), 6, &[0; 20]), Refusal::Ipv6Source);
     refused(&send([0x20; 16], 6, &[0; 20]), Refusal::Ipv6Source);
+    let network = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 7];
+    let global = in_network(network, A);
+    refused(
+        &send(in_network(network, B), 6, &[0; 20]),
+        Refusal::Ipv6Source,
+    );
+    refused(
+        &send(in_network([0; 8], A), 6, &[0; 20]),
+        Refusal::Ipv6Source,
+    );
+    let located = |option: u8, mac: Mac| {
+        let body = [&message(135, own)[..], &[option, 1], &mac.0].concat();
+        send(global, 58, &body)
+    };
+    refused(&located(1, B), Refusal::NeighborAdvertisement);
+    refused(&located(2, B), Refusal::NeighborAdvertisement);
     refused(&send([0; 16], 6, &[0; 20]), Refusal::Ipv6Source);
     refused(&send([0; 16], 58, &message(128, own)), Refusal::Ipv6Source);
     refused(
@@ -145,7 +161,7 @@ fn ipv6_speaks_only_for_itself() {
         Refusal::RouterAdvertisement,
     );
     refused(
-        &send(own, 58, &message(136, B.link_local())),
+        &send(own, 58, &message(136, link_local(B))),
         Refusal::NeighborAdvertisement,
     );
     let hidden = [&[58, 0, 5, 2, 0, 0, 1, 0][..], &message(134, own)].concat();
@@ -160,6 +176,9 @@ fn ipv6_speaks_only_for_itself() {
     let mut switch = switch();
     for good in [
         send(own, 6, &[0; 20]),
+        send(global, 6, &[0; 20]),
+        send(global, 58, &message(136, global)),
+        located(1, A),
         send(own, 17, &udp(546, 547, &[])),
         send(own, 58, &message(136, own)),
         send([0; 16], 58, &message(135, own)),
@@ -190,7 +209,7 @@ fn no_mutation_of_a_good_frame_panics_or_claims_another_source() {
             17,
             &udp(68, 67, &dhcp(1, 3, 1, A, ANY)),
         ),
-        ipv6(B, A, A.link_local(), 58, &[135, 0, 0, 0, 0, 0, 0, 0]),
+        ipv6(B, A, link_local(A), 58, &[135, 0, 0, 0, 0, 0, 0, 0]),
     ];
     for round in 0..300_000_usize {
         let mut frame = seeds[round % seeds.len()].clone();
@@ -208,7 +227,7 @@ fn no_mutation_of_a_good_frame_panics_or_claims_another_source() {
                     assert!(frame[28..32] == IP_A || frame[28..32] == ANY);
                 }
                 (0x86, 0xdd) => {
-                    assert!(frame[22..38] == A.link_local() || frame[22..38] == [0; 16]);
+                    assert!(frame[30..38] == A.identifier() || frame[22..38] == [0; 16]);
                 }
                 other => panic!("let out {other:x?}"),
             }

@@ -7,6 +7,8 @@
 use super::ethernet::{
     Arp, ArpOperation, Dhcp, DhcpOperation, Frame, Ipv4, Mac, Udp, ethertype, port, protocol,
 };
+use super::group::{self, GroupFilter};
+use super::ipv6::{self, Icmpv6, Ipv6, icmpv6};
 use super::refusal::{Refusal, RefusalCounters};
 use super::source::{self, Addressing, Identity, Kind};
 use super::table::Table;
@@ -25,9 +27,11 @@ pub enum Destination {
     Wire,
     /// To this VM.
     Vm(u32),
-    /// To every connected VM, see [`Switch::connected`]. Offer it to the wire first: then a full
-    /// NIC can still leave it with its sender.
+    /// To every VM that [`Switch::hears`] it. Offer it to the wire first: then a full NIC can still
+    /// leave it with its sender.
     AllVms {
+        /// Who hears it.
+        audience: Audience,
         /// The sender, which does not hear itself.
         except: Option<u32>,
         /// Whether the physical network gets it too.
@@ -37,12 +41,25 @@ pub enum Destination {
     Nowhere,
 }
 
+/// Whom a frame to a group concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// All.
+    Everybody,
+    /// Who has reported to be in this group.
+    Group(Mac),
+    /// Who has asked for a router and has not heard of one since.
+    AwaitingRouter,
+}
+
 /// One VM's place at the switch.
 #[derive(Clone, Copy, Debug)]
 struct Port {
     identity: Identity,
     /// The DHCP transaction that may bring an address.
     transaction: Option<u32>,
+    groups: GroupFilter,
+    awaits_router: bool,
 }
 
 const _: () = assert!(size_of::<Option<Port>>() <= 32);
@@ -117,6 +134,8 @@ impl Switch {
             *port = Some(Port {
                 identity,
                 transaction: None,
+                groups: GroupFilter::default(),
+                awaits_router: false,
             });
         }
         self.connected += 1;
@@ -174,11 +193,14 @@ impl Switch {
             return recipient.map_or(Destination::Nowhere, Destination::Vm);
         }
         let everybody = Destination::AllVms {
+            audience: audience(frame.destination),
             except: None,
             wire: false,
         };
-        if frame.ethertype != ethertype::ARP {
-            return everybody;
+        match frame.ethertype {
+            ethertype::ARP => {}
+            ethertype::IPV6 => return self.route_received_ipv6(&frame).unwrap_or(everybody),
+            _ => return everybody,
         }
         match Arp::parse(frame.payload) {
             // An announcement (RFC 5227 §2.3) is news to all that have the sender in their cache.
@@ -190,6 +212,38 @@ impl Switch {
                 .map_or(Destination::Nowhere, Destination::Vm),
             None => Destination::Nowhere,
         }
+    }
+
+    /// Returns where neighbour discovery from the wire goes; `None` for anything else.
+    ///
+    /// An advertisement that nobody here asked for wakes nobody: routers send them every few minutes
+    /// (RFC 4861 §6.2.1), and who sleeps can ask when it wakes.
+    fn route_received_ipv6(&self, frame: &Frame<'_>) -> Option<Destination> {
+        let packet = Ipv6::parse(frame.payload)?;
+        let message = Icmpv6::parse(packet.payload);
+        match message.filter(|_| packet.protocol == protocol::ICMPV6)? {
+            message if message.kind == icmpv6::NEIGHBOR_SOLICITATION => {
+                let owner = message.target().and_then(|target| self.owner6(target));
+                Some(owner.map_or(Destination::Nowhere, Destination::Vm))
+            }
+            message if message.kind == icmpv6::ROUTER_ADVERTISEMENT => Some(Destination::AllVms {
+                audience: Audience::AwaitingRouter,
+                except: None,
+                wire: false,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Returns whether `vm` hears a frame to this audience. A router that is awaited is so once.
+    pub fn hears(&mut self, vm: u32, audience: Audience) -> bool {
+        let port = self.ports.get_mut(u32_to_usize(vm));
+        port.and_then(Option::as_mut)
+            .is_some_and(|port| match audience {
+                Audience::Everybody => true,
+                Audience::Group(group) => port.groups.hears(group),
+                Audience::AwaitingRouter => core::mem::take(&mut port.awaits_router),
+            })
     }
 
     /// Returns the IPv4 address of `vm`: configured, or learnt from its DHCP server.
@@ -219,6 +273,11 @@ impl Switch {
         self.by_address.get(address_key(address))
     }
 
+    /// Returns the VM whose IPv6 address this is, by its interface identifier.
+    fn owner6(&self, address: [u8; 16]) -> Option<u32> {
+        self.by_mac.get(ipv6::station(address)?.key())
+    }
+
     fn wire(&self) -> Destination {
         if self.has_wire {
             Destination::Wire
@@ -239,6 +298,11 @@ impl Switch {
         {
             port.transaction = Some(transaction);
         }
+        match checked.kind {
+            Kind::RouterSolicitation => port.awaits_router = true,
+            Kind::GroupReport => port.groups.hear_report(&checked.frame),
+            _ => {}
+        }
 
         let to = checked.frame.destination;
         if !to.is_group() {
@@ -254,9 +318,15 @@ impl Switch {
                 Some(owner) if owner != vm => Destination::Vm(owner),
                 _ => self.wire(),
             },
-            // No VM may be a DHCP server.
-            Kind::DhcpRequest { .. } => self.wire(),
+            // Every IPv6 address of a VM tells its owner.
+            Kind::NeighborSolicitation { target } => match self.owner6(target) {
+                Some(owner) if owner != vm => Destination::Vm(owner),
+                _ => self.wire(),
+            },
+            // No VM may be a DHCP server or a router.
+            Kind::DhcpRequest { .. } | Kind::RouterSolicitation | Kind::GroupReport => self.wire(),
             Kind::Ordinary => Destination::AllVms {
+                audience: audience(to),
                 except: Some(vm),
                 wire: self.has_wire,
             },
@@ -313,6 +383,15 @@ impl Switch {
         if self.by_address.insert(address_key(address), vm).is_ok() {
             port.identity.address = Some(address);
         }
+    }
+}
+
+/// Returns whom a frame to this group concerns.
+const fn audience(group: Mac) -> Audience {
+    if group::concerns_all(group) {
+        Audience::Everybody
+    } else {
+        Audience::Group(group)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::net::test_frames::{
     A, ALL, ANY, B, D, ELSEWHERE, IP_A, IP_B, IP_D, IP_ELSEWHERE, NIC, Random, VM_A, VM_B, VM_D,
-    arp, config, dhcp, ipv4, request, switch, tcp, udp,
+    arp, config, dhcp, in_network, ipv4, ipv6, link_local, request, switch, tcp, udp,
 };
 
 fn answer(to: Mac, kind: u8, transaction: u32, client: Mac, yours: [u8; 4]) -> Vec<u8> {
@@ -36,6 +36,7 @@ fn a_host_without_a_nic_has_no_wire() {
     assert_eq!(
         switch.check_transmit(VM_A, &tcp(Mac::BROADCAST, A, IP_A)),
         Ok(Destination::AllVms {
+            audience: Audience::Everybody,
             except: Some(VM_A),
             wire: false
         })
@@ -48,6 +49,7 @@ fn broadcasts_go_to_all_but_the_sender() {
     assert_eq!(
         switch.check_transmit(VM_A, &tcp(Mac::BROADCAST, A, IP_A)),
         Ok(Destination::AllVms {
+            audience: Audience::Everybody,
             except: Some(VM_A),
             wire: true
         })
@@ -55,6 +57,7 @@ fn broadcasts_go_to_all_but_the_sender() {
     assert_eq!(
         switch.route_received(&tcp(Mac::BROADCAST, ELSEWHERE, IP_ELSEWHERE)),
         Destination::AllVms {
+            audience: Audience::Everybody,
             except: None,
             wire: false
         }
@@ -80,6 +83,7 @@ fn an_arp_request_wakes_only_who_can_answer() {
     assert_eq!(
         from_wire(IP_ELSEWHERE),
         Destination::AllVms {
+            audience: Audience::Everybody,
             except: None,
             wire: false
         }
@@ -273,4 +277,127 @@ fn ten_thousand_vms_find_each_other_while_they_come_and_go() {
         assert_eq!(switch.route_received(&frame), expected);
         assert_eq!(switch.owner(station(to).1).is_some(), present[to as usize]);
     }
+}
+
+const NETWORK: [u8; 8] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0];
+
+fn solicited(mac: Mac) -> Mac {
+    let [.., d, e, f] = mac.0;
+    Mac([0x33, 0x33, 0xff, d, e, f])
+}
+
+/// Returns a neighbour message about `target`.
+fn neighbor(to: Mac, from: Mac, kind: u8, target: [u8; 16]) -> Vec<u8> {
+    let body = [&[kind, 0, 0, 0, 0, 0, 0, 0], &target[..]].concat();
+    ipv6(to, from, link_local(from), 58, &body)
+}
+
+#[test]
+fn a_neighbor_solicitation_wakes_only_who_can_answer() {
+    let mut switch = switch();
+    let target_b = in_network(NETWORK, B);
+    let ask = |from, target| neighbor(solicited(B), from, 135, target);
+    assert_eq!(
+        switch.check_transmit(VM_A, &ask(A, target_b)),
+        Ok(Destination::Vm(VM_B))
+    );
+    for elsewhere in [in_network(NETWORK, ELSEWHERE), [0x20; 16], link_local(A)] {
+        assert_eq!(
+            switch.check_transmit(VM_A, &ask(A, elsewhere)),
+            Ok(Destination::Wire)
+        );
+    }
+    let mut from_wire = |target| switch.route_received(&ask(ELSEWHERE, target));
+    assert_eq!(from_wire(target_b), Destination::Vm(VM_B));
+    assert_eq!(from_wire(link_local(B)), Destination::Vm(VM_B));
+    assert_eq!(from_wire([0x20; 16]), Destination::Nowhere);
+}
+
+#[test]
+fn a_router_is_heard_by_who_asked_for_one_and_once() {
+    let mut switch = switch();
+    let all_nodes = Mac([0x33, 0x33, 0, 0, 0, 1]);
+    let all_routers = Mac([0x33, 0x33, 0, 0, 0, 2]);
+    let advertisement = ipv6(
+        all_nodes,
+        ELSEWHERE,
+        link_local(ELSEWHERE),
+        58,
+        &[134, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    );
+    let question = ipv6(
+        all_routers,
+        A,
+        link_local(A),
+        58,
+        &[133, 0, 0, 0, 0, 0, 0, 0],
+    );
+    let Destination::AllVms { audience, .. } = switch.route_received(&advertisement) else {
+        panic!("it concerns several");
+    };
+    assert!(!switch.hears(VM_A, audience) && !switch.hears(VM_B, audience));
+    assert_eq!(
+        switch.check_transmit(VM_A, &question),
+        Ok(Destination::Wire)
+    );
+    assert!(switch.hears(VM_A, audience) && !switch.hears(VM_B, audience));
+    assert!(!switch.hears(VM_A, audience), "it was answered");
+}
+
+#[test]
+fn a_group_is_heard_by_its_members() {
+    let mut switch = switch();
+    let group = [239, 1, 2, 3];
+    let group_mac = Mac([1, 0, 0x5e, 1, 2, 3]);
+    let message = ipv4(group_mac, A, [IP_A, group], 17, &udp(1, 2, b"news"));
+    let to_group = |from| Destination::AllVms {
+        audience: Audience::Group(group_mac),
+        except: from,
+        wire: from.is_some(),
+    };
+    assert_eq!(
+        switch.check_transmit(VM_A, &message),
+        Ok(to_group(Some(VM_A)))
+    );
+    let audience = Audience::Group(group_mac);
+    assert!(!switch.hears(VM_B, audience));
+    let report = ipv4(
+        group_mac,
+        B,
+        [IP_B, group],
+        2,
+        &[0x16, 0, 0, 0, 239, 1, 2, 3],
+    );
+    assert_eq!(switch.check_transmit(VM_B, &report), Ok(Destination::Wire));
+    assert!(switch.hears(VM_B, audience) && !switch.hears(VM_A, audience));
+    let news = ipv4(
+        group_mac,
+        ELSEWHERE,
+        [IP_ELSEWHERE, group],
+        17,
+        &udp(1, 2, b"news"),
+    );
+    assert_eq!(switch.route_received(&news), to_group(None));
+
+    let group6 = Mac([0x33, 0x33, 0, 0, 0x43, 0x21]);
+    let record = [
+        4, 0, 0, 0, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x43, 0x21,
+    ];
+    let report = [
+        &[58, 0, 5, 2, 0, 0, 1, 0][..],
+        &[143, 0, 0, 0, 0, 0, 0, 1],
+        &record,
+    ]
+    .concat();
+    let report = ipv6(
+        Mac([0x33, 0x33, 0, 0, 0, 0x16]),
+        A,
+        link_local(A),
+        0,
+        &report,
+    );
+    assert_eq!(switch.check_transmit(VM_A, &report), Ok(Destination::Wire));
+    assert!(switch.hears(VM_A, Audience::Group(group6)));
+    switch.disconnect(VM_A);
+    assert!(!switch.hears(VM_A, Audience::Everybody));
 }

@@ -85,6 +85,19 @@ pub(super) fn ipv6(to: Mac, from: Mac, source: [u8; 16], next: u8, body: &[u8]) 
     ethernet(to, from, 0x86dd, &packet)
 }
 
+/// Returns the address of a station in the network fe80::/64.
+pub(super) fn link_local(mac: Mac) -> [u8; 16] {
+    in_network([0xfe, 0x80, 0, 0, 0, 0, 0, 0], mac)
+}
+
+/// Returns the address of a station in a network.
+pub(super) fn in_network(network: [u8; 8], mac: Mac) -> [u8; 16] {
+    let mut address = [0; 16];
+    address[..8].copy_from_slice(&network);
+    address[8..].copy_from_slice(&mac.identifier());
+    address
+}
+
 pub(super) fn config(mac: Mac, address: [u8; 4], addressing: u32) -> NetworkConfig {
     NetworkConfig {
         mac: mac.0,

@@ -379,8 +379,10 @@ impl Campaign {
             .to_vec(),
         };
         let at = arguments[usize::from(call == Hypercall::VmLimits)];
-        if (SCRATCH..SCRATCH + HEAP_PAGES * PAGE_SIZE).contains(&at) {
-            self.host.write(supervisor, at, &bytes);
+        let is_ours = (SCRATCH..SCRATCH + HEAP_PAGES * PAGE_SIZE).contains(&at);
+        if is_ours && !self.host.write(supervisor, at, &bytes) {
+            // A lie ended it on the way.
+            return;
         }
         let result = self.call(supervisor, call.number(), &arguments);
         if call == Hypercall::ImageCreate {

@@ -35,6 +35,7 @@ const CHECKS: [Check; 7] = [
     Check {
         name: "clippy, guests",
         arguments: "clippy -q -p denali-rt -p denali-supervisor -p denali-guests -p denali-attacks -p echo \
+                    -p mqtt -p game-server \
                     --target x86_64-unknown-linux-gnu --target-dir target/denali-clippy \
                     -- -D warnings",
         environment: Some(("RUSTFLAGS", "--cfg denali")),

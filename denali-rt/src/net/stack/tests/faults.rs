@@ -60,8 +60,15 @@ fn carries_both_ways(seed: u64, faults: Faults) {
 fn an_upload_with_large_buffers_survives_everything_at_once() {
     for seed in seeds(20) {
         let mut world = World::new(seed);
-        world.b.listen(super::PORT, 8, Buffers::BULK).unwrap();
-        let client = world.a.connect(super::SERVER, 0, Buffers::BULK).unwrap().id;
+        world
+            .b
+            .listen(super::at(super::PORT), 8, Buffers::BULK)
+            .unwrap();
+        let client = world
+            .a
+            .connect(super::SERVER, 0, Buffers::BULK, world.now)
+            .unwrap()
+            .id;
         world.settle();
         let server = super::ready(world.b.accept(super::PORT)).id;
         world.faults = Faults {

@@ -2,7 +2,7 @@
 
 use super::super::Buffers;
 use super::super::fake::{World, host_config, stack};
-use super::{PORT, SERVER, connect, ready};
+use super::{PORT, SERVER, at, connect, ready};
 use crate::time::Duration;
 use std::vec::Vec;
 
@@ -76,9 +76,15 @@ fn the_cost_of_a_segment_does_not_grow_with_the_connections() {
 #[test]
 fn a_full_backlog_drops_requests_until_there_is_room() {
     let mut world = World::new(1);
-    world.b.listen(PORT, 4, Buffers::DEFAULT).unwrap();
+    world.b.listen(at(PORT), 4, Buffers::DEFAULT).unwrap();
     let clients: Vec<_> = (0..10)
-        .map(|_| world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id)
+        .map(|_| {
+            world
+                .a
+                .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+                .unwrap()
+                .id
+        })
         .collect();
     world.settle();
     assert!(world.b.stats().backlog_overflows >= 6);
@@ -99,7 +105,7 @@ fn without_memory_a_request_is_dropped_and_counted() {
     world
         .b
         .listen(
-            PORT,
+            at(PORT),
             128,
             Buffers {
                 receive: 20 * 1024,
@@ -107,11 +113,19 @@ fn without_memory_a_request_is_dropped_and_counted() {
             },
         )
         .unwrap();
-    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id;
+    let client = world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap()
+        .id;
     world.settle();
     ready(world.a.connected(client));
     world.b.memory_left = || 0;
-    let refused = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id;
+    let refused = world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap()
+        .id;
     world.settle();
     assert!(world.a.connected(refused).is_pending());
     assert_eq!(world.b.stats().memory_refusals, 1);

@@ -1,5 +1,6 @@
 //! The stack's behaviour: two stacks on one wire, or one against a fake server.
 
+mod addresses;
 mod faults;
 mod many;
 mod options;
@@ -11,14 +12,19 @@ use super::fake::{Count, World};
 use super::table::ConnectionId;
 use super::{Accepted, Buffers, Link, Signal, Stack};
 use crate::io::ErrorKind;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::Poll;
 
 /// The port tests listen on.
 const PORT: u16 = 80;
 
 /// Host number 2 as seen by host number 1.
-const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), PORT);
+const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), PORT);
+
+/// Returns where a socket for everybody listens.
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
+}
 
 /// Returns what is ready, or panics.
 fn ready<T>(poll: Poll<Result<T, ErrorKind>>) -> T {
@@ -41,9 +47,12 @@ fn failed<T>(poll: Poll<Result<T, ErrorKind>>) -> ErrorKind {
 /// Joins a client on host 1 and a server on host 2. Returns both ends.
 fn connect(world: &mut World) -> (ConnectionId, ConnectionId) {
     if world.b.listeners.is_empty() {
-        world.b.listen(PORT, 128, Buffers::DEFAULT).unwrap();
+        world.b.listen(at(PORT), 128, Buffers::DEFAULT).unwrap();
     }
-    let client: Accepted<Count> = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
+    let client: Accepted<Count> = world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap();
     world.settle();
     ready(world.a.connected(client.id));
     (client.id, ready(world.b.accept(PORT)).id)

@@ -3,11 +3,11 @@
 use super::super::connection::KeepAlive;
 use super::super::fake::World;
 use super::super::{Buffers, Shutdown, Take};
-use super::{PORT, SERVER, connect, failed, ready};
+use super::{PORT, SERVER, at, connect, failed, ready};
 use crate::io::ErrorKind;
 use crate::net::readiness::Readiness;
 use crate::time::Duration;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Poll;
 
 const WRITABLE: Readiness = Readiness {
@@ -81,8 +81,12 @@ fn a_user_timeout_ends_what_is_not_acknowledged_in_time() {
 #[test]
 fn readiness_follows_a_connection_through_its_life() {
     let mut world = World::new(1);
-    world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap();
-    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id;
+    world.b.listen(at(PORT), 8, Buffers::DEFAULT).unwrap();
+    let client = world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap()
+        .id;
     assert_eq!(world.a.readiness(client), Readiness::default());
     assert_eq!(world.a.read(client, &mut [0; 1]), Poll::Pending);
     assert_eq!(world.a.write(client, b"early"), Poll::Pending);
@@ -127,7 +131,11 @@ fn a_full_buffer_is_not_writable_until_the_peer_reads() {
 #[test]
 fn a_refused_connection_is_ready_with_its_error() {
     let mut world = World::new(1);
-    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap().id;
+    let client = world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap()
+        .id;
     world.settle();
     let end = world.a.readiness(client);
     assert!(end.writable && end.error && end.closed);
@@ -180,26 +188,29 @@ fn finishing_waits_for_the_acknowledgement_of_the_end() {
 #[test]
 fn a_local_port_can_be_chosen_but_not_twice_for_one_peer() {
     let mut world = World::new(1);
-    world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap();
-    let first = world.a.connect(SERVER, 5555, Buffers::DEFAULT).unwrap();
+    world.b.listen(at(PORT), 8, Buffers::DEFAULT).unwrap();
+    let first = world
+        .a
+        .connect(SERVER, 5555, Buffers::DEFAULT, world.now)
+        .unwrap();
     world.settle();
     assert_eq!(world.a.local_addr(first.id).port(), 5555);
-    let second = world.a.connect(SERVER, 5555, Buffers::DEFAULT);
+    let second = world.a.connect(SERVER, 5555, Buffers::DEFAULT, world.now);
     assert_eq!(second.unwrap_err(), ErrorKind::AddrInUse);
 }
 
 #[test]
 fn a_connected_datagram_socket_hears_its_peer_alone() {
     let mut world = World::new(1);
-    let (port, _) = world.b.bind_datagram(7).unwrap();
+    let (port, _) = world.b.bind_datagram(at(7)).unwrap();
     for sender in [1000, 1001] {
-        world.a.bind_datagram(sender).unwrap();
+        world.a.bind_datagram(at(sender)).unwrap();
     }
-    let peer = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 1001);
+    let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1001);
     world.b.connect_datagram(port, Some(peer));
-    let to = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), port);
-    ready(world.a.send_datagram(1000, b"stranger", to));
-    ready(world.a.send_datagram(1001, b"friend", to));
+    let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), port);
+    ready(world.a.send_datagram(1000, b"stranger", to, world.now));
+    ready(world.a.send_datagram(1001, b"friend", to, world.now));
     assert!(!world.b.datagram_readiness(port).readable);
     world.settle();
     assert!(world.b.datagram_readiness(port).readable);

@@ -1,18 +1,18 @@
 //! The stack as a client of fake DHCP and name servers, and as a host among others.
 
 use super::super::fake::{FakeLink, TestStack, host_config, stack};
-use super::super::{Link, Stack, Take};
-use super::{failed, ready};
+use super::super::{Family, Link, Stack, Take};
+use super::{at, failed, ready};
 use crate::io::ErrorKind;
 use crate::time::{Duration, Instant};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Poll;
 use denali_abi::net::{NetworkConfig, addressing};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress,
-    EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Packet,
-    Ipv4Repr, UdpPacket, UdpRepr,
+    EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Cidr,
+    Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
 };
 use std::vec;
 use std::vec::Vec;
@@ -138,13 +138,16 @@ fn an_echo_request_is_answered() {
 #[test]
 fn datagrams_come_and_go() {
     let mut host = stack(host_config(1));
-    let (port, signals) = host.bind_datagram(9000).unwrap();
-    assert_eq!(host.bind_datagram(9000).unwrap_err(), ErrorKind::AddrInUse);
-    let to = SocketAddrV4::new(ROUTER, 5000);
-    ready(host.send_datagram(port, b"hello", to));
+    let (port, signals) = host.bind_datagram(at(9000)).unwrap();
+    assert_eq!(
+        host.bind_datagram(at(9000)).unwrap_err(),
+        ErrorKind::AddrInUse
+    );
+    let to = SocketAddr::new(ROUTER.into(), 5000);
+    ready(host.send_datagram(port, b"hello", to, ms(1)));
     let frames = sent(&mut host, ms(1));
     assert_eq!(datagram(&frames[0]), (9000, 5000, b"hello".to_vec()));
-    let too_long = host.send_datagram(port, &[0; 1473], to);
+    let too_long = host.send_datagram(port, &[0; 1473], to, ms(1));
     assert_eq!(failed(too_long), ErrorKind::InvalidInput);
 
     let mut buffer = [0; 3];
@@ -170,11 +173,12 @@ fn datagrams_come_and_go() {
 #[test]
 fn a_datagram_that_never_finds_its_neighbour_does_not_keep_the_vm_busy() {
     let mut host = stack(host_config(1));
-    let (port, _) = host.bind_datagram(0).unwrap();
+    let (port, _) = host.bind_datagram(at(0)).unwrap();
     ready(host.send_datagram(
         port,
         b"x",
-        SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 77), 1),
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 77)), 1),
+        ms(1),
     ));
     let next = host.poll(ms(1)).unwrap();
     assert!(next > ms(500), "{next:?}");
@@ -196,7 +200,7 @@ fn answer(question: &[u8], rcode: u8, addresses: &[Ipv4Addr]) -> Vec<u8> {
 #[test]
 fn a_name_is_looked_up() {
     let mut host = stack(host_config(1));
-    let (query, _) = host.start_lookup("example.org").unwrap();
+    let (query, _) = host.start_lookup("example.org", Family::Ipv4).unwrap();
     let frames = sent(&mut host, ms(1));
     let (ours, theirs, question) = datagram(&frames[0]);
     assert_eq!(theirs, 53);
@@ -215,7 +219,7 @@ fn a_name_is_looked_up() {
 #[test]
 fn an_unknown_name_and_a_silent_server_fail() {
     let mut host = stack(host_config(1));
-    let (unknown, _) = host.start_lookup("nowhere.invalid").unwrap();
+    let (unknown, _) = host.start_lookup("nowhere.invalid", Family::Ipv4).unwrap();
     let frames = sent(&mut host, ms(1));
     let (ours, _, question) = datagram(&frames[0]);
     host.link_mut()
@@ -224,7 +228,7 @@ fn an_unknown_name_and_a_silent_server_fail() {
     host.poll(ms(20));
     assert_eq!(failed(host.lookup_result(unknown)), ErrorKind::NotFound);
 
-    let (silent, _) = host.start_lookup("example.org").unwrap();
+    let (silent, _) = host.start_lookup("example.org", Family::Ipv4).unwrap();
     let mut now = ms(30);
     let mut questions = 0;
     loop {
@@ -282,9 +286,11 @@ fn an_address_is_leased() {
     };
     let mut host = stack(network);
     let changed = host.address().changed();
-    assert!(host.own_address().is_none() && host.address().is_leased());
+    assert!(host.address().ipv4().is_none() && host.address().is_leased());
     assert_eq!(
-        host.start_lookup("a.b").map(|_| ()).unwrap_err(),
+        host.start_lookup("a.b", Family::Ipv4)
+            .map(|_| ())
+            .unwrap_err(),
         ErrorKind::NetworkUnreachable
     );
 
@@ -301,7 +307,8 @@ fn an_address_is_leased() {
         .push_back(udp((67, 68), US, &acknowledgement));
     let next = host.poll(ms(3)).expect("the lease is to be renewed");
 
-    assert_eq!(host.own_address(), Some((US, 24, Some(ROUTER))));
+    assert_eq!(host.address().ipv4(), Some(Ipv4Cidr::new(US, 24)));
+    assert_eq!(host.address().gateway(), Some(ROUTER));
     assert_eq!(host.address().name_servers(), [IpAddress::Ipv4(ROUTER)]);
     assert!(changed.0.get() > 0);
     assert!(
@@ -330,7 +337,7 @@ fn without_an_answer_dhcp_asks_again_at_a_measured_pace() {
 #[test]
 fn a_damaged_segment_is_counted_and_dropped() {
     let mut host = stack(host_config(1));
-    host.bind_datagram(9000).unwrap();
+    host.bind_datagram(at(9000)).unwrap();
     let mut frame = udp((1, 9000), US, b"payload");
     *frame.last_mut().unwrap() ^= 1;
     host.link_mut().inbox.push_back(frame);

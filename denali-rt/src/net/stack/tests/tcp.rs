@@ -3,10 +3,10 @@
 use super::super::connection::{LINGER_MAX, UNANSWERED_MAX};
 use super::super::fake::World;
 use super::super::{Buffers, Shutdown};
-use super::{PORT, SERVER, connect, drain, failed, ready};
+use super::{PORT, SERVER, at, connect, drain, failed, ready};
 use crate::io::ErrorKind;
 use crate::time::Duration;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Poll;
 use std::vec;
 use std::vec::Vec;
@@ -165,7 +165,10 @@ fn a_peer_that_never_closes_is_cut_off_after_a_while() {
 #[test]
 fn a_port_where_nobody_listens_refuses() {
     let mut world = World::new(1);
-    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
+    let client = world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap();
     assert_eq!(world.a.connected(client.id), Poll::Pending);
     world.settle();
     assert_eq!(
@@ -179,8 +182,11 @@ fn a_port_where_nobody_listens_refuses() {
 #[test]
 fn a_host_that_does_not_exist_times_out() {
     let mut world = World::new(1);
-    let nowhere = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 99), PORT);
-    let client = world.a.connect(nowhere, 0, Buffers::DEFAULT).unwrap();
+    let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 99)), PORT);
+    let client = world
+        .a
+        .connect(nowhere, 0, Buffers::DEFAULT, world.now)
+        .unwrap();
     world.pass(UNANSWERED_MAX + Duration::from_secs(3));
     assert_eq!(failed(world.a.connected(client.id)), ErrorKind::TimedOut);
     world.a.release(client.id, world.now);
@@ -208,8 +214,11 @@ fn a_peer_that_falls_silent_times_out_only_if_it_owes_an_answer() {
 #[test]
 fn a_handshake_never_completed_is_forgotten() {
     let mut world = World::new(1);
-    world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap();
-    world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
+    world.b.listen(at(PORT), 8, Buffers::DEFAULT).unwrap();
+    world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap();
     for _ in 0..20 {
         world.a.poll(world.now);
         let frames = core::mem::take(&mut world.a.link_mut().outbox);
@@ -230,12 +239,15 @@ fn a_handshake_never_completed_is_forgotten() {
 #[test]
 fn closing_a_listener_resets_whom_nobody_accepted() {
     let mut world = World::new(1);
-    world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap();
+    world.b.listen(at(PORT), 8, Buffers::DEFAULT).unwrap();
     assert_eq!(
-        world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap_err(),
+        world.b.listen(at(PORT), 8, Buffers::DEFAULT).unwrap_err(),
         ErrorKind::AddrInUse
     );
-    let client = world.a.connect(SERVER, 0, Buffers::DEFAULT).unwrap();
+    let client = world
+        .a
+        .connect(SERVER, 0, Buffers::DEFAULT, world.now)
+        .unwrap();
     world.settle();
     ready(world.a.connected(client.id));
     world.b.unlisten(PORT, world.now);
@@ -245,7 +257,7 @@ fn closing_a_listener_resets_whom_nobody_accepted() {
         ErrorKind::ConnectionReset
     );
     assert_eq!(world.b.stats().connections, 0);
-    world.b.listen(PORT, 8, Buffers::DEFAULT).unwrap();
+    world.b.listen(at(PORT), 8, Buffers::DEFAULT).unwrap();
 }
 
 #[test]

@@ -162,7 +162,14 @@ impl Scheduler for Fair {
 
     fn set_weight(&mut self, vm: VmId, weight: u32) {
         self.open(vm);
-        self.change(vm, |account| account.weight = weight.clamp(1, WEIGHT_MAX));
+        let (floor, weight) = (self.floor, weight.clamp(1, WEIGHT_MAX));
+        self.change(vm, |account| {
+            // What it is ahead of others is so much CPU time, and stays that.
+            let ahead = account.served.saturating_sub(floor);
+            let ahead_now = ahead * u128::from(account.weight) / u128::from(weight);
+            account.served = account.served - ahead + ahead_now;
+            account.weight = weight;
+        });
     }
 
     fn pick(&mut self) -> Option<Choice> {

@@ -53,6 +53,20 @@ fn a_new_weight_counts_from_now_on() {
 }
 
 #[test]
+fn a_heavier_weight_does_not_make_the_past_longer() {
+    let mut scheduler = Fair::default();
+    for number in 0..2 {
+        scheduler.ready(vm(number));
+    }
+    scheduler.set_weight(vm(1), 1);
+    // A kernel that was busy for it for a second, at a hundredth of the usual weight.
+    scheduler.charge(vm(1), 1_000_000_000);
+    scheduler.set_weight(vm(1), 100);
+    let [other, _] = compete(&mut scheduler, 1_000_000_000 + 2 * QUANTUM_NS);
+    assert!(other <= 1_000_000_000 + QUANTUM_NS, "{other} ns alone");
+}
+
+#[test]
 fn who_idled_runs_at_once_when_it_wakes() {
     let mut scheduler = Fair::default();
     for number in 0..10 {
