@@ -3,11 +3,11 @@
 use super::{Finding, Source, unsafe_inventory};
 
 /// Most lines of code in ring 0: neither blank, nor comment, nor test; see
-/// `docs/src/decisions/0015-ring-0-budget.md`.
-pub const LINES_MAX: usize = 15_000;
+/// `docs/src/decisions/0016-ring-0-budget-with-paging.md`.
+pub const LINES_MAX: usize = 18_500;
 
 /// Most uses of `unsafe` in ring 0.
-pub const UNSAFE_MAX: usize = 150;
+pub const UNSAFE_MAX: usize = 160;
 
 /// Folders whose code runs in ring 0.
 const RING_0: [&str; 4] = [
