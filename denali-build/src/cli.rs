@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    build, demo, deploy, doctor, host, limits, logs, ls, new, rm, run, start, stop, test,
+    build, demo, deploy, doctor, host, limits, logs, ls, new, releases, rm, rollback, run, secret,
+    start, stop, test,
 };
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
@@ -47,6 +48,12 @@ pub enum Verb {
     Start(start::Args),
     /// Stop a service and remove it from its host
     Rm(rm::Args),
+    /// List what was deployed as a service, newest first
+    Releases(releases::Args),
+    /// Run an earlier release of a service again
+    Rollback(rollback::Args),
+    /// Keep, list and forget secrets of a service
+    Secret(secret::Args),
     /// Build the project and run it on a host of its own until Ctrl-C
     Run(run::Args),
     /// Run the project's tests inside a VM

@@ -5,6 +5,7 @@ use crate::host::Target;
 use crate::image::hexadecimal;
 use crate::ssh::{Access, Exit, Patience, Session};
 use anyhow::{Context, Result};
+use denali_protocol::releases::{Release, Secrets};
 use denali_protocol::{DeployStep, Host, Refusal, Service, status};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -194,6 +195,76 @@ impl Client {
             .context("the host's answer to `limits` is of another version of Denali")
     }
 
+    /// Returns the releases of a service, newest first.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name, or the host keeps none.
+    pub fn releases(&self, name: &str) -> Result<Vec<Release>> {
+        check_service_name(name)?;
+        self.ask_of(name, &format!("releases {name} --json"))
+    }
+
+    /// Runs an earlier release again: the one named, or the one before the current.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the host refuses.
+    pub fn rollback(&self, name: &str, number: Option<u32>) -> Result<Service> {
+        check_service_name(name)?;
+        let to = number.map(|number| format!(" --to {number}"));
+        let to = to.unwrap_or_default();
+        self.ask_of(name, &format!("rollback {name} --json{to}"))
+    }
+
+    /// Keeps a secret of a service.
+    ///
+    /// # Errors
+    ///
+    /// The host keeps nothing, or refuses.
+    pub fn set_secret(&self, name: &str, key: &str, value: &[u8]) -> Result<()> {
+        check_service_name(name)?;
+        check_key(key)?;
+        let command = format!("secret set {name} --key {key}");
+        let mut process = self.session.exec(&command)?;
+        process.send(value)?;
+        process.read_all()?;
+        Ok(succeed(&process.finish()?, name)?)
+    }
+
+    /// Forgets a secret of a service.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the host refuses.
+    pub fn remove_secret(&self, name: &str, key: &str) -> Result<()> {
+        check_service_name(name)?;
+        check_key(key)?;
+        let command = format!("secret rm {name} --key {key}");
+        let mut process = self.session.exec(&command)?;
+        process.read_all()?;
+        Ok(succeed(&process.finish()?, name)?)
+    }
+
+    /// Returns the keys of a service's secrets.
+    ///
+    /// # Errors
+    ///
+    /// The host keeps nothing.
+    pub fn secrets(&self, name: &str) -> Result<Secrets> {
+        check_service_name(name)?;
+        self.ask_of(name, &format!("secret ls {name} --json"))
+    }
+
+    fn ask_of<T: DeserializeOwned>(&self, name: &str, command: &str) -> Result<T> {
+        let mut process = self.session.exec(command)?;
+        let answer = process.read_all()?;
+        succeed(&process.finish()?, name)?;
+        serde_json::from_str(&answer).with_context(|| {
+            format!("the host's answer to `{command}` is of another version of Denali")
+        })
+    }
+
     fn order(&self, verb: &str, name: &str) -> Result<()> {
         check_service_name(name)?;
         let mut process = self.session.exec(&format!("{verb} {name}"))?;
@@ -214,12 +285,7 @@ impl Client {
     }
 
     fn ask<T: DeserializeOwned>(&self, command: &str) -> Result<T> {
-        let mut process = self.session.exec(command)?;
-        let answer = process.read_all()?;
-        succeed(&process.finish()?, "")?;
-        serde_json::from_str(&answer).with_context(|| {
-            format!("the host's answer to `{command}` is of another version of Denali")
-        })
+        self.ask_of("", command)
     }
 }
 
@@ -265,6 +331,16 @@ fn check_service_name(name: &str) -> Result<(), Failure> {
         format!("`{name}` is not the name of a service"),
     )
     .help("list them: cargo denali ls"))
+}
+
+/// Refuses keys the supervisor's command line could not tell from something else.
+fn check_key(key: &str) -> Result<(), Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !key.is_empty() && key.chars().all(plain) {
+        return Ok(());
+    }
+    let what = format!("`{key}` is not the key of a secret: letters, digits and `_`");
+    Err(Failure::new(Status::Usage, what))
 }
 
 #[cfg(test)]

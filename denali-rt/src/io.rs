@@ -180,6 +180,7 @@ impl From<Errno> for Error {
             Errno::BadAddress | Errno::Invalid => ErrorKind::InvalidInput,
             Errno::Busy => ErrorKind::ResourceBusy,
             Errno::Exists => ErrorKind::AlreadyExists,
+            Errno::Io => ErrorKind::Other,
         })
     }
 }

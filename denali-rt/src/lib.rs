@@ -9,6 +9,7 @@ extern crate denali_freestanding as _;
 #[cfg(not(denali))]
 extern crate std;
 
+pub mod block;
 pub mod console;
 pub mod entry;
 pub mod env;

@@ -123,6 +123,10 @@ fn page() -> *const VirtualRegisters {
         reserved: 0,
         arguments: [0; ARGUMENTS_MAX],
         stop_deadline_ns: 0,
+        volumes: [denali_abi::block::VolumeInfo {
+            blocks: 0,
+            name: [0; denali_abi::block::VOLUME_NAME_MAX],
+        }; denali_abi::block::VOLUMES_MAX],
     };
     &raw const OUTSIDE
 }

@@ -4,7 +4,7 @@ use super::ls::HostOption;
 use crate::client::Client;
 use crate::failure::{Failure, Status};
 use crate::host::boot::NetworkSettings;
-use crate::host::{self, DEFAULT_NAME, Options, Target, iso, keys::Keys, state};
+use crate::host::{self, DEFAULT_NAME, Data, Options, Target, iso, keys::Keys, state};
 use crate::qemu::Internet;
 use crate::{console, manifest};
 use anyhow::Result;
@@ -34,6 +34,8 @@ enum Verb {
     Up(Up),
     /// End a host and everything on it
     Down(Down),
+    /// Erase everything a host that is down has kept: services, secrets, volumes
+    Erase(Erase),
     /// Show the hosts that run on this machine
     Status(StatusArgs),
     /// Show memory, swap, network and paging of a host
@@ -57,9 +59,21 @@ struct Up {
     /// A disk of that size, a sparse file that goes with the host; may be repeated
     #[arg(long = "disk", value_name = "SIZE", value_parser = disk_size)]
     disks: Vec<u64>,
+    /// Keep deployed services and volumes on a disk of that size, a sparse file that outlives the
+    /// host; later hosts of that name have it unasked
+    #[arg(long, value_name = "SIZE", value_parser = data_size)]
+    data: Option<u64>,
     /// Let services reach what this machine reaches
     #[arg(long)]
     internet: bool,
+}
+
+/// Arguments of `host erase`.
+#[derive(Debug, clap::Args)]
+struct Erase {
+    /// Name of the host
+    #[arg(long, default_value = DEFAULT_NAME)]
+    name: String,
 }
 
 /// Arguments of `host down`.
@@ -120,6 +134,7 @@ pub fn exec(args: Args) -> Result<()> {
     match args.verb {
         Verb::Up(args) => up(args),
         Verb::Down(args) => down(&args),
+        Verb::Erase(args) => erase(&args),
         Verb::Status(args) => status(&args),
         Verb::Stats(args) => stats(&args),
         Verb::Image(args) => image(args),
@@ -147,6 +162,37 @@ pub(super) fn disk_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads the size of a data disk.
+fn data_size(text: &str) -> Result<u64, String> {
+    match manifest::parse_memory(text) {
+        Some(bytes) if (host::data::SIZE_MIN..=*DISK_SIZES.end()).contains(&bytes) => Ok(bytes),
+        Some(_) => Err("a data disk has from 64M to 16384G".to_owned()),
+        None => Err("write for example 2G".to_owned()),
+    }
+}
+
+fn erase(args: &Erase) -> Result<()> {
+    if state::find(&args.name)?.is_some() {
+        return Err(
+            Failure::new(Status::Refused, format!("the host `{}` is up", args.name))
+                .help(format!(
+                    "end it first: cargo denali host down --name {}",
+                    args.name
+                ))
+                .into(),
+        );
+    }
+    if host::data::erase(&args.name)? {
+        console::status("Erased", &format!("what the host `{}` had kept", args.name));
+        return Ok(());
+    }
+    Err(Failure::new(
+        Status::Failed,
+        format!("the host `{}` has kept nothing", args.name),
+    )
+    .into())
+}
+
 fn up(args: Up) -> Result<()> {
     let started = Instant::now();
     let internet = if args.internet {
@@ -159,6 +205,7 @@ fn up(args: Up) -> Result<()> {
         memory: args.memory,
         port: args.port,
         disks: args.disks,
+        data: args.data.map_or(Data::AsBefore, Data::Disk),
         internet,
     };
     let running = host::up(&options)?;

@@ -9,8 +9,11 @@ pub mod limits;
 pub mod logs;
 pub mod ls;
 pub mod new;
+pub mod releases;
 pub mod rm;
+pub mod rollback;
 pub mod run;
+pub mod secret;
 pub mod start;
 pub mod stop;
 pub mod test;
@@ -36,6 +39,9 @@ pub fn exec(arguments: Arguments) -> Result<()> {
         Verb::Stop(args) => stop::exec(&args),
         Verb::Start(args) => start::exec(&args),
         Verb::Rm(args) => rm::exec(&args),
+        Verb::Releases(args) => releases::exec(&args),
+        Verb::Rollback(args) => rollback::exec(&args),
+        Verb::Secret(args) => secret::exec(&args),
         Verb::Run(args) => run::exec(&args),
         Verb::Test(args) => test::exec(&args),
         Verb::Demo(args) => demo::exec(&args),

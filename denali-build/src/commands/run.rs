@@ -67,6 +67,7 @@ pub fn boot(
             memory: MEMORY,
             port: None,
             disks: disks.to_vec(),
+            data: host::Data::None,
             internet,
         };
         let running = host::up(&options)?;

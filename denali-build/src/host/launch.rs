@@ -3,12 +3,14 @@
 use super::boot::{self, NetworkSettings};
 use super::keys::Keys;
 use super::state::{self, Running, State};
-use super::{Target, artifacts};
+use super::{Target, artifacts, data};
 use crate::client::Client;
 use crate::failure::{Failure, Status};
+use crate::ports::Ports;
 use crate::qemu::{self, Internet, Machine};
 use crate::{directories, install, interrupt, qmp};
 use anyhow::{Context, Result};
+use denali_protocol::ServiceState;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long a host may take until it answers; without hardware acceleration it takes seconds.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long services that a host kept may take to come back.
+const RESTORE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long QEMU may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,8 +44,21 @@ pub struct Options {
     pub port: Option<u16>,
     /// Sizes of its disks in bytes; at most eight.
     pub disks: Vec<u64>,
+    /// Where it keeps what outlives it.
+    pub data: Data,
     /// Whether services reach what this machine reaches.
     pub internet: Internet,
+}
+
+/// Where a host keeps what outlives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// On the disk it has already, if it has one.
+    AsBefore,
+    /// On its disk, which is made with so many bytes if it has none.
+    Disk(u64),
+    /// Nowhere.
+    None,
 }
 
 /// Starts a host and returns when its supervisor answers.
@@ -84,7 +102,13 @@ pub fn up(options: &Options) -> Result<Running> {
         &boot::module(&supervisor, &config)?,
         directories::PRIVATE,
     )?;
-    let disks = make_disks(&folder, &options.disks)?;
+    let mut disks = make_disks(&folder, &options.disks)?;
+    disks.extend(match options.data {
+        Data::AsBefore => data::find(&options.name)?,
+        Data::Disk(size) => Some(data::find_or_make(&options.name, size)?),
+        Data::None => None,
+    });
+    check_count(disks.len())?;
     let port = options.port.map_or_else(free_port, check_port)?;
     let machine = Machine {
         kernel: artifacts.kernel,
@@ -108,16 +132,21 @@ pub fn up(options: &Options) -> Result<Running> {
     };
     let running = state::save(&folder, state)?;
     wait_until_it_answers(child, &running, &machine, &keys)?;
+    publish_restored(&running, &keys)?;
     starting.keep();
     Ok(running)
 }
 
-/// Makes the disks' files: they take room as the host writes to them.
-fn make_disks(folder: &Path, sizes: &[u64]) -> Result<Vec<PathBuf>> {
-    if sizes.len() > DISKS_MAX {
-        let what = format!("{} disks: a host has at most {DISKS_MAX}", sizes.len());
+fn check_count(disks: usize) -> Result<()> {
+    if disks > DISKS_MAX {
+        let what = format!("{disks} disks: a host has at most {DISKS_MAX}");
         return Err(Failure::new(Status::Usage, what).into());
     }
+    Ok(())
+}
+
+/// Makes the disks' files: they take room as the host writes to them.
+fn make_disks(folder: &Path, sizes: &[u64]) -> Result<Vec<PathBuf>> {
     let make = |(nth, &bytes): (usize, &u64)| {
         let path = folder.join(format!("disk{nth}.raw"));
         fs::File::create_new(&path)
@@ -216,6 +245,31 @@ fn wait_until_it_answers(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Waits until the services have come back that the host kept, and forwards their ports.
+fn publish_restored(running: &Running, keys: &Keys) -> Result<()> {
+    let client = Client::connect(&Target::local(running.clone(), keys.clone())?)?;
+    let restored = interrupt::wait_for(RESTORE_TIMEOUT, || {
+        let store = client.host()?.store;
+        Ok(store
+            .is_none_or(|store| store.restoring == 0)
+            .then_some(store))
+    })?;
+    if restored.flatten().is_none_or(|store| store.services == 0) {
+        return Ok(());
+    }
+    let mut ports = Ports::of(running)?;
+    for service in client.services()? {
+        let lives = matches!(
+            service.state,
+            ServiceState::Running | ServiceState::Idle | ServiceState::Dormant
+        );
+        if lives && !service.publish.is_empty() && service.address.is_some() {
+            ports.publish(&service)?;
+        }
+    }
+    Ok(())
 }
 
 fn does_not_start(what: &str, machine: &Machine) -> anyhow::Error {

@@ -2,6 +2,7 @@
 
 mod artifacts;
 pub mod boot;
+pub mod data;
 pub mod iso;
 pub mod keys;
 mod launch;
@@ -10,7 +11,7 @@ pub mod target;
 
 pub use artifacts::{Artifacts, build as build_artifacts};
 pub(crate) use launch::free_port;
-pub use launch::{Options, ThrowAway, down, up};
+pub use launch::{Data, Options, ThrowAway, down, up};
 pub use state::Running;
 pub use target::Target;
 

@@ -2,6 +2,7 @@
 
 use super::{address, call};
 use crate::sync::WaitQueue;
+use denali_abi::block::{VOLUME_KEY_LEN, VolumeConfig};
 use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::errno::Errno;
@@ -58,16 +59,22 @@ pub fn image_destroy(image: u64) -> Result<(), Errno> {
     call(Hypercall::ImageDestroy, [image, 0, 0, 0]).map(drop)
 }
 
-/// Creates and starts a VM and returns its id. Address and length of the arguments in `config` are
-/// filled in here.
+/// Creates and starts a VM and returns its id. Addresses and lengths of the arguments and volumes in
+/// `config` are filled in here.
 ///
 /// # Errors
 ///
 /// The kernel's answer; [`Errno::Invalid`] if the arguments are too long.
-pub fn vm_create(config: &VmConfig, arguments: &[u8]) -> Result<u64, Errno> {
+pub fn vm_create(
+    config: &VmConfig,
+    arguments: &[u8],
+    volumes: &[VolumeConfig],
+) -> Result<u64, Errno> {
     let config = VmConfig {
         arguments_len: u32::try_from(arguments.len()).map_err(|_| Errno::Invalid)?,
         arguments: address(arguments.as_ptr()),
+        volumes_len: u32::try_from(volumes.len()).map_err(|_| Errno::Invalid)?,
+        volumes: address(volumes.as_ptr()),
         ..*config
     };
     call(Hypercall::VmCreate, [address(&raw const config), 0, 0, 0])
@@ -172,6 +179,11 @@ pub fn console_read(vm: u64, position: u64, buffer: &mut [u8]) -> Result<Console
         position: u64::from_le_bytes(*start),
         bytes,
     })
+}
+
+/// Makes the partition for the store volume 0 of the supervisor and returns its blocks.
+pub(crate) fn store_open(key: &[u8; VOLUME_KEY_LEN]) -> Result<u64, Errno> {
+    call(Hypercall::StoreOpen, [address(key.as_ptr()), 0, 0, 0])
 }
 
 /// Returns state and counters of the host.

@@ -58,6 +58,12 @@ pub fn network_notify() {
     let _ = call(Hypercall::NetworkNotify, [0; 4]);
 }
 
+/// Has the kernel take what the ring of block devices holds.
+pub(crate) fn block_submit() {
+    // Submitting cannot fail; bad ring indices end the VM instead.
+    let _ = call(Hypercall::BlockSubmit, [0; 4]);
+}
+
 /// Writes bytes to the console and returns how many were taken, at most
 /// [`CONSOLE_WRITE_MAX`].
 pub fn console_write(bytes: &[u8]) -> usize {

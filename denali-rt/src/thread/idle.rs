@@ -5,6 +5,7 @@
 //! in the middle of something, does this on its own stack. So an idle VM makes a single crossing, and
 //! that one says when to come back.
 
+use crate::block;
 use crate::heap;
 use crate::hypercall::{self, control};
 use crate::interrupt;
@@ -12,7 +13,7 @@ use crate::net;
 use crate::process;
 use crate::thread::scheduler;
 use crate::time::{Duration, Instant};
-use denali_abi::shared::interrupt::CONTROL;
+use denali_abi::shared::interrupt::{BLOCK, CONTROL};
 
 /// How long runnable threads may keep the network and timers waiting.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
@@ -21,9 +22,7 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
 /// `now`. Returns the network's next deadline.
 pub(crate) fn poll(now: Instant, delivered: u32) -> Option<Instant> {
     process::notice_stop();
-    if (delivered | interrupt::take()) & CONTROL != 0 {
-        control::vm_changes().wake_all();
-    }
+    notice(delivered | interrupt::take());
     let network_deadline = net::poll(now);
     scheduler::wake_expired(now);
     network_deadline
@@ -45,7 +44,15 @@ pub(super) fn wait() {
     let deadline = deadlines.into_iter().flatten().min();
     interrupt::disarm();
     let pending = hypercall::idle_with_timeout(deadline);
+    notice(pending);
+}
+
+/// Wakes those who wait for what is `pending`, the network and timers aside.
+fn notice(pending: u32) {
     if pending & CONTROL != 0 {
         control::vm_changes().wake_all();
+    }
+    if pending & BLOCK != 0 {
+        block::poll();
     }
 }

@@ -1,5 +1,6 @@
 //! What the supervisor asks of the kernel, and what it is told.
 
+use crate::block::BlockStatus;
 use crate::end::EndRecord;
 use crate::net::NetworkConfig;
 use crate::registers::NAME_MAX;
@@ -74,9 +75,16 @@ pub struct VmConfig {
     pub limits: Limits,
     /// A name for logs, padded with zeros.
     pub name: [u8; NAME_MAX],
+    /// Address of its volumes ([`VolumeConfig`](crate::block::VolumeConfig)) in the supervisor's
+    /// memory.
+    pub volumes: u64,
+    /// How many they are, at most [`VOLUMES_MAX`](crate::block::VOLUMES_MAX).
+    pub volumes_len: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<VmConfig>() == 112);
+const _: () = assert!(size_of::<VmConfig>() == 128);
 
 /// What a VM is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,10 +237,12 @@ pub struct HostStatus {
     pub nic_dropped: u64,
     /// Paging.
     pub paging: PagingStatus,
+    /// Block devices.
+    pub block: BlockStatus,
     /// The physical NIC's hardware address.
     pub nic_mac: [u8; 6],
     /// Zero.
     pub reserved_tail: [u8; 2],
 }
 
-const _: () = assert!(size_of::<HostStatus>() == 200);
+const _: () = assert!(size_of::<HostStatus>() == 248);

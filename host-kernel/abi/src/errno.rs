@@ -11,6 +11,8 @@ pub enum Errno {
     NotPermitted = 1,
     /// No such VM or image, or not any more.
     NotFound = 3,
+    /// A disk failed.
+    Io = 5,
     /// An argument lies outside the caller's memory.
     BadAddress = 14,
     /// The memory asked for is not there at the moment.
@@ -29,9 +31,10 @@ pub enum Errno {
 
 impl Errno {
     /// Every error, in order of number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NotPermitted,
         Self::NotFound,
+        Self::Io,
         Self::OutOfMemory,
         Self::BadAddress,
         Self::Busy,
@@ -59,6 +62,7 @@ impl core::fmt::Display for Errno {
         f.write_str(match self {
             Self::NotPermitted => "not permitted",
             Self::NotFound => "no such VM or image",
+            Self::Io => "disk failed",
             Self::OutOfMemory => "out of memory",
             Self::BadAddress => "bad address",
             Self::Busy => "in use",

@@ -55,6 +55,8 @@ pub enum Hypercall {
     /// to `entry`; `(0, 0)` ends that. A `stack_top` of 0 means the stack that was interrupted.
     /// Returns 0. Errors: `BadAddress`, `Invalid`.
     RegisterUpcall = HYPERCALL_BASE + 7,
+    /// `()`: takes what the ring of block devices holds ([`crate::block`]). Returns 0.
+    BlockSubmit = HYPERCALL_BASE + 8,
 
     /// `(header_address)`: makes an empty image from an [`ImageHeader`](crate::image::ImageHeader).
     /// Returns its id. Errors: `Invalid`, `OutOfMemory`, `TooLarge`, `TableFull`, `BadAddress`.
@@ -66,8 +68,9 @@ pub enum Hypercall {
     /// `(image)`: frees an image that no VM uses. Returns 0. Errors: `NotFound`, `Busy`.
     ImageDestroy = CONTROL_BASE + 2,
     /// `(config_address)`: creates and starts a VM from a [`VmConfig`](crate::control::VmConfig).
-    /// Returns its id. Errors: `NotFound`, `Invalid`, `Exists`, `OutOfMemory`, `TooLarge`,
-    /// `TableFull`, `BadAddress`.
+    /// Refused with `Busy` while another VM has one of the volumes' blocks, or a request of an
+    /// earlier one is under way. Returns its id. Errors: `NotFound`, `Invalid`, `Exists`, `Busy`,
+    /// `OutOfMemory`, `TooLarge`, `TableFull`, `BadAddress`.
     VmCreate = CONTROL_BASE + 3,
     /// `(vm, deadline_ns)`: ends a VM; descriptor and console stay until it is destroyed. With a
     /// deadline other than 0 a VM that is admitted is only asked to end by itself until then, by
@@ -93,11 +96,16 @@ pub enum Hypercall {
     /// `(vm, address)`: gives a VM new [`Limits`](crate::control::Limits), from now on. Returns 0.
     /// Errors: `NotFound`, `BadAddress`, `Invalid`.
     VmLimits = CONTROL_BASE + 10,
+    /// `(key_address)`: makes the partition for the store volume 0 of the supervisor, encrypted with
+    /// a key of [`VOLUME_KEY_LEN`](crate::block::VOLUME_KEY_LEN) bytes. Refused with `Busy` while
+    /// requests of an earlier supervisor are under way. Returns its blocks. Errors: `NotFound`,
+    /// `Exists`, `Busy`, `Invalid`, `BadAddress`.
+    StoreOpen = CONTROL_BASE + 11,
 }
 
 impl Hypercall {
     /// Every hypercall, guests' first.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::IdleWithTimeout,
         Self::Terminate,
         Self::Yield,
@@ -106,6 +114,7 @@ impl Hypercall {
         Self::Random,
         Self::ReleaseMemory,
         Self::RegisterUpcall,
+        Self::BlockSubmit,
         Self::ImageCreate,
         Self::ImageWrite,
         Self::ImageDestroy,
@@ -117,6 +126,7 @@ impl Hypercall {
         Self::ConsoleRead,
         Self::HostStatus,
         Self::VmLimits,
+        Self::StoreOpen,
     ];
 
     /// Returns the number a guest loads into `rax`.
@@ -137,6 +147,7 @@ impl Hypercall {
             5 => Self::Random,
             6 => Self::ReleaseMemory,
             7 => Self::RegisterUpcall,
+            8 => Self::BlockSubmit,
             0x100 => Self::ImageCreate,
             0x101 => Self::ImageWrite,
             0x102 => Self::ImageDestroy,
@@ -148,6 +159,7 @@ impl Hypercall {
             0x108 => Self::ConsoleRead,
             0x109 => Self::HostStatus,
             0x10a => Self::VmLimits,
+            0x10b => Self::StoreOpen,
             _ => return None,
         })
     }
@@ -172,8 +184,8 @@ mod tests {
             0,
             231,
             HYPERCALL_BASE - 1,
-            HYPERCALL_BASE + 8,
-            CONTROL_BASE + 11,
+            HYPERCALL_BASE + 9,
+            CONTROL_BASE + 12,
         ] {
             assert_eq!(Hypercall::from_number(number), None);
         }

@@ -12,6 +12,8 @@
 //! | [`shared`]    | the shared page: interrupt state and ring indices           |
 //! | [`upcall`]    | virtual interrupts as upcalls: the frame                    |
 //! | [`net`]       | transmit and receive descriptors of the virtual Ethernet    |
+//! | [`block`]     | volumes, and the rings by which a guest works on them       |
+//! | [`partition`] | how a disk is divided                                       |
 //! | [`control`]   | what the supervisor may ask of the kernel                   |
 //! | [`end`]       | why a VM ended                                              |
 //! | [`errno`]     | errors a hypercall returns                                  |
@@ -22,6 +24,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod block;
 pub mod control;
 pub mod convert;
 pub mod end;
@@ -30,6 +33,7 @@ pub mod hypercall;
 pub mod image;
 pub mod layout;
 pub mod net;
+pub mod partition;
 pub mod registers;
 pub mod shared;
 pub mod upcall;

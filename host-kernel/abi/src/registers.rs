@@ -1,6 +1,7 @@
 //! Virtual registers: the page the kernel writes and the guest reads without crossing.
 
 use crate::ABI_VERSION;
+use crate::block::{VOLUMES_MAX, VolumeInfo};
 use crate::net::NetworkConfig;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -77,6 +78,8 @@ pub struct VirtualRegisters {
     pub arguments: [u8; ARGUMENTS_MAX],
     /// Until when the VM may end by itself, in nanoseconds since boot; 0 if nobody asked it to.
     pub stop_deadline_ns: u64,
+    /// Its volumes; the rest have no blocks.
+    pub volumes: [VolumeInfo; VOLUMES_MAX],
 }
 
 const _: () = assert!(size_of::<VirtualRegisters>() <= 4096);

@@ -4,6 +4,7 @@
 //! atomic read-modify-write for the kernel's sake; the guest uses atomics for its own upcalls.
 //! Everything the guest writes is an allegation to the kernel: read once, checked, used.
 
+use crate::block::BlockRings;
 use crate::net::{Descriptor, RING_LEN};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -22,6 +23,8 @@ pub mod interrupt {
     pub const CONTROL: u32 = 1 << 3;
     /// The supervisor asks the VM to end by itself: the registers say until when.
     pub const STOP: u32 = 1 << 4;
+    /// Completions are in the ring of block devices.
+    pub const BLOCK: u32 = 1 << 5;
 }
 
 /// The page at [`SHARED_ADDRESS`](crate::layout::SHARED_ADDRESS). All zero when the VM starts.
@@ -53,7 +56,10 @@ pub struct SharedPage {
     pub tx: [Descriptor; RING_LEN as usize],
     /// The receive ring.
     pub rx: [Descriptor; RING_LEN as usize],
+    /// The rings of block devices.
+    pub block: BlockRings,
 }
 
-const _: () = assert!(size_of::<SharedPage>() == 64 + 2 * 16 * RING_LEN as usize);
+const _: () =
+    assert!(size_of::<SharedPage>() == 64 + 2 * 16 * RING_LEN as usize + size_of::<BlockRings>());
 const _: () = assert!(size_of::<SharedPage>() <= 4096);

@@ -69,6 +69,7 @@ impl Kernel {
             promised += if vm.is_promised { vm.promised } else { 0 };
         }
         owned += self.audit_transfers()?;
+        owned += self.block.as_ref().map_or(0, |layer| layer.frames.count());
         for (id, image) in self.images.iter() {
             self.audit_image(id, image)?;
             owned += image.frames.count();

@@ -11,6 +11,8 @@
 //! The state is here; what is done with it lies in `vm/lifecycle.rs` (lives of VMs),
 //! [`crate::hypercall`] (what guests ask for) and `network.rs` (frames on their way).
 
+use crate::block::BlockLayer;
+use crate::block::partition::Partitions;
 use crate::fault::end_by_exception;
 use crate::hypercall::needs_memory;
 use crate::machine::{Event, Exit, FaultAccess, Machine, Space};
@@ -111,6 +113,8 @@ pub struct Kernel {
     pub(crate) supervisor: Option<Supervisor>,
     /// Nobody pages on a host without disks.
     pub(crate) pager: Option<Box<Pager>>,
+    /// Nobody has volumes on a host without a disk for them.
+    pub(crate) block: Option<Box<BlockLayer>>,
     /// Frames promised to images.
     pub(crate) image_pages: u32,
     pub(crate) trace: Trace,
@@ -129,7 +133,8 @@ impl Kernel {
     #[must_use]
     pub fn new(boot: &Boot<'_>, machine: &mut dyn Machine) -> Self {
         // VMs that do not fit into memory can wait where there are disks; the last word counts.
-        let line = if machine.disks().is_empty() {
+        let partitions = Partitions::read(boot.memory, machine);
+        let line = if partitions.swap.is_empty() {
             String::from(boot.command_line)
         } else {
             format!("gatekeeper=fifo {}", boot.command_line)
@@ -137,7 +142,7 @@ impl Kernel {
         let policies = Policies::from_command_line(&line, |unknown| {
             machine.log(format!("{unknown}\n").as_bytes());
         });
-        let mut kernel = Self::with_policies(boot.memory, policies, machine);
+        let mut kernel = Self::with_partitions(boot.memory, policies, &partitions, machine);
         let other = u64::from(kernel.frames.total()) * HEAP_BYTES_PER_FRAME + HEAP_BYTES_FIXED;
         let fit = boot.heap_bytes.saturating_sub(other) / HEAP_BYTES_PER_VM;
         kernel
@@ -153,10 +158,22 @@ impl Kernel {
         policies: Policies,
         machine: &mut dyn Machine,
     ) -> Self {
-        let frames = FrameTable::new(memory);
-        let total = frames.total();
+        let partitions = Partitions::read(memory, machine);
+        Self::with_partitions(memory, policies, &partitions, machine)
+    }
+
+    fn with_partitions(
+        memory: &[FrameRange],
+        policies: Policies,
+        partitions: &Partitions,
+        machine: &mut dyn Machine,
+    ) -> Self {
+        let mut frames = FrameTable::new(memory);
+        let block = BlockLayer::new(partitions, &mut frames, machine);
+        // What the slots have is nobody else's for good.
+        let total = frames.free();
         let mut random = Generator::new(machine);
-        let pager = Pager::new(total, &mut random, machine);
+        let pager = Pager::new(total, &mut random, &partitions.swap);
         let vms_max = if pager.is_some() {
             VMS_MAX
         } else {
@@ -176,6 +193,7 @@ impl Kernel {
             random,
             supervisor: None,
             pager,
+            block,
             image_pages: 0,
             trace: Trace::default(),
             stats: Stats::default(),

@@ -26,6 +26,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod audit;
+pub mod block;
 pub mod console;
 pub mod fault;
 pub mod hypercall;

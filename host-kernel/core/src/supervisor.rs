@@ -10,7 +10,7 @@ use crate::net::source::{is_arp_request, sender_address};
 use crate::time::Time;
 use crate::trace::Event;
 use crate::vm::VmId;
-use crate::vm::creation::{Entrance, VmSpec};
+use crate::vm::creation::{BootData, Entrance, VmSpec};
 use alloc::vec::Vec;
 use core::fmt;
 use denali_abi::control::Limits;
@@ -141,7 +141,11 @@ impl Kernel {
             limits: Limits::default(),
             name,
         };
-        match self.create_vm(&spec, arguments, Entrance::Privileged, machine) {
+        let boot = BootData {
+            arguments,
+            volumes: &[],
+        };
+        match self.create_vm(&spec, &boot, Entrance::Privileged, machine) {
             Ok(vm) => {
                 let begun = Time::from_ns(0);
                 let pause_ns = RESTART_PAUSE_NS_MIN / 2;
@@ -179,8 +183,12 @@ impl Kernel {
             self.commit.release(vm.promised);
         }
         let entrance = Entrance::PrivilegedAt(at);
+        let boot = BootData {
+            arguments: &supervisor.arguments,
+            volumes: &[],
+        };
         supervisor.vm = self
-            .create_vm(&supervisor.spec, &supervisor.arguments, entrance, machine)
+            .create_vm(&supervisor.spec, &boot, entrance, machine)
             .expect("the supervisor's image, memory and address were just given up");
         supervisor.begun = at;
         self.stats.supervisor_restarts += 1;

@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
+use denali_abi::block::VolumeConfig;
 use denali_abi::control::{self, HostStatus, VmConfig, VmStatus};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
@@ -199,8 +200,13 @@ impl Kernel for SharedKernel {
     fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno> {
         self.lock().image_destroy(image)
     }
-    fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno> {
-        self.lock().vm_create(config, arguments)
+    fn vm_create(
+        &mut self,
+        config: VmConfig,
+        arguments: &[u8],
+        volumes: &[VolumeConfig],
+    ) -> Result<VmId, Errno> {
+        self.lock().vm_create(config, arguments, volumes)
     }
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {
         self.lock().vm_stop(vm)
@@ -230,5 +236,54 @@ impl Kernel for SharedKernel {
     }
     fn host_status(&mut self) -> HostStatus {
         self.lock().host_status()
+    }
+}
+
+/// A device in memory, which outlives the store on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    blocks: Arc<Mutex<alloc::collections::BTreeMap<u64, Box<denali_store::Contents>>>>,
+    count: u64,
+}
+
+impl Memory {
+    /// Returns a blank device of so many blocks.
+    pub(crate) fn new(count: u64) -> Self {
+        Self {
+            blocks: Arc::default(),
+            count,
+        }
+    }
+}
+
+impl denali_store::Device for Memory {
+    fn blocks(&self) -> u64 {
+        self.count
+    }
+
+    fn read(
+        &mut self,
+        block: u64,
+        contents: &mut denali_store::Contents,
+    ) -> Result<(), denali_store::IoError> {
+        let blocks = self.blocks.lock().expect("no test panics with it in hand");
+        *contents = blocks
+            .get(&block)
+            .map_or([0; denali_store::BLOCK_LEN], |it| **it);
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        block: u64,
+        contents: &denali_store::Contents,
+    ) -> Result<(), denali_store::IoError> {
+        let mut blocks = self.blocks.lock().expect("no test panics with it in hand");
+        blocks.insert(block, Box::new(*contents));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), denali_store::IoError> {
+        Ok(())
     }
 }

@@ -2,7 +2,8 @@
 
 use alloc::format;
 use alloc::string::String;
-use base64ct::{Base64, Encoding as _};
+use base64ct::{Base64, Base64Unpadded, Encoding as _};
+use sha2::{Digest as _, Sha256};
 use zssh::ed25519_dalek::VerifyingKey;
 
 /// The only kind of key we accept.
@@ -36,6 +37,19 @@ pub fn parse(line: &str) -> Result<VerifyingKey, String> {
     VerifyingKey::from_bytes(&blob).map_err(|_| format!("`{encoded}` is no point of the curve"))
 }
 
+/// Returns the fingerprint of a key as OpenSSH prints it: the SHA-256 of its SSH encoding.
+#[must_use]
+pub fn fingerprint(key: &VerifyingKey) -> String {
+    let mut digest = Sha256::new();
+    for part in [ALGORITHM.as_bytes(), key.as_bytes()] {
+        digest.update(u32::try_from(part.len()).unwrap_or(0).to_be_bytes());
+        digest.update(part);
+    }
+    let mut buffer = [0; 64];
+    let encoded = Base64Unpadded::encode(&digest.finalize(), &mut buffer);
+    format!("SHA256:{}", encoded.unwrap_or_default())
+}
+
 /// Returns the key inside its SSH encoding.
 fn key_bytes(blob: &[u8]) -> Option<[u8; 32]> {
     let (kind, rest) = string(blob)?;
@@ -63,6 +77,16 @@ mod tests {
         assert_eq!(
             parse(PUBLIC_KEY),
             parse(&format!("  {PUBLIC_KEY} someone@example"))
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_is_what_openssh_prints() {
+        // By `ssh-keygen -l -f`.
+        let key = parse(PUBLIC_KEY).unwrap();
+        assert_eq!(
+            fingerprint(&key),
+            "SHA256:n6W4LgQ+G/bwRW6JVSq8VC+sLJZXh8DK0r/8UseUHgc"
         );
     }
 

@@ -8,13 +8,18 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use denali_rt::{env, net, registers};
-use denali_supervisor::config;
+use alloc::sync::Arc;
+use denali_rt::time::Instant;
+use denali_rt::{env, net, random, registers, thread};
+use denali_store::Opened;
+use denali_supervisor::keeper::Keeper;
+use denali_supervisor::keeper::device::Partition;
 use denali_supervisor::kernel::VmId;
 use denali_supervisor::kernel::hypercalls::Hypercalls;
 use denali_supervisor::shared::Shared;
 use denali_supervisor::ssh::{self, Identity};
 use denali_supervisor::supervisor::Supervisor;
+use denali_supervisor::{config, releases};
 
 denali_rt::entry!(main);
 
@@ -37,8 +42,78 @@ fn main() -> Result<(), String> {
         |it| format!("{}", it.address),
     );
     let identity = Identity::new(&settings);
+    let keeper = open_keeper(&settings.host_key);
     let own = VmId(registers::get().vm_id);
     let supervisor = Supervisor::new(Box::new(Hypercalls), settings, own);
     log::info!("supervisor of {name}: SSH at {address}, port {port}");
-    ssh::serve(port, identity, Shared::new(supervisor))
+    let shared = Shared::new(supervisor);
+    let shared = Arc::new(match keeper {
+        Some(keeper) => shared.keeping(keeper),
+        None => shared,
+    });
+    start_restoring(&shared)?;
+    ssh::serve(port, identity, &shared)
+}
+
+/// Opens the store. Without one, and with one that cannot be used, the host runs as without a disk.
+fn open_keeper(host_key: &[u8; 32]) -> Option<Keeper> {
+    let partition = match Partition::open(host_key) {
+        Ok(Some(partition)) => partition,
+        Ok(None) => {
+            log::info!("there is no disk for it: nothing deployed here outlives this boot");
+            return None;
+        }
+        Err(error) => {
+            log::error!("store: {error}; nothing deployed here outlives this boot");
+            return None;
+        }
+    };
+    let mut identity = [0; 8];
+    random::fill(&mut identity);
+    match Keeper::open(Box::new(partition), u64::from_le_bytes(identity)) {
+        Ok((keeper, Opened::Made)) => {
+            log::info!("store: made on a blank disk");
+            Some(keeper)
+        }
+        Ok((keeper, Opened::Found)) => {
+            let services = keeper.entries().len();
+            log::info!("store: {services} services are kept");
+            Some(keeper)
+        }
+        Err(error) => {
+            log::error!(
+                "store: {error}; it is left alone, and nothing deployed outlives this boot"
+            );
+            None
+        }
+    }
+}
+
+/// Brings back what is kept while logins are served already.
+fn start_restoring(shared: &Arc<Shared>) -> Result<(), String> {
+    if shared.keeper().is_none() {
+        return Ok(());
+    }
+    if let Some(keeper) = shared.keeper() {
+        // Before anybody can ask.
+        let count = releases::kept(&keeper.lock()).len();
+        shared.set_restoring(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("restore")
+        .stack(thread::StackSize::Large)
+        .spawn(move || {
+            let begun = Instant::now();
+            let restored = releases::restore(&shared);
+            let (running, stopped) = (restored.running, restored.stopped);
+            let failed = restored.failed.len();
+            let took = Instant::now().duration_since(begun).as_millis();
+            log::info!(
+                "store: {running} services run again, {stopped} stay stopped, {failed} failed, \
+                 in {took} ms"
+            );
+        })
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
 }

@@ -109,6 +109,7 @@ impl Supervisor {
             nic_tx_frames: host.nic_tx_frames,
             nic_dropped: host.nic_dropped,
             paging: paging_of(&host.paging),
+            store: None,
         }
     }
 
@@ -207,7 +208,7 @@ impl Supervisor {
         }
         let created = self
             .kernel
-            .vm_create(service.vm_config(), &origin.arguments);
+            .vm_create(service.vm_config(), &origin.arguments, &[]);
         if let Some(entry) = self.table.get_mut(name) {
             entry.vm = created.ok();
             entry.asked_to_stop = false;

@@ -80,6 +80,21 @@ pub const SABOTAGES: &[Sabotage] = &[
         "lets a VM give back heap and stacks only",
         Attacks("memory", &["release-text", "release-registers"]),
     ),
+    sabotage(
+        "trust-block-index",
+        "holds the indices of block rings to what the rings can hold",
+        Core("block"),
+    ),
+    sabotage(
+        "trust-block-number",
+        "holds each block to the volume it is said to be in",
+        Core("block"),
+    ),
+    sabotage(
+        "share-volumes",
+        "gives a block to one living VM at most",
+        Core("block"),
+    ),
     sabotage("open-ports", "closes all I/O ports to ring 3", Processor),
     sabotage(
         "keep-io-privilege",

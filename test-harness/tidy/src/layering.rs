@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What each crate of ours may depend on, among ours.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("denali-abi", &[]),
     ("denali-freestanding", &[]),
     ("denali-protocol", &["denali-abi"]),
+    ("denali-store", &[]),
     ("denali-kernel-core", &["denali-abi"]),
     (
         "host-kernel",
@@ -23,7 +24,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("denali-std", &["denali-rt"]),
     (
         "denali-supervisor",
-        &["denali-abi", "denali-protocol", "denali-rt"],
+        &["denali-abi", "denali-protocol", "denali-rt", "denali-store"],
     ),
     ("denali-build", &["denali-abi", "denali-protocol"]),
     ("denali-guests", &["denali-abi", "denali-rt"]),
@@ -42,13 +43,14 @@ const ALLOWED: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates from elsewhere that the kernel may link, and why each is there.
-pub const KERNEL_DEPENDENCIES: [(&str, &str); 7] = [
+pub const KERNEL_DEPENDENCIES: [(&str, &str); 8] = [
     (
         "x86_64",
         "names and encodings of the processor's registers and tables",
     ),
     ("talc", "the kernel heap"),
     ("log", "the logging facade"),
+    ("aes", "encryption of volumes and the store at rest"),
     ("chacha20", "the random generator"),
     (
         "chacha20poly1305",

@@ -4,6 +4,7 @@ use super::receive::{BLOCK, CALM_POLLS};
 use super::*;
 use core::mem::offset_of;
 use core::ptr::with_exposed_provenance_mut;
+use denali_abi::block::{BlockCompletion, BlockRequest, BlockRings};
 use denali_abi::net::{Descriptor, RING_LEN, flags};
 use smoltcp::phy::{Device, RxToken as _, TxToken as _};
 use std::boxed::Box;
@@ -35,6 +36,24 @@ const ZERO: SharedPage = {
         reserved: [0; 4],
         tx: [EMPTY; 64],
         rx: [EMPTY; 64],
+        block: BlockRings {
+            submitted: 0,
+            taken: 0,
+            completed: 0,
+            reaped: 0,
+            requests: [BlockRequest {
+                operation: 0,
+                volume: 0,
+                block: 0,
+                address: 0,
+                tag: 0,
+            }; 16],
+            completions: [BlockCompletion {
+                tag: 0,
+                result: 0,
+                reserved: 0,
+            }; 16],
+        },
     }
 };
 

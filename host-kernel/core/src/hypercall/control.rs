@@ -7,10 +7,11 @@ use crate::paging::NOWHERE;
 use crate::trace::Event;
 use crate::vm::VmId;
 use crate::vm::allowance::Allowance;
-use crate::vm::creation::{Entrance, VmSpec};
+use crate::vm::creation::{BootData, Entrance, VmSpec};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Handle;
 use denali_abi::ABI_VERSION;
+use denali_abi::block::{VOLUMES_MAX, VolumeConfig};
 use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
 use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
@@ -152,7 +153,12 @@ impl Kernel {
             limits: config.limits,
             name: config.name,
         };
-        self.create_vm(&spec, arguments, Entrance::Gatekeeper, machine)
+        let mut volumes = [VolumeConfig::new_zeroed(); VOLUMES_MAX];
+        let count = u32_to_usize(config.volumes_len);
+        let volumes = volumes.get_mut(..count).ok_or(Errno::Invalid)?;
+        self.copy_in(caller, config.volumes, volumes.as_mut_bytes(), machine)?;
+        let boot = BootData { arguments, volumes };
+        self.create_vm(&spec, &boot, Entrance::Gatekeeper, machine)
             .map(VmId::raw)
     }
 
@@ -295,6 +301,7 @@ impl Kernel {
             nic_tx_frames: self.stats.nic_tx_frames,
             nic_dropped: self.stats.nic_dropped,
             paging: self.paging_status(),
+            block: self.block_status(),
             nic_mac: machine.nic_mac(),
             reserved_tail: [0; 2],
         };

@@ -82,6 +82,10 @@ impl Kernel {
             Hypercall::Random => self.random(caller, first, second, machine)?,
             Hypercall::ReleaseMemory => self.release_memory(caller, first, second, machine)?,
             Hypercall::RegisterUpcall => self.register_upcall(caller, first, second)?,
+            Hypercall::BlockSubmit => {
+                self.block_submit(caller, machine);
+                0
+            }
             Hypercall::ImageCreate => self.image_create(caller, first, machine)?,
             Hypercall::ImageWrite => {
                 self.image_write(caller, [first, second, third, fourth], machine)?
@@ -97,12 +101,13 @@ impl Kernel {
             }
             Hypercall::HostStatus => self.host_status(caller, first, machine)?,
             Hypercall::VmLimits => self.vm_limits(caller, first, second, machine)?,
+            Hypercall::StoreOpen => self.store_open(caller, first, machine)?,
         };
         Ok(Reply::Value(value))
     }
 
     /// Copies from the caller's memory.
-    fn copy_in(
+    pub(crate) fn copy_in(
         &mut self,
         caller: VmId,
         address: u64,

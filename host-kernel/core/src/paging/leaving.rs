@@ -30,7 +30,8 @@ impl Kernel {
         let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return false;
         };
-        let may_go = may_leave(vm) && pager.transfers.has_room();
+        let held = self.block.as_ref().is_some_and(|layer| layer.holds(id));
+        let may_go = may_leave(vm) && pager.transfers.has_room() && !held;
         let Some(extent) = vm.swap.filter(|_| may_go).map(|swap| swap.extent) else {
             return false;
         };

@@ -28,8 +28,9 @@ mod pool;
 mod pressure;
 pub(crate) mod transfer;
 
+use crate::block::partition::Part;
 use crate::kernel::Kernel;
-use crate::machine::{FrameId, Machine, Space};
+use crate::machine::{FrameId, Space};
 use crate::random::Generator;
 use crate::swap::BLOCK_LEN;
 use crate::swap::extent::{Extent, Extents};
@@ -226,12 +227,8 @@ impl Kernel {
 
 impl Pager {
     /// Makes a pager for a host with `frames` frames, if it has disks to page to.
-    pub(crate) fn new(
-        frames: u32,
-        random: &mut Generator,
-        machine: &dyn Machine,
-    ) -> Option<Box<Self>> {
-        let stripe = Stripe::over(machine.disks());
+    pub(crate) fn new(frames: u32, random: &mut Generator, swap: &[Part]) -> Option<Box<Self>> {
+        let stripe = Stripe::over(swap);
         let extents = Extents::new(stripe.blocks());
         (extents.total() > 0).then(|| {
             Box::new(Self {

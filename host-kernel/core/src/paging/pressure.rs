@@ -246,7 +246,8 @@ impl Kernel {
             };
             pager.hand.push_back(id);
             let passed = core::mem::replace(&mut swap.passed, now);
-            if vm.state != VmState::Idle || vm.awaits_nic {
+            let held = self.block.as_ref().is_some_and(|layer| layer.holds(id));
+            if vm.state != VmState::Idle || vm.awaits_nic || held {
                 continue;
             }
             let idle_ns = now.since_ns(swap.since);

@@ -7,7 +7,7 @@
 
 use super::Pager;
 use crate::kernel::Kernel;
-use crate::machine::disk::{DISK_FRAMES_MAX, DiskFull, DiskOperation, DiskRequest};
+use crate::machine::disk::{DISK_FRAMES_MAX, DiskCompletion, DiskFull, DiskOperation, DiskRequest};
 use crate::machine::{FrameId, Machine, Page};
 use crate::memory::frame::FrameList;
 use crate::swap::extent::Extent;
@@ -269,18 +269,16 @@ impl Pager {
 }
 
 impl Kernel {
-    /// Takes note of what the disks have done.
-    pub(crate) fn disks_done(&mut self, machine: &mut dyn Machine) {
-        while let Some(done) = machine.disk_completion() {
-            let Some(pager) = &mut self.pager else {
-                continue;
-            };
-            if done.result.is_err() {
-                pager.stats.disk_errors += 1;
-            }
-            pager.transfers.complete(done.tag, done.result.is_ok());
-            pager.transfers.unpark();
+    /// Takes note of what a disk has done for a transfer.
+    pub(crate) fn transfer_done(&mut self, done: DiskCompletion) {
+        let Some(pager) = &mut self.pager else {
+            return;
+        };
+        if done.result.is_err() {
+            pager.stats.disk_errors += 1;
         }
+        pager.transfers.complete(done.tag, done.result.is_ok());
+        pager.transfers.unpark();
     }
 
     /// Takes one step of one transfer.

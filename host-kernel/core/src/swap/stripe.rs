@@ -1,9 +1,10 @@
 //! Striping: one row of blocks over several disks.
 //!
 //! Chunks of [`CHUNK_BLOCKS`] go round the disks, so neighbouring extents lie on different disks
-//! while a small VM lies on one or two. Disks of different size count as the smallest of them.
+//! while a small VM lies on one or two. Parts of different size count as the smallest of them.
 
-use crate::machine::disk::{DISK_FRAMES_MAX, DiskInfo, Writable};
+use crate::block::partition::Part;
+use crate::machine::disk::DISK_FRAMES_MAX;
 use alloc::vec::Vec;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 
@@ -21,34 +22,30 @@ pub struct Place {
     pub run: u64,
 }
 
-/// The disks that hold swap space.
+/// The parts of disks that hold swap space.
 #[derive(Debug)]
 pub struct Stripe {
-    disks: Vec<u8>,
-    chunks_per_disk: u64,
+    /// Disk and first block of each.
+    parts: Vec<(u8, u64)>,
+    chunks_per_part: u64,
 }
 
 impl Stripe {
-    /// Takes all disks that can be written.
+    /// Stripes over parts of disks.
     #[must_use]
-    pub fn over(disks: &[DiskInfo]) -> Self {
-        let writable = || {
-            (0_u8..)
-                .zip(disks)
-                .filter(|(_, disk)| disk.writable == Writable::Yes)
-        };
-        let smallest = writable().map(|(_, disk)| disk.blocks).min().unwrap_or(0);
+    pub fn over(parts: &[Part]) -> Self {
+        let smallest = parts.iter().map(|part| part.blocks).min().unwrap_or(0);
         Self {
-            disks: writable().map(|(number, _)| number).collect(),
-            chunks_per_disk: smallest / CHUNK_BLOCKS,
+            parts: parts.iter().map(|part| (part.disk, part.start)).collect(),
+            chunks_per_part: smallest / CHUNK_BLOCKS,
         }
     }
 
     /// Returns the number of blocks in the row.
     #[must_use]
     pub fn blocks(&self) -> u64 {
-        let per_disk = self.chunks_per_disk.saturating_mul(CHUNK_BLOCKS);
-        per_disk.saturating_mul(usize_to_u64(self.disks.len()))
+        let per_part = self.chunks_per_part.saturating_mul(CHUNK_BLOCKS);
+        per_part.saturating_mul(usize_to_u64(self.parts.len()))
     }
 
     /// Returns where a block of the row lies; `None` behind its end.
@@ -58,10 +55,11 @@ impl Stripe {
             return None;
         }
         let (chunk, offset) = (block / CHUNK_BLOCKS, block % CHUNK_BLOCKS);
-        let count = usize_to_u64(self.disks.len());
+        let count = usize_to_u64(self.parts.len());
+        let &(disk, start) = self.parts.get(u64_to_usize(chunk.checked_rem(count)?))?;
         Some(Place {
-            disk: *self.disks.get(u64_to_usize(chunk.checked_rem(count)?))?,
-            block: chunk.checked_div(count)? * CHUNK_BLOCKS + offset,
+            disk,
+            block: start + chunk.checked_div(count)? * CHUNK_BLOCKS + offset,
             run: CHUNK_BLOCKS - offset,
         })
     }
@@ -72,26 +70,27 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn disk(blocks: u64, writable: Writable) -> DiskInfo {
-        DiskInfo { blocks, writable }
+    fn part(disk: u8, start: u64, blocks: u64) -> Part {
+        Part {
+            disk,
+            start,
+            blocks,
+        }
     }
 
     #[test]
-    fn every_block_has_a_place_of_its_own_inside_a_writable_disk() {
-        let disks = [
-            disk(1000, Writable::Yes),
-            disk(5000, Writable::No),
-            disk(700, Writable::Yes),
-        ];
-        let stripe = Stripe::over(&disks);
+    fn every_block_has_a_place_of_its_own_inside_its_part() {
+        let stripe = Stripe::over(&[part(0, 0, 1000), part(2, 100, 700)]);
         assert_eq!(stripe.blocks(), 2 * 640);
         let mut seen = BTreeSet::new();
         for block in 0..stripe.blocks() {
             let place = stripe.locate(block).expect("inside");
-            assert!(
-                place.disk != 1 && place.block + place.run <= 640,
-                "{place:?}"
-            );
+            let inside = match place.disk {
+                0 => place.block + place.run <= 640,
+                2 => place.block >= 100 && place.block + place.run <= 740,
+                _ => false,
+            };
+            assert!(inside, "{place:?}");
             assert!(seen.insert((place.disk, place.block)));
             let next = stripe.locate(block + 1);
             if place.run > 1 {
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn without_disks_there_is_no_space() {
         assert_eq!(Stripe::over(&[]).blocks(), 0);
-        assert_eq!(Stripe::over(&[disk(63, Writable::Yes)]).blocks(), 0);
+        assert_eq!(Stripe::over(&[part(0, 0, 63)]).blocks(), 0);
         assert_eq!(Stripe::over(&[]).locate(0), None);
     }
 }

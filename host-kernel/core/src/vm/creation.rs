@@ -6,6 +6,7 @@
 use super::allowance::Allowance;
 use super::image::{Contents, ImageId};
 use super::{Counters, FIXED_FRAMES, MEMORY_PAGES_MIN, Segments, Vm, VmId, WakeOn};
+use crate::block::infos;
 use crate::kernel::Kernel;
 use crate::machine::{FrameId, Machine, Space};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
@@ -16,6 +17,7 @@ use crate::policy::gatekeeper::{Occasion, Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
 use denali_abi::ABI_VERSION;
+use denali_abi::block::VolumeConfig;
 use denali_abi::control::{Limits, VmState};
 use denali_abi::end::EndRecord;
 use denali_abi::errno::Errno;
@@ -39,6 +41,15 @@ pub(crate) struct VmSpec {
     pub(crate) limits: Limits,
     /// Its name, padded with zeros.
     pub(crate) name: [u8; NAME_MAX],
+}
+
+/// What a new VM finds when it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BootData<'a> {
+    /// Its arguments.
+    pub(crate) arguments: &'a [u8],
+    /// Its volumes.
+    pub(crate) volumes: &'a [VolumeConfig],
 }
 
 /// How a new VM is let in.
@@ -65,11 +76,12 @@ impl Kernel {
     pub(crate) fn create_vm(
         &mut self,
         spec: &VmSpec,
-        arguments: &[u8],
+        boot: &BootData<'_>,
         entrance: Entrance,
         machine: &mut dyn Machine,
     ) -> Result<VmId, Errno> {
-        let (header, limit) = self.check_spec(spec, arguments)?;
+        let (header, limit) = self.check_spec(spec, boot.arguments)?;
+        self.check_volumes(boot.volumes)?;
         let id = self.vms.next_id()?;
         self.connect(id, &spec.network)?;
         let now = machine.now();
@@ -119,24 +131,23 @@ impl Kernel {
             name: spec.name,
         };
         self.random.stir(machine);
-        let contents = self.registers_of(&vm, &header, arguments, machine);
+        let contents = self.registers_of(&vm, &header, boot, machine);
         machine.write_frame(registers, 0, contents.as_bytes());
         self.vms.insert(vm)?;
+        self.give_volumes(id, boot.volumes);
         if let Some(image) = self.images.get_mut(spec.image) {
             image.users += 1;
             image.contents = Contents::Sealed;
         }
         self.stats.vms_created += 1;
-        let (name, image) = (Name(spec.name), spec.image);
         self.trace.record(Event::VmCreated {
             vm: id,
-            name,
-            image,
+            name: Name(spec.name),
+            image: spec.image,
             pages: limit,
         });
         self.policies.queue.join(id.index());
-        let weight = spec.limits.weight();
-        self.policies.scheduler.set_weight(id, weight);
+        self.policies.scheduler.set_weight(id, spec.limits.weight());
         self.begin(id, entrance);
         Ok(id)
     }
@@ -251,14 +262,14 @@ impl Kernel {
         &mut self,
         vm: &Vm,
         header: &ImageHeader,
-        arguments: &[u8],
+        boot: &BootData<'_>,
         machine: &dyn Machine,
     ) -> VirtualRegisters {
         let mut seed = [0; 32];
         self.random.fill(&mut seed);
         let mut bytes = [0; ARGUMENTS_MAX];
         let mut arguments_len = 0;
-        for (place, &byte) in bytes.iter_mut().zip(arguments) {
+        for (place, &byte) in bytes.iter_mut().zip(boot.arguments) {
             *place = byte;
             arguments_len += 1;
         }
@@ -278,6 +289,7 @@ impl Kernel {
             reserved: 0,
             arguments: bytes,
             stop_deadline_ns: 0,
+            volumes: infos(boot.volumes),
         }
     }
 }

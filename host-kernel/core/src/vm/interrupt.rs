@@ -15,7 +15,8 @@ const KNOWN: u32 = interrupt::RECEIVE
     | interrupt::TRANSMIT
     | interrupt::TIMER
     | interrupt::CONTROL
-    | interrupt::STOP;
+    | interrupt::STOP
+    | interrupt::BLOCK;
 
 /// Bytes of the shared page that say all about interrupts.
 const STATE_LEN: usize = offset_of!(SharedPage, timer_ns) + size_of::<u64>();

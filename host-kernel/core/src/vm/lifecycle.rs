@@ -156,6 +156,9 @@ impl Kernel {
             self.nic_waiters.retain(|&waiter| waiter != id);
         }
         self.switch.disconnect(id.index());
+        if let Some(layer) = &mut self.block {
+            layer.forget(id);
+        }
         self.stats.vms_ended += 1;
         match self.supervisor_vm() {
             Some(supervisor) if supervisor == id => self.restart_supervisor(machine),

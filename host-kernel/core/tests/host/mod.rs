@@ -114,7 +114,8 @@ impl Host {
         Self::boot_on(machine, frames, &line, |_| {})
     }
 
-    fn boot_on(
+    /// Boots a host with a machine that is ready.
+    pub fn boot_on(
         mut machine: FakeMachine,
         frames: u32,
         command_line: &str,
@@ -273,6 +274,7 @@ impl Host {
             network: network(number),
             limits: Limits::default(),
             name: name("service"),
+            ..VmConfig::default()
         }
     }
 

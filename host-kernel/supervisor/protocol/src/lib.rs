@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod limits;
+pub mod releases;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -183,6 +184,23 @@ pub struct Host {
     /// Paging; all zero on a host without disks.
     #[serde(default)]
     pub paging: Paging,
+    /// What is kept across reboots; `None` if nothing is.
+    #[serde(default)]
+    pub store: Option<StoreStatus>,
+}
+
+/// What of the store is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StoreStatus {
+    /// Services that are kept.
+    pub services: u64,
+    /// Services that were kept before this boot and are still to come back.
+    pub restoring: u64,
+    /// Room for packages in bytes.
+    pub packages_total: u64,
+    /// What of it is free in bytes.
+    pub packages_free: u64,
 }
 
 /// What paging has, and did since boot.
@@ -267,6 +285,9 @@ pub enum DeployStep {
         service: Service,
         /// Whether it took the place of another.
         replaced: bool,
+        /// The number of its release; `None` on a host that keeps nothing.
+        #[serde(default)]
+        release: Option<u32>,
     },
     /// Nothing was changed.
     Refused {

@@ -5,6 +5,7 @@ use crate::deploy::Deployed;
 use crate::hex;
 use crate::package;
 use crate::refusal::Refused;
+use crate::releases;
 use crate::shared::{Shared, UploadSlot};
 use crate::terminal::{Flow, Terminal};
 use alloc::format;
@@ -133,13 +134,26 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
     )?;
     let package = package::parse(&bytes, args.name)?;
     let deployed = match args.copies {
-        None => shared.with(|supervisor| supervisor.deploy(package))?,
+        None => releases::deploy(shared, &bytes, package, &terminal.who(), None)?,
         Some(copies) => deploy_copies(&package, copies, shared, terminal)?,
     };
     let (memory, available) = (deployed.memory, deployed.available);
     show(args, terminal, &DeployStep::Admitted { memory, available })?;
-    let (service, replaced) = (deployed.service, deployed.replaced);
-    show(args, terminal, &DeployStep::Done { service, replaced })?;
+    let Deployed {
+        service,
+        replaced,
+        release,
+        ..
+    } = deployed;
+    show(
+        args,
+        terminal,
+        &DeployStep::Done {
+            service,
+            replaced,
+            release,
+        },
+    )?;
     Ok(())
 }
 
@@ -234,7 +248,11 @@ fn sentence(step: &DeployStep) -> String {
             let (memory, available) = (table::kib(*memory), table::kib(*available));
             format!("admitted with {memory}, {available} left\n")
         }
-        DeployStep::Done { service, replaced } => {
+        DeployStep::Done {
+            service,
+            replaced,
+            release,
+        } => {
             let Service {
                 name,
                 version,
@@ -245,7 +263,11 @@ fn sentence(step: &DeployStep) -> String {
             let done = if *replaced { "replaced" } else { "deployed" };
             let address = address.as_deref().unwrap_or("an address from DHCP");
             let ports = table::ports(publish);
-            format!("{done} {name} {version} at {address}, ports {ports}\n")
+            let kept = match release {
+                Some(number) => format!("release {number}"),
+                None => "not kept beyond this boot".into(),
+            };
+            format!("{done} {name} {version} at {address}, ports {ports}, {kept}\n")
         }
         DeployStep::Refused { message, .. } => format!("refused: {message}\n"),
     }

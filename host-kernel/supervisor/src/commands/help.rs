@@ -19,6 +19,12 @@ commands:
   limits NAME [--weight N] [--cap PART] [--packets RATE] [--bytes RATE] [--json]
                                      what a service may take of CPU and network;
                                      PART as 0.5, RATE as 10k/s, or none
+  releases NAME [--json]             what was deployed, when, by whom
+  rollback NAME [--to N] [--json]    run an earlier release again, as a new one
+  secret set NAME --key KEY          keep a secret (on standard input), which is in
+                                     the service's environment when it next starts
+  secret ls NAME [--json]            the keys of a service's secrets
+  secret rm NAME --key KEY           forget a secret
   host [--json]                      memory, VMs and counters of the host
   version [--json]                   versions of supervisor and kernel interface
   help                               this text

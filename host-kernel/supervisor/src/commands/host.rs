@@ -6,7 +6,8 @@ use crate::supervisor::Supervisor;
 use crate::terminal::Terminal;
 use alloc::format;
 use alloc::string::String;
-use denali_protocol::Paging;
+use denali_abi::convert::usize_to_u64;
+use denali_protocol::{Host, Paging, StoreStatus};
 
 /// Returns what there is to say of swap.
 fn swap_lines(paging: &Paging) -> String {
@@ -28,6 +29,31 @@ fn swap_lines(paging: &Paging) -> String {
     )
 }
 
+/// Returns what there is to say of the store.
+fn store_line(store: Option<StoreStatus>) -> String {
+    let Some(store) = store else {
+        return "store     none: what is deployed here goes with this boot\n".into();
+    };
+    format!(
+        "store     {} services kept, {} to come back, {} of {} for packages free\n",
+        store.services,
+        store.restoring,
+        table::kib(store.packages_free),
+        table::kib(store.packages_total),
+    )
+}
+
+fn store_status(shared: &Shared) -> Option<StoreStatus> {
+    let keeper = shared.keeper()?.lock();
+    let usage = keeper.usage();
+    Some(StoreStatus {
+        services: usize_to_u64(keeper.entries().len()),
+        restoring: u64::from(shared.restoring()),
+        packages_total: usage.blobs_total,
+        packages_free: usage.blobs_free,
+    })
+}
+
 pub(super) fn exec(
     mut words: Words<'_>,
     shared: &Shared,
@@ -35,7 +61,10 @@ pub(super) fn exec(
 ) -> Result<(), Stop> {
     let format = words.format();
     words.end()?;
-    let host = shared.with(Supervisor::host);
+    let host = Host {
+        store: store_status(shared),
+        ..shared.with(Supervisor::host)
+    };
     match format {
         Format::Json => print_json(terminal, &host),
         Format::Human => {
@@ -63,7 +92,7 @@ pub(super) fn exec(
             } else {
                 swap_lines(&host.paging)
             };
-            let text = text + &swap;
+            let text = text + &swap + &store_line(host.store);
             print(terminal, &text)
         }
     }

@@ -6,7 +6,10 @@ mod host;
 mod limits;
 mod logs;
 mod ls;
+mod releases;
 mod rm;
+mod rollback;
+mod secret;
 mod start;
 mod stop;
 pub mod table;
@@ -121,6 +124,9 @@ fn dispatch(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<
         Some("stop") => stop::exec(words, shared, terminal),
         Some("start") => start::exec(words, shared, terminal),
         Some("rm") => rm::exec(words, shared, terminal),
+        Some("releases") => releases::exec(words, shared, terminal),
+        Some("rollback") => rollback::exec(words, shared, terminal),
+        Some("secret") => secret::exec(words, shared, terminal),
         Some("host") => host::exec(words, shared, terminal),
         Some("version") => version::exec(words, terminal),
         Some(verb) => Err(Stop::usage(format!(
@@ -143,6 +149,18 @@ fn print_json(terminal: &mut dyn Terminal, value: &impl Serialize) -> Result<(),
     })?;
     line.push('\n');
     print(terminal, &line)
+}
+
+/// Keeps whether a service is stopped, so that a reboot leaves it so.
+fn keep_stopped(name: &str, stopped: bool, shared: &Shared) -> Result<(), Stop> {
+    let Some(keeper) = shared.keeper() else {
+        return Ok(());
+    };
+    let kept = keeper.lock().set_stopped(name, stopped);
+    kept.map_err(|error| {
+        let failure = Failure::Other(format!("what it is now cannot be kept: {error}"));
+        Stop::of_service(name, failure)
+    })
 }
 
 /// Prints what a service is now, after something was done to it.

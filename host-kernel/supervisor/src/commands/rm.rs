@@ -2,6 +2,7 @@
 
 use super::{Format, Stop, Words, print, print_json};
 use crate::shared::Shared;
+use crate::supervisor::Failure;
 use crate::terminal::Terminal;
 use alloc::format;
 use denali_protocol::Removed;
@@ -13,6 +14,13 @@ pub(super) fn exec(
 ) -> Result<(), Stop> {
     let format = words.format();
     let name = words.name()?;
+    // What is not kept any more does not come back, whatever happens then.
+    if let Some(keeper) = shared.keeper()
+        && let Err(error) = keeper.lock().forget(name)
+    {
+        let failure = Failure::Other(format!("cannot be forgotten: {error}"));
+        return Err(Stop::of_service(name, failure));
+    }
     shared
         .with(|supervisor| supervisor.remove(name))
         .map_err(|failure| Stop::of_service(name, failure))?;

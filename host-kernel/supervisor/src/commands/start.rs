@@ -1,6 +1,6 @@
 //! `start`: run a stopped or ended service again from its image.
 
-use super::{Stop, Words, print_service};
+use super::{Stop, Words, keep_stopped, print_service};
 use crate::shared::Shared;
 use crate::terminal::Terminal;
 
@@ -14,5 +14,6 @@ pub(super) fn exec(
     shared
         .with(|supervisor| supervisor.start(name))
         .map_err(|failure| Stop::of_service(name, failure))?;
+    keep_stopped(name, false, shared)?;
     print_service(name, format, shared, terminal)
 }

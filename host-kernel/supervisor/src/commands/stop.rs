@@ -2,7 +2,7 @@
 //!
 //! It is asked to end by itself, and ended when the deadline has passed or the client is gone.
 
-use super::{Stop, Words, print_service};
+use super::{Stop, Words, keep_stopped, print_service};
 use crate::shared::Shared;
 use crate::terminal::Terminal;
 use core::time::Duration;
@@ -34,6 +34,7 @@ pub(super) fn exec(
     shared
         .with(|supervisor| supervisor.stop(name))
         .map_err(|failure| Stop::of_service(name, failure))?;
+    keep_stopped(name, true, shared)?;
     waited?;
     print_service(name, format, shared, terminal)
 }

@@ -55,6 +55,12 @@ impl<'a> Words<'a> {
         Ok(Some(self.rest.remove(index)))
     }
 
+    /// Takes the next word that is no option.
+    pub(super) fn take(&mut self) -> Option<&'a str> {
+        let index = self.rest.iter().position(|word| !word.starts_with('-'))?;
+        Some(self.rest.remove(index))
+    }
+
     /// Takes the name of a service, the one word left.
     pub(super) fn name(mut self) -> Result<&'a str, Stop> {
         let verb = self.verb.unwrap_or_default();

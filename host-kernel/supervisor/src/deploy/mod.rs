@@ -25,6 +25,8 @@ pub struct Deployed {
     pub service: protocol::Service,
     /// Whether it took the place of another release.
     pub replaced: bool,
+    /// The number of its release, on a host that keeps them.
+    pub release: Option<u32>,
     /// Memory promised to it in bytes.
     pub memory: u64,
     /// Memory the host still has to give in bytes.
@@ -91,6 +93,30 @@ impl Supervisor {
             .ok_or_else(|| Refused::admission("it vanished"))
     }
 
+    /// Brings back the service in `package`, which was kept. One that is there already, as its VM
+    /// outlived an earlier supervisor, is left as it is and known again.
+    ///
+    /// # Errors
+    ///
+    /// As [`deploy`](Self::deploy).
+    pub fn restore(&mut self, package: Package<'_>, stopped: bool) -> Result<(), Refused> {
+        let name = package.manifest.name.clone();
+        if let Some(service) = self.table.get_mut(&name) {
+            service.digest = Some(package.image_digest());
+            service.origin = Some(Origin {
+                build_id: package.header.build_id,
+                manifest: package.manifest,
+                arguments: package.arguments,
+            });
+            return Ok(());
+        }
+        self.deploy(package)?;
+        if stopped && let Err(failure) = self.stop(&name) {
+            log::warn!("{name} was stopped before the reboot and is not now: {failure:?}");
+        }
+        Ok(())
+    }
+
     fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
         let service = self.view(name)?;
         let available = admission::available_pages(&self.kernel.host_status()) * PAGE_SIZE;
@@ -98,6 +124,7 @@ impl Supervisor {
             memory: service.memory,
             service,
             replaced,
+            release: None,
             available,
         })
     }
@@ -108,7 +135,7 @@ impl Supervisor {
             service.image = image;
             let vm = self
                 .kernel
-                .vm_create(service.vm_config(), &package.arguments)?;
+                .vm_create(service.vm_config(), &package.arguments, &[])?;
             service.vm = Some(vm);
             return Ok(());
         }
@@ -118,7 +145,7 @@ impl Supervisor {
             .image_write(service.image, package.contents)
             .and_then(|()| {
                 self.kernel
-                    .vm_create(service.vm_config(), &package.arguments)
+                    .vm_create(service.vm_config(), &package.arguments, &[])
             });
         match created {
             Ok(vm) => {
@@ -175,7 +202,7 @@ impl Supervisor {
             .origin
             .as_ref()
             .map_or(&[][..], |origin| &origin.arguments);
-        let created: Result<VmId, Errno> = self.kernel.vm_create(old.vm_config(), arguments);
+        let created: Result<VmId, Errno> = self.kernel.vm_create(old.vm_config(), arguments, &[]);
         let vm = created.ok();
         let outcome = match created {
             Ok(_) => "the last release was started again".into(),

@@ -4,6 +4,7 @@ use super::{ConsolePiece, ImageId, Kernel, VmId};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
+use denali_abi::block::VolumeConfig;
 use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
 use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::errno::Errno;
@@ -31,6 +32,8 @@ pub struct FakeVm {
     pub status: VmStatus,
     /// The arguments it was given.
     pub arguments: Vec<u8>,
+    /// The volumes it was given.
+    pub volumes: Vec<VolumeConfig>,
     /// The console bytes kept.
     pub console: Vec<u8>,
     /// Absolute position of the first of them.
@@ -157,7 +160,12 @@ impl Kernel for FakeKernel {
             .ok_or(Errno::NotFound)
     }
 
-    fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno> {
+    fn vm_create(
+        &mut self,
+        config: VmConfig,
+        arguments: &[u8],
+        volumes: &[VolumeConfig],
+    ) -> Result<VmId, Errno> {
         self.fail(Call::VmCreate)?;
         if !self.images.contains_key(&config.image) {
             return Err(Errno::NotFound);
@@ -189,11 +197,13 @@ impl Kernel for FakeKernel {
             ..VmStatus::default()
         };
         let (arguments, console) = (arguments.to_vec(), Vec::new());
+        let volumes = volumes.to_vec();
         self.vms.insert(
             id,
             FakeVm {
                 status,
                 arguments,
+                volumes,
                 console,
                 console_start: 0,
             },

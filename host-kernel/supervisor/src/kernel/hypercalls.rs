@@ -2,6 +2,7 @@
 
 use super::{ConsolePiece, ImageId, Kernel, VmId};
 use alloc::vec;
+use denali_abi::block::VolumeConfig;
 use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
@@ -24,8 +25,13 @@ impl Kernel for Hypercalls {
         control::image_destroy(image.0)
     }
 
-    fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno> {
-        control::vm_create(&config, arguments).map(VmId)
+    fn vm_create(
+        &mut self,
+        config: VmConfig,
+        arguments: &[u8],
+        volumes: &[VolumeConfig],
+    ) -> Result<VmId, Errno> {
+        control::vm_create(&config, arguments, volumes).map(VmId)
     }
 
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {

@@ -7,6 +7,7 @@
 pub mod fake;
 pub mod hypercalls;
 
+use denali_abi::block::VolumeConfig;
 use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
@@ -43,8 +44,13 @@ pub trait Kernel {
     /// Frees an image that no VM uses.
     fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno>;
 
-    /// Creates and starts a VM; the argument fields of `config` are filled in from `arguments`.
-    fn vm_create(&mut self, config: VmConfig, arguments: &[u8]) -> Result<VmId, Errno>;
+    /// Creates and starts a VM; the fields of `config` for arguments and volumes are filled in.
+    fn vm_create(
+        &mut self,
+        config: VmConfig,
+        arguments: &[u8],
+        volumes: &[VolumeConfig],
+    ) -> Result<VmId, Errno>;
 
     /// Ends a VM; its descriptor and console stay.
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno>;

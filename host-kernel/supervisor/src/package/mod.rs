@@ -61,6 +61,21 @@ impl Package<'_> {
         Ok(copy)
     }
 
+    /// Returns the package with more environment; what is there already is overridden.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit.
+    pub fn with_environment(mut self, more: &[(String, String)]) -> Result<Self, Refused> {
+        if more.is_empty() {
+            return Ok(self);
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.environment.extend(more.iter().cloned());
+        self.arguments = encode_arguments(&manifest)?;
+        Ok(self)
+    }
+
     /// Returns what two packages with the same image have in common.
     #[must_use]
     pub fn image_digest(&self) -> [u8; 32] {

@@ -4,6 +4,7 @@ use super::random::Random;
 use super::wire::{Wire, WireStream};
 use crate::commands::LINE_LEN_MAX;
 use crate::config::Settings;
+use crate::keys;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -62,7 +63,7 @@ impl Login {
 impl Behavior for Login {
     type Stream = WireStream;
     type Random = Random;
-    type User = ();
+    type User = String;
     type Command = String;
 
     fn stream(&mut self) -> &mut WireStream {
@@ -82,8 +83,14 @@ impl Behavior for Login {
     }
 
     /// Called before the signature is verified: it tells nobody more than whether a key is known.
-    fn allow_user(&mut self, user: &str, method: &AuthMethod) -> Option<()> {
-        self.identity.allows(user, method).then_some(())
+    fn allow_user(&mut self, user: &str, method: &AuthMethod) -> Option<String> {
+        let allowed = self.identity.allows(user, method);
+        match method {
+            AuthMethod::PublicKey(PublicKey::Ed25519 { public_key }) if allowed => {
+                Some(keys::fingerprint(public_key))
+            }
+            AuthMethod::PublicKey(_) | AuthMethod::None => None,
+        }
     }
 
     fn allow_shell(&self) -> bool {

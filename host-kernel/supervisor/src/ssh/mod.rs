@@ -32,11 +32,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// If the port cannot be bound.
-pub fn serve(port: u16, identity: Identity, shared: Shared) -> Result<(), String> {
+pub fn serve(port: u16, identity: Identity, shared: &Arc<Shared>) -> Result<(), String> {
     let listener = TcpListener::bind(port)
         .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
     let identity = Arc::new(identity);
-    let shared = Arc::new(shared);
     let connections = Arc::new(AtomicUsize::new(0));
     loop {
         match listener.accept() {
@@ -46,7 +45,7 @@ pub fn serve(port: u16, identity: Identity, shared: Shared) -> Result<(), String
                     continue;
                 };
                 let name = peer.to_string();
-                if let Err(error) = start(stream, name, &identity, &shared, place) {
+                if let Err(error) = start(stream, name, &identity, shared, place) {
                     log::warn!("{peer}: cannot start a thread: {error}");
                 }
             }

@@ -118,6 +118,10 @@ impl Terminal for Console<'_, '_, '_> {
         Ok(())
     }
 
+    fn who(&self) -> String {
+        self.channel.user()
+    }
+
     fn pause(&mut self, duration: Duration) -> Result<(), Closed> {
         self.wire.pause(duration)
     }

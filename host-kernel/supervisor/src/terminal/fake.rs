@@ -73,6 +73,10 @@ impl Terminal for FakeTerminal {
         Ok(())
     }
 
+    fn who(&self) -> String {
+        "SHA256:test".into()
+    }
+
     fn pause(&mut self, _duration: Duration) -> Result<(), Closed> {
         self.pauses += 1;
         (self.on_pause)(self.pauses - 1)

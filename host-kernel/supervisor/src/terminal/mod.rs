@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub mod fake;
 
+use alloc::string::String;
 use core::time::Duration;
 
 /// The client went away; whatever is going on for it ends.
@@ -36,6 +37,9 @@ pub trait Terminal {
     /// Hands pieces of standard input to `sink` until it has enough or the input ends. Input can
     /// be received once in the life of a terminal.
     fn receive(&mut self, sink: &mut dyn FnMut(&[u8]) -> Flow) -> Result<(), Closed>;
+
+    /// Returns the fingerprint of the key that logged in, as OpenSSH prints it.
+    fn who(&self) -> String;
 
     /// Waits; notices if the client goes away meanwhile.
     fn pause(&mut self, duration: Duration) -> Result<(), Closed>;

@@ -112,7 +112,7 @@ fn create(images: &[u64], number: u64) -> Result<u64, Errno> {
         name: *b"life\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
         ..VmConfig::default()
     };
-    control::vm_create(&config, &[])
+    control::vm_create(&config, &[], &[])
 }
 
 /// Returns the place of the image that the VM of this number runs.

@@ -1,0 +1,197 @@
+//! Deployments that last: what is kept before and after a release is run, and how services come back.
+//!
+//! Without a keeper a deployment is what it is without a disk: it lasts as long as the host.
+
+use crate::deploy::Deployed;
+use crate::hex;
+use crate::keeper::{Entry, Facts, Keeper};
+use crate::package::{self, Package};
+use crate::refusal::Refused;
+use crate::shared::Shared;
+use crate::supervisor::Failure;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use denali_rt::time;
+
+/// Runs a package as a release of its service, and keeps it.
+///
+/// # Errors
+///
+/// What of the package, the host or the store is wrong; the last release runs on then.
+pub fn deploy(
+    shared: &Shared,
+    bytes: &[u8],
+    package: Package<'_>,
+    by: &str,
+    of: Option<u32>,
+) -> Result<Deployed, Refused> {
+    let Some(keeper) = shared.keeper() else {
+        return shared.with(|supervisor| supervisor.deploy(package));
+    };
+    let name = package.manifest.name.clone();
+    let version = package.manifest.version.clone();
+    let package = with_secrets(package, &keeper.lock())?;
+    let facts = Facts {
+        name: &name,
+        version: &version,
+        build_id: &hex::encode(&package.header.build_id),
+        by,
+        at: time::wall().as_secs(),
+        of,
+    };
+    let number = keeper.lock().begin(&facts, bytes).map_err(not_kept)?;
+    let deployed = shared.with(|supervisor| supervisor.deploy(package));
+    let mut keeper = keeper.lock();
+    match deployed {
+        Ok(deployed) => {
+            let now = time::wall().as_secs();
+            keeper.succeed(&name, number, now).map_err(|error| {
+                // It runs; but nobody can say what is there after a reboot.
+                Refused::admission(format!(
+                    "release {number} runs, but cannot be kept: {error}; deploy it again"
+                ))
+            })?;
+            Ok(Deployed {
+                release: Some(number),
+                ..deployed
+            })
+        }
+        Err(refused) => {
+            if let Err(error) = keeper.fail(&name, number, &refused.message) {
+                log::warn!("cannot keep that release {number} of {name} failed: {error}");
+            }
+            Err(refused)
+        }
+    }
+}
+
+/// Runs an earlier release again, as a new one: the one named, or the last that ran before.
+///
+/// # Errors
+///
+/// There is no such release, or as [`deploy`].
+pub fn rollback(
+    shared: &Shared,
+    name: &str,
+    number: Option<u32>,
+    by: &str,
+) -> Result<Deployed, Failure> {
+    let keeper = shared.keeper().ok_or_else(nothing_kept)?;
+    let found = {
+        let mut keeper = keeper.lock();
+        if keeper.entry(name).is_none() {
+            return Err(Failure::NoSuchService);
+        }
+        let number = number
+            .or_else(|| previous(&keeper, name))
+            .ok_or_else(|| Failure::Other("there is no release before this one".into()))?;
+        let bytes = keeper
+            .package(name, number)
+            .map_err(|error| Failure::Other(format!("release {number}: {error}")))?;
+        bytes.map(|bytes| (number, bytes))
+    };
+    let (number, bytes) = found.ok_or_else(|| {
+        Failure::Other("no such release: `releases` shows those there are".into())
+    })?;
+    let package = package::parse(&bytes, name).map_err(Failure::Refused)?;
+    deploy(shared, &bytes, package, by, Some(number)).map_err(Failure::Refused)
+}
+
+/// Returns the release that ran before the current one.
+fn previous(keeper: &Keeper, name: &str) -> Option<u32> {
+    use denali_protocol::releases::Outcome;
+    let current = keeper.entry(name)?.current?;
+    let releases = keeper.releases(name);
+    let ran = |outcome: &Outcome| *outcome == Outcome::Replaced;
+    releases
+        .into_iter()
+        .find(|release| release.number < current && ran(&release.outcome))
+        .map(|release| release.number)
+}
+
+/// What came back after a boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Services that run.
+    pub running: u32,
+    /// Services that were stopped by order, and can be started.
+    pub stopped: u32,
+    /// Services that could not be run, and why.
+    pub failed: Vec<(String, String)>,
+}
+
+/// Brings back the services that are kept and not there, the most recently used first.
+pub fn restore(shared: &Shared) -> Restored {
+    let mut restored = Restored::default();
+    let Some(keeper) = shared.keeper() else {
+        return restored;
+    };
+    let entries = kept(&keeper.lock());
+    let count = |left: usize| u32::try_from(left).unwrap_or(u32::MAX);
+    for (nth, (name, number, entry)) in entries.iter().enumerate() {
+        shared.set_restoring(count(entries.len() - nth));
+        let (name, number) = (name.clone(), *number);
+        match restore_one(shared, keeper, &name, number, entry.stopped) {
+            Ok(()) if entry.stopped => restored.stopped += 1,
+            Ok(()) => restored.running += 1,
+            Err(why) => {
+                log::error!("{name}: release {number} does not come back: {why}");
+                restored.failed.push((name, why));
+            }
+        }
+    }
+    shared.set_restoring(0);
+    restored
+}
+
+/// Returns services that have a current release, with its number.
+pub fn kept(keeper: &Keeper) -> Vec<(String, u32, Entry)> {
+    let entries = keeper.entries().into_iter();
+    entries
+        .filter_map(|(name, entry)| Some((name, entry.current?, entry)))
+        .collect()
+}
+
+fn restore_one(
+    shared: &Shared,
+    keeper: &denali_rt::sync::Mutex<Keeper>,
+    name: &str,
+    number: u32,
+    stopped: bool,
+) -> Result<(), String> {
+    // One package in memory at a time, uploads included.
+    let _slot = shared.wait_for_upload_slot();
+    let bytes = keeper
+        .lock()
+        .package(name, number)
+        .map_err(|error| error.to_string())?
+        .ok_or("its package is not there")?;
+    let package = package::parse(&bytes, name).map_err(|refused| refused.message)?;
+    let package = with_secrets(package, &keeper.lock()).map_err(|refused| refused.message)?;
+    shared
+        .with(|supervisor| supervisor.restore(package, stopped))
+        .map_err(|refused| refused.message)
+}
+
+/// Adds the secrets of its service to a package's environment.
+fn with_secrets<'a>(package: Package<'a>, keeper: &Keeper) -> Result<Package<'a>, Refused> {
+    let secrets = keeper.secrets(&package.manifest.name);
+    package.with_environment(&secrets)
+}
+
+/// Returns the failure on a host that keeps nothing.
+pub(crate) fn nothing_kept() -> Failure {
+    Failure::Other(
+        "this host keeps nothing, as it has no disk for it: `cargo denali host up --data SIZE`"
+            .into(),
+    )
+}
+
+fn not_kept(error: denali_store::Error) -> Refused {
+    Refused::admission(format!("the release cannot be kept: {error}"))
+}
+
+#[cfg(test)]
+#[path = "releases_tests.rs"]
+mod tests;
