@@ -20,6 +20,7 @@ pub fn manifest(name: &str, version: &str, settings: &Settings, image: &Image) -
         environment: settings.environment.clone(),
         address: settings.address,
         limits: settings.limits,
+        volumes: settings.volumes.clone(),
     }
 }
 

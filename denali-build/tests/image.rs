@@ -87,6 +87,7 @@ fn the_linkers_build_id_is_used_where_there_is_one() {
 #[test]
 fn same_input_gives_the_same_package() {
     let settings = Settings {
+        volumes: Vec::new(),
         memory: MEMORY,
         publish: Vec::new(),
         arguments: Vec::new(),

@@ -95,6 +95,12 @@ impl Guest {
         self.set("memory", &format!("{memory:?}"))
     }
 
+    /// Asks for volumes, such as `data:64M`.
+    #[must_use]
+    pub fn volumes(self, volumes: &[&str]) -> Self {
+        self.set("volume", &format!("{volumes:?}"))
+    }
+
     /// Writes the project and returns its folder.
     ///
     /// # Panics

@@ -9,6 +9,7 @@
 //! address = "dhcp"                    # or "10.90.4.5"; default: one from the host's pool
 //! cpu = { weight = 300, cap = 0.5 }   # default: weight 100, no cap
 //! rate = { packets = "10k/s", bytes = "1M/s" }  # default: no bound
+//! volume = ["data:64M"]               # disks that outlive releases and reboots
 //! ```
 //!
 //! Errors point at the line of the key they speak of.
@@ -17,10 +18,11 @@ mod limits;
 
 use crate::failure::{Failure, Status};
 use anyhow::{Context, Result};
+use denali_abi::block::{VOLUME_NAME_MAX, VOLUMES_MAX};
 use denali_abi::convert::usize_to_u64;
 use denali_abi::layout::{GUEST_END, PAGE_SIZE};
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
-use denali_protocol::{Address, Limits, PublishedPort, Transport};
+use denali_protocol::{Address, Limits, PublishedPort, Transport, VolumeRequest};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -31,7 +33,7 @@ use toml_edit::{Document, Item, TableLike};
 const TABLE: &str = "package.metadata.denali";
 
 /// The keys of the table.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "memory",
     "publish",
     "arguments",
@@ -39,6 +41,7 @@ const KEYS: [&str; 7] = [
     "address",
     "cpu",
     "rate",
+    "volume",
 ];
 
 /// The least memory a service can be given, in bytes: a few pages and what the kernel keeps for it.
@@ -59,6 +62,8 @@ pub struct Settings {
     pub address: Option<Address>,
     /// What it may take of CPU and network.
     pub limits: Limits,
+    /// Disks of its own.
+    pub volumes: Vec<VolumeRequest>,
 }
 
 /// Reads the settings from the manifest at `path`.
@@ -118,6 +123,7 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, Failure> {
     let settings = Settings {
         memory: reader.memory(table, item.span())?,
         publish: reader.publish(table)?,
+        volumes: reader.volumes(table)?,
         arguments: reader.arguments(table)?,
         environment: reader.environment(table)?,
         address: reader.address(table)?,
@@ -202,6 +208,26 @@ impl Reader<'_> {
             ports.push(port);
         }
         Ok(ports)
+    }
+
+    fn volumes(&self, table: &dyn TableLike) -> Result<Vec<VolumeRequest>, Failure> {
+        let mut volumes: Vec<VolumeRequest> = Vec::new();
+        for (text, span) in self.strings(table, "volume")? {
+            let wrong = |what: &str| {
+                self.failure(span.clone(), format!("{TABLE}.volume: \"{text}\" {what}"))
+                    .help("write name:size, for example volume = [\"data:64M\"]")
+            };
+            let volume = parse_volume(text).ok_or_else(|| wrong("is no volume"))?;
+            if volumes.iter().any(|other| other.name == volume.name) {
+                return Err(wrong("has its name twice"));
+            }
+            volumes.push(volume);
+        }
+        if volumes.len() > VOLUMES_MAX {
+            let what = format!("{TABLE}.volume: a service has at most {VOLUMES_MAX}");
+            return Err(self.failure(None, what));
+        }
+        Ok(volumes)
     }
 
     fn arguments(&self, table: &dyn TableLike) -> Result<Vec<String>, Failure> {
@@ -326,6 +352,18 @@ pub fn parse_memory(text: &str) -> Option<u64> {
     };
     let bytes = digits.parse::<u64>().ok()?.checked_mul(1 << shift)?;
     bytes.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// Parses a volume: `data:64M`.
+fn parse_volume(text: &str) -> Option<VolumeRequest> {
+    let (name, size) = text.split_once(':')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let sound = !name.is_empty() && name.len() <= VOLUME_NAME_MAX && name.bytes().all(plain);
+    let size = parse_memory(size).filter(|size| *size > 0)?;
+    sound.then(|| VolumeRequest {
+        name: name.to_owned(),
+        size,
+    })
 }
 
 /// Parses a published port: `80`, `8080:80`, `53:53/udp`.

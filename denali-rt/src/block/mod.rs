@@ -13,7 +13,7 @@
 //! block[0] += 1;
 //! volume.write(0, &block)?;
 //! volume.flush()?;
-//! # Ok::<(), denali_abi::errno::Errno>(())
+//! # Ok::<(), denali_rt::block::Errno>(())
 //! ```
 //!
 //! A disk that fails is an error of the request, [`Errno::Io`], and nothing else.
@@ -27,7 +27,7 @@ use crate::registers;
 use crate::sync::{GuestCell, WaitQueue};
 pub use denali_abi::block::BLOCK_LEN;
 use denali_abi::block::{VOLUME_KEY_LEN, VolumeInfo, operation};
-use denali_abi::errno::Errno;
+pub use denali_abi::errno::Errno;
 use driver::{Driver, Ticket};
 
 /// The contents of a block.

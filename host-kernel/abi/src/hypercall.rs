@@ -68,9 +68,9 @@ pub enum Hypercall {
     /// `(image)`: frees an image that no VM uses. Returns 0. Errors: `NotFound`, `Busy`.
     ImageDestroy = CONTROL_BASE + 2,
     /// `(config_address)`: creates and starts a VM from a [`VmConfig`](crate::control::VmConfig).
-    /// Refused with `Busy` while another VM has one of the volumes' blocks, or a request of an
-    /// earlier one is under way. Returns its id. Errors: `NotFound`, `Invalid`, `Exists`, `Busy`,
-    /// `OutOfMemory`, `TooLarge`, `TableFull`, `BadAddress`.
+    /// Refused with `Busy` while another VM has one of the volumes' blocks. Returns its id. Errors:
+    /// `NotFound`, `Invalid`, `Exists`, `Busy`, `OutOfMemory`, `TooLarge`, `TableFull`,
+    /// `BadAddress`.
     VmCreate = CONTROL_BASE + 3,
     /// `(vm, deadline_ns)`: ends a VM; descriptor and console stay until it is destroyed. With a
     /// deadline other than 0 a VM that is admitted is only asked to end by itself until then, by
@@ -97,9 +97,8 @@ pub enum Hypercall {
     /// Errors: `NotFound`, `BadAddress`, `Invalid`.
     VmLimits = CONTROL_BASE + 10,
     /// `(key_address)`: makes the partition for the store volume 0 of the supervisor, encrypted with
-    /// a key of [`VOLUME_KEY_LEN`](crate::block::VOLUME_KEY_LEN) bytes. Refused with `Busy` while
-    /// requests of an earlier supervisor are under way. Returns its blocks. Errors: `NotFound`,
-    /// `Exists`, `Busy`, `Invalid`, `BadAddress`.
+    /// a key of [`VOLUME_KEY_LEN`](crate::block::VOLUME_KEY_LEN) bytes. Returns its blocks. Errors:
+    /// `NotFound`, `Exists`, `Invalid`, `BadAddress`.
     StoreOpen = CONTROL_BASE + 11,
 }
 

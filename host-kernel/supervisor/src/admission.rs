@@ -33,7 +33,7 @@ pub struct Predecessor {
     /// Pages promised to it that come back when it goes.
     pub memory_pages: u64,
     /// Whether the new VM must have the same address.
-    pub shares_address: bool,
+    pub is_in_the_way: bool,
 }
 
 /// Decides where a VM with `need` goes.
@@ -61,8 +61,8 @@ pub fn place(
             "all {max} places for images are taken: remove a service with `rm`"
         )));
     }
-    let shares_address = predecessor.is_some_and(|old| old.shares_address);
-    if needed <= available && host.vms < host.vms_max && !shares_address {
+    let is_in_the_way = predecessor.is_some_and(|old| old.is_in_the_way);
+    if needed <= available && host.vms < host.vms_max && !is_in_the_way {
         return Ok(Place::Beside);
     }
     if let Some(old) = predecessor
@@ -115,6 +115,7 @@ pub fn refused_by_kernel(errno: Errno, need: Need, host: &HostStatus) -> Refused
         Errno::NotPermitted
         | Errno::NotFound
         | Errno::BadAddress
+        | Errno::Io
         | Errno::Busy
         | Errno::Invalid => Refused::package(format!(
             "the kernel refuses the image or its settings: {errno}"
@@ -151,7 +152,7 @@ mod tests {
     fn old(memory_pages: u64) -> Option<Predecessor> {
         Some(Predecessor {
             memory_pages,
-            shares_address: false,
+            is_in_the_way: false,
         })
     }
 
@@ -173,7 +174,7 @@ mod tests {
     fn a_shared_address_always_needs_the_place() {
         let old = Some(Predecessor {
             memory_pages: 0,
-            shares_address: true,
+            is_in_the_way: true,
         });
         assert_eq!(place(NEED, &host(1000, 0), old), Ok(Place::Instead));
     }

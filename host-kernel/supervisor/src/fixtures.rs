@@ -71,6 +71,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         environment: [("LEVEL".into(), "info".into())].into(),
         address: None,
         limits: Limits::default(),
+        volumes: Vec::new(),
     }
 }
 
@@ -143,6 +144,7 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
         origin: Some(Origin {
             manifest: manifest(name),
             arguments: Vec::new(),
+            volumes: Vec::new(),
             build_id: [0xb1; BUILD_ID_LEN],
         }),
     }

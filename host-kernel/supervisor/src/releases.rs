@@ -12,7 +12,7 @@ use crate::supervisor::Failure;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
-use denali_rt::time;
+use denali_rt::{random, time};
 
 /// Runs a package as a release of its service, and keeps it.
 ///
@@ -27,11 +27,17 @@ pub fn deploy(
     of: Option<u32>,
 ) -> Result<Deployed, Refused> {
     let Some(keeper) = shared.keeper() else {
+        if !package.manifest.volumes.is_empty() {
+            return Err(Refused::admission(
+                "asks for volumes, and this host has no disk for them: \
+                 `cargo denali host up --data SIZE`",
+            ));
+        }
         return shared.with(|supervisor| supervisor.deploy(package));
     };
     let name = package.manifest.name.clone();
     let version = package.manifest.version.clone();
-    let package = with_secrets(package, &keeper.lock())?;
+    let package = with_kept(shared, package, &mut keeper.lock())?;
     let facts = Facts {
         name: &name,
         version: &version,
@@ -168,16 +174,27 @@ fn restore_one(
         .map_err(|error| error.to_string())?
         .ok_or("its package is not there")?;
     let package = package::parse(&bytes, name).map_err(|refused| refused.message)?;
-    let package = with_secrets(package, &keeper.lock()).map_err(|refused| refused.message)?;
+    let package =
+        with_kept(shared, package, &mut keeper.lock()).map_err(|refused| refused.message)?;
     shared
         .with(|supervisor| supervisor.restore(package, stopped))
         .map_err(|refused| refused.message)
 }
 
-/// Adds the secrets of its service to a package's environment.
-fn with_secrets<'a>(package: Package<'a>, keeper: &Keeper) -> Result<Package<'a>, Refused> {
-    let secrets = keeper.secrets(&package.manifest.name);
-    package.with_environment(&secrets)
+/// Gives a package what is kept for its service: secrets in its environment, and volumes.
+fn with_kept<'a>(
+    shared: &Shared,
+    package: Package<'a>,
+    keeper: &mut Keeper,
+) -> Result<Package<'a>, Refused> {
+    let name = &package.manifest.name;
+    let blocks = shared.with(|supervisor| supervisor.kernel().host_status().block.volume_blocks);
+    let volumes = keeper
+        .volumes(name, &package.manifest.volumes, blocks, random::fill)
+        .map_err(Refused::admission)?;
+    let secrets = keeper.secrets(name);
+    let package = package.with_environment(&secrets)?;
+    Ok(Package { volumes, ..package })
 }
 
 /// Returns the failure on a host that keeps nothing.

@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use denali_abi::block::VolumeConfig;
 use denali_abi::control::{VmConfig, VmState, VmStatus};
 use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::layout::PAGE_SIZE;
@@ -43,6 +44,8 @@ pub struct Origin {
     pub manifest: Manifest,
     /// Its arguments, encoded.
     pub arguments: Vec<u8>,
+    /// Its volumes.
+    pub volumes: Vec<VolumeConfig>,
     /// The image's build-id.
     pub build_id: [u8; denali_abi::image::BUILD_ID_LEN],
 }

@@ -206,9 +206,9 @@ impl Supervisor {
                 .vm_destroy(vm)
                 .map_err(|error| Failure::Other(format!("cannot free its last VM: {error}")))?;
         }
-        let created = self
-            .kernel
-            .vm_create(service.vm_config(), &origin.arguments, &[]);
+        let created =
+            self.kernel
+                .vm_create(service.vm_config(), &origin.arguments, &origin.volumes);
         if let Some(entry) = self.table.get_mut(name) {
             entry.vm = created.ok();
             entry.asked_to_stop = false;

@@ -417,6 +417,7 @@ fn manifest(name: &str) -> Manifest {
         environment: BTreeMap::new(),
         address: None,
         limits: denali_protocol::Limits::default(),
+        volumes: Vec::new(),
     };
     package::manifest(name, "0.1.0", &settings, image())
 }

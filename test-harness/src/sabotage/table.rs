@@ -95,6 +95,11 @@ pub const SABOTAGES: &[Sabotage] = &[
         "gives a block to one living VM at most",
         Core("block"),
     ),
+    sabotage(
+        "overtake-requests",
+        "lets requests of a VM that ended be done before those of its blocks' next owner",
+        Core("block"),
+    ),
     sabotage("open-ports", "closes all I/O ports to ring 3", Processor),
     sabotage(
         "keep-io-privilege",

@@ -43,7 +43,7 @@ enum Step {
     Taken,
     /// There is none.
     Empty,
-    /// There is one, and no slot.
+    /// There is one, and it has to wait for others to be done.
     NoSlot,
     /// It broke the contract and ended.
     Ended,
@@ -103,18 +103,26 @@ impl Kernel {
 
     /// Lets VMs that wait for slots take turns, a block each.
     fn serve_waiting(&mut self, machine: &mut dyn Machine) {
+        // Those in a row who go on waiting.
+        let mut unserved = 0;
         while let Some(layer) = &mut self.block
             && !layer.free.is_empty()
+            && unserved < layer.waiting.len()
             && let Some(id) = layer.waiting.pop_front()
         {
             if let Some(guest) = layer.guests.get_mut(&id.index()) {
                 guest.is_waiting = false;
             }
             let since = machine.now();
-            match self.block_step(id, machine) {
-                Step::Taken | Step::NoSlot => self.wait_for_slot(id),
-                Step::Empty | Step::Ended => {}
+            let step = self.block_step(id, machine);
+            if matches!(step, Step::Taken | Step::NoSlot) {
+                self.wait_for_slot(id);
             }
+            unserved = if step == Step::NoSlot {
+                unserved + 1
+            } else {
+                0
+            };
             self.charge_since(id, since, machine);
         }
     }
@@ -130,7 +138,9 @@ impl Kernel {
         let Some(layer) = &self.block else {
             return Step::Empty;
         };
-        if layer.free.is_empty() {
+        let guest = layer.guests.get(&id.index());
+        let inherits = guest.is_some_and(|guest| layer.inherits_requests(guest));
+        if layer.free.is_empty() || inherits && !cfg!(sabotage = "overtake-requests") {
             return Step::NoSlot;
         }
         if self

@@ -39,6 +39,16 @@ pub(super) struct Place {
     pub(super) block: u64,
 }
 
+impl Place {
+    const fn as_part(self) -> Part {
+        Part {
+            disk: self.disk,
+            start: self.block,
+            blocks: 1,
+        }
+    }
+}
+
 impl Guest {
     /// Returns a volume of the VM and where a block of it lies.
     ///
@@ -89,23 +99,26 @@ impl BlockLayer {
         Ok(volumes)
     }
 
-    /// Returns whether a VM has any of these blocks, or a request of one that ended is under way.
+    /// Returns whether a VM has any of these blocks.
     fn is_in_use(&self, part: Part) -> bool {
         if cfg!(sabotage = "share-volumes") {
             return false;
         }
-        let of_guests = self.guests.values().flat_map(|guest| &guest.volumes);
-        let has = |volume: &Volume| overlap(volume.part, part);
-        let works = |place: Place| {
-            let block = Part {
-                disk: place.disk,
-                start: place.block,
-                blocks: 1,
-            };
-            overlap(block, part)
-        };
-        let jobs = self.slots.iter().filter_map(|slot| slot.job.as_ref());
-        of_guests.into_iter().any(has) || jobs.into_iter().any(|job| works(job.place))
+        let mut of_guests = self.guests.values().flat_map(|guest| &guest.volumes);
+        of_guests.any(|volume| overlap(volume.part, part))
+    }
+
+    /// Returns whether requests are under way that a VM had which ended, for blocks that are this
+    /// VM's now: its own have to come later.
+    pub(super) fn inherits_requests(&self, guest: &Guest) -> bool {
+        let orphans = self.slots.iter().filter_map(|slot| slot.job.as_ref());
+        let mut places = orphans
+            .filter(|job| job.vm.is_none())
+            .map(|job| job.place.as_part());
+        places.any(|place| {
+            let mut volumes = guest.volumes.iter();
+            volumes.any(|volume| overlap(volume.part, place))
+        })
     }
 
     fn add(&mut self, vm: VmId, volumes: Vec<Volume>) {
@@ -166,9 +179,6 @@ impl Kernel {
         let part = layer.store.ok_or(Errno::NotFound)?;
         if layer.guests.contains_key(&caller.index()) {
             return Err(Errno::Exists);
-        }
-        if layer.is_in_use(part) {
-            return Err(Errno::Busy);
         }
         let volume = Volume {
             part,

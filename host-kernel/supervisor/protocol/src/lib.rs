@@ -61,6 +61,19 @@ pub struct Manifest {
     /// What it may take of CPU and network.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// Disks of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeRequest>,
+}
+
+/// A disk that a service asks for; it outlives releases and reboots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VolumeRequest {
+    /// Its name within the service: letters, digits, `-` and `_`, at most 24 bytes.
+    pub name: String,
+    /// Its size in bytes, a multiple of 4,096.
+    pub size: u64,
 }
 
 /// One port of the service made reachable on the host.

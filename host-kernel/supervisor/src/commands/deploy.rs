@@ -164,6 +164,9 @@ fn deploy_copies(
     shared: &Shared,
     terminal: &mut dyn Terminal,
 ) -> Result<Deployed, Failed> {
+    if !package.manifest.volumes.is_empty() {
+        return Err(Refused::usage("copies cannot have volumes: deploy them one by one").into());
+    }
     let mut last = None;
     for number in 1..=copies {
         let copy = package.copy(number)?;

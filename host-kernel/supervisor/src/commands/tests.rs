@@ -83,7 +83,9 @@ fn a_service_goes_through_its_life() {
     assert!(bench.run("ls").1.contains("no services yet"));
     let (code, output, errors) = bench.deploy("web", "");
     assert_eq!((code, errors.as_str()), (status::OK, ""));
-    assert!(output.ends_with("deployed web 1.2.3 at 10.90.1.1, ports 8080->80/tcp\n"));
+    assert!(output.ends_with(
+        "deployed web 1.2.3 at 10.90.1.1, ports 8080->80/tcp, not kept beyond this boot\n"
+    ));
     assert!(bench.run("ps").1.contains("web   running  10.90.1.1"));
     assert_eq!(bench.run("stop web").1, "web: stopped at 10.90.1.1\n");
     assert_eq!(bench.run("start web").1, "web: running at 10.90.1.1\n");
@@ -157,7 +159,7 @@ fn every_step_of_a_deployment_is_a_line_of_json() {
         }
     ));
     assert!(
-        matches!(&steps[3], DeployStep::Done { replaced: false, service } if service.name == "web")
+        matches!(&steps[3], DeployStep::Done { replaced: false, service, .. } if service.name == "web")
     );
 }
 

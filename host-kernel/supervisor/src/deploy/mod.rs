@@ -50,7 +50,11 @@ impl Supervisor {
             image_pages: package.header.content_pages(),
             memory_pages: u64::from(package.memory_pages),
         };
-        let predecessor = old.as_ref().and_then(|old| self.predecessor(old, &network));
+        let mut predecessor = old.as_ref().and_then(|old| self.predecessor(old, &network));
+        if let Some(old) = predecessor.as_mut().filter(|_| !package.volumes.is_empty()) {
+            // Two VMs cannot have the same volume.
+            old.is_in_the_way = true;
+        }
         let place = admission::place(need, &host, predecessor)?;
         let lived = match (place, &old) {
             (Place::Instead, Some(old)) => self.make_way(old)?,
@@ -60,6 +64,7 @@ impl Supervisor {
             build_id: package.header.build_id,
             manifest: package.manifest.clone(),
             arguments: package.arguments.clone(),
+            volumes: package.volumes.clone(),
         };
         let mut service = Service {
             name: name.clone(),
@@ -107,6 +112,7 @@ impl Supervisor {
                 build_id: package.header.build_id,
                 manifest: package.manifest,
                 arguments: package.arguments,
+                volumes: package.volumes,
             });
             return Ok(());
         }
@@ -133,9 +139,9 @@ impl Supervisor {
     fn create(&mut self, service: &mut Service, package: &Package<'_>) -> Result<(), Errno> {
         if let Some(image) = self.table.image_for(service) {
             service.image = image;
-            let vm = self
-                .kernel
-                .vm_create(service.vm_config(), &package.arguments, &[])?;
+            let vm =
+                self.kernel
+                    .vm_create(service.vm_config(), &package.arguments, &package.volumes)?;
             service.vm = Some(vm);
             return Ok(());
         }
@@ -145,7 +151,7 @@ impl Supervisor {
             .image_write(service.image, package.contents)
             .and_then(|()| {
                 self.kernel
-                    .vm_create(service.vm_config(), &package.arguments, &[])
+                    .vm_create(service.vm_config(), &package.arguments, &package.volumes)
             });
         match created {
             Ok(vm) => {
@@ -172,7 +178,7 @@ impl Supervisor {
         let shares_address = network.address != [0; 4] && network.address == old.network.address;
         Some(Predecessor {
             memory_pages,
-            shares_address,
+            is_in_the_way: shares_address,
         })
     }
 
@@ -198,11 +204,11 @@ impl Supervisor {
         if !lived {
             return refused;
         }
-        let arguments = old
-            .origin
-            .as_ref()
-            .map_or(&[][..], |origin| &origin.arguments);
-        let created: Result<VmId, Errno> = self.kernel.vm_create(old.vm_config(), arguments, &[]);
+        let origin = old.origin.as_ref();
+        let arguments = origin.map_or(&[][..], |origin| &origin.arguments);
+        let volumes = origin.map_or(&[][..], |origin| &origin.volumes);
+        let created: Result<VmId, Errno> =
+            self.kernel.vm_create(old.vm_config(), arguments, volumes);
         let vm = created.ok();
         let outcome = match created {
             Ok(_) => "the last release was started again".into(),

@@ -1,22 +1,13 @@
 //! The partition for the store, as the store wants it.
 
-use alloc::format;
-use alloc::string::String;
-use core::time::Duration;
 use denali_abi::block::VOLUME_KEY_LEN;
 use denali_abi::errno::Errno;
 use denali_rt::block::Volume;
-use denali_rt::thread;
 use denali_store::{Contents, Device, IoError};
 use sha2::{Digest as _, Sha512};
 
 /// What the key of the store is derived with.
 const PURPOSE: &[u8] = b"denali: key of the store at rest, version 1";
-
-/// How often to ask for a partition that requests of an earlier supervisor work on, and how long to
-/// wait between: longer than a disk may take.
-const TRIES: u32 = 600;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The partition.
 #[derive(Debug)]
@@ -27,18 +18,13 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// Why it cannot be opened.
-    pub fn open(host_key: &[u8; 32]) -> Result<Option<Self>, String> {
-        let key = key_of(host_key);
-        for _ in 0..TRIES {
-            match Volume::open_store(&key) {
-                Ok(volume) => return Ok(Some(Self(volume))),
-                Err(Errno::NotFound | Errno::NotPermitted) => return Ok(None),
-                Err(Errno::Busy) => thread::sleep(PAUSE),
-                Err(error) => return Err(format!("{error}")),
-            }
+    /// The kernel's answer.
+    pub fn open(host_key: &[u8; 32]) -> Result<Option<Self>, Errno> {
+        match Volume::open_store(&key_of(host_key)) {
+            Ok(volume) => Ok(Some(Self(volume))),
+            Err(Errno::NotFound | Errno::NotPermitted) => Ok(None),
+            Err(error) => Err(error),
         }
-        Err("its disk does not answer".into())
     }
 }
 

@@ -5,12 +5,14 @@
 //! | `service/NAME`         | which release is current, and when it was last used |
 //! | `release/NAME/NUMBER`  | a [`Release`]                                      |
 //! | `secret/NAME/KEY`      | the value of a secret                              |
+//! | `volume/NAME/VOLUME`   | where a volume lies, and its key                   |
 //!
 //! Packages are blobs by digest. A deployment is two transactions: the package and a release that
 //! has begun, before anything is created; that the release is current, before anybody is told. So
 //! after a power cut each service is at the old or the new release.
 
 pub mod device;
+mod volumes;
 
 use crate::hex;
 use alloc::boxed::Box;
@@ -207,7 +209,8 @@ impl Keeper {
     pub fn forget(&mut self, name: &str) -> Result<(), Error> {
         let mut changes = Changes::new();
         changes.remove(service_key(name).as_bytes());
-        for prefix in [format!("release/{name}/"), format!("secret/{name}/")] {
+        for kind in ["release", "secret", "volume"] {
+            let prefix = format!("{kind}/{name}/");
             for (key, _) in self.store.range(prefix.as_bytes()) {
                 changes.remove(key);
             }

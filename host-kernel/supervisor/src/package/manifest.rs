@@ -4,6 +4,7 @@ use super::{MANIFEST_LEN_MAX, PUBLISH_MAX};
 use crate::refusal::Refused;
 use alloc::format;
 use alloc::string::String;
+use denali_abi::block::{VOLUME_NAME_MAX, VOLUMES_MAX};
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::registers::NAME_MAX;
 use denali_protocol::{Manifest, PACKAGE_FORMAT};
@@ -57,8 +58,34 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     if !manifest.limits.is_valid() {
         return Err("`limits` has a value out of range".into());
     }
+    check_volumes(manifest)?;
     check_ports(manifest)?;
     check_arguments(manifest)
+}
+
+fn check_volumes(manifest: &Manifest) -> Result<(), String> {
+    if manifest.volumes.len() > VOLUMES_MAX {
+        return Err(format!("`volumes` has more than {VOLUMES_MAX}"));
+    }
+    for (index, volume) in manifest.volumes.iter().enumerate() {
+        if !is_name(&volume.name) || volume.name.len() > VOLUME_NAME_MAX {
+            return Err(format!(
+                "`volumes` has the name `{}`: letters, digits, `-` and `_`, at most \
+                 {VOLUME_NAME_MAX}",
+                volume.name.escape_debug()
+            ));
+        }
+        if volume.size == 0 || !volume.size.is_multiple_of(PAGE_SIZE) {
+            return Err(format!(
+                "`volumes` has a size that is no multiple of {PAGE_SIZE} above 0"
+            ));
+        }
+        let mut before = manifest.volumes[..index].iter();
+        if before.any(|other| other.name == volume.name) {
+            return Err(format!("`volumes` has `{}` twice", volume.name));
+        }
+    }
+    Ok(())
 }
 
 fn check_ports(manifest: &Manifest) -> Result<(), String> {

@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
+use denali_abi::block::VolumeConfig;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::image::{ImageError, ImageHeader};
 use denali_abi::layout::PAGE_SIZE;
@@ -27,7 +28,7 @@ pub const MANIFEST_LEN_MAX: usize = 16 * 1024;
 pub const PUBLISH_MAX: usize = 32;
 
 /// A package whose every part was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Package<'a> {
     /// The manifest.
     pub manifest: Manifest,
@@ -39,6 +40,8 @@ pub struct Package<'a> {
     pub arguments: Vec<u8>,
     /// Memory limit in pages.
     pub memory_pages: u32,
+    /// Its volumes, which the keeper gives.
+    pub volumes: Vec<VolumeConfig>,
 }
 
 impl Package<'_> {
@@ -120,6 +123,7 @@ pub fn parse<'a>(bytes: &'a [u8], name: &str) -> Result<Package<'a>, Refused> {
         contents,
         arguments,
         memory_pages,
+        volumes: Vec::new(),
     })
 }
 

@@ -12,6 +12,11 @@ use sha2::{Digest as _, Sha256};
 const USER: u8 = 1;
 const BLOB: u8 = 2;
 
+/// The superblocks of a device that was never written.
+const BLANK: [Found; 2] = [Found::Blank; 2];
+
+const _: () = assert!(BLANK.len() as u64 == SUPERBLOCKS);
+
 /// How a store was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
@@ -54,7 +59,7 @@ impl<D: Device> Store<D> {
     /// What is wrong with the device or the store. Nothing was written then that matters.
     pub fn open(mut device: D, identity: u64) -> Result<(Self, Opened), Error> {
         let layout = Layout::of_device(device.blocks())?;
-        let mut found = [Found::Blank; SUPERBLOCKS as usize];
+        let mut found = BLANK;
         for (block, place) in (0..).zip(&mut found) {
             let mut contents = [0; BLOCK_LEN];
             device.read(block, &mut contents)?;
@@ -69,7 +74,7 @@ impl<D: Device> Store<D> {
             .max_by_key(|superblock| superblock.generation);
         let opened = match newest {
             Some(_) => Opened::Found,
-            None if found == [Found::Blank; SUPERBLOCKS as usize] => Opened::Made,
+            None if found == BLANK => Opened::Made,
             None => return Err(Error::Foreign),
         };
         let superblock = newest.unwrap_or_else(|| Superblock::new(identity, 0, device.blocks(), 0));
@@ -98,7 +103,10 @@ impl<D: Device> Store<D> {
     }
 
     /// Returns the records whose keys begin with `prefix`, in the order of keys.
-    pub fn range(&self, prefix: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn range<'s>(
+        &'s self,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = (&'s [u8], &'s [u8])> + use<'s, D> {
         let first = prefixed(USER, prefix);
         let from_first = self.records.range(first.clone()..);
         from_first
