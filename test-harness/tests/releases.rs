@@ -185,11 +185,12 @@ fn a_cut_in_the_middle_leaves_the_old_or_the_new(durable: &Durable) {
 }
 
 fn what_was_stopped_or_removed_stays_so(durable: &Durable) {
+    let publish = format!("{}:80", free_port());
     durable
         .host
-        .denali(["deploy", "--name", "gone", "--publish", "1:80"])
+        .denali(["deploy", "--name", "gone", "--publish", &publish])
         .within(durable.project.folder())
-        .run();
+        .succeeds();
     durable.host.denali(["rm", "gone"]).succeeds();
     durable.host.denali(["stop", NAME]).succeeds();
     durable.cut();

@@ -94,7 +94,9 @@ impl Notes {
         volume.read(0, &mut first)?;
         let is_made = first.starts_with(MARK);
         let mut config = Config::default();
-        config.random_seed = random::u64() as u32;
+        let mut seed = [0; 4];
+        random::fill(&mut seed);
+        config.random_seed = u32::from_le_bytes(seed);
         let database = Database::new(Pages(volume), config);
         if is_made {
             block_on(database.mount()).map_err(|error| match error {
