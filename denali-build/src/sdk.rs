@@ -44,6 +44,7 @@ impl Part {
                 "host-kernel/freestanding",
                 "host-kernel/supervisor",
                 "host-kernel/supervisor/protocol",
+                "host-kernel/supervisor/store",
             ],
         }
     }
