@@ -30,6 +30,15 @@ const PORT: u16 = 80;
 const VOLUME: &str = "data";
 
 fn main() -> Result<(), String> {
+    // The database keeps whole pages on the stack.
+    let server = thread::Builder::new()
+        .stack(thread::StackSize::Large)
+        .spawn(serve)
+        .map_err(|error| format!("no thread: {error}"))?;
+    server.join()
+}
+
+fn serve() -> Result<(), String> {
     let volume = Volume::open(VOLUME).ok_or("this VM has no volume `data`")?;
     let notes = Arc::new(Notes::open(volume).map_err(|error| format!("notes: {error:?}"))?);
     let failed = |error| format!("network: {error}");
