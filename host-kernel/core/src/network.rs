@@ -345,11 +345,11 @@ impl Kernel {
                     return Sent::AwaitsNic;
                 }
                 self.broadcast(audience, except, frame, machine);
-                self.count(from, |counters| counters.tx_frames += 1);
+                self.count_sent(from, machine);
                 return Sent::ToAll;
             }
         }
-        self.count(from, |counters| counters.tx_frames += 1);
+        self.count_sent(from, machine);
         Sent::Done
     }
 
@@ -465,6 +465,13 @@ impl Kernel {
     fn count(&mut self, id: VmId, add: impl FnOnce(&mut crate::vm::Counters)) {
         if let Some(vm) = self.vms.get_mut(id) {
             add(&mut vm.counters);
+        }
+    }
+
+    fn count_sent(&mut self, from: VmId, machine: &mut dyn Machine) {
+        self.count(from, |counters| counters.tx_frames += 1);
+        if self.pager.is_some() {
+            self.answered(from, machine);
         }
     }
 
