@@ -16,6 +16,7 @@
 //! | [`partition`] | how a disk is divided                                       |
 //! | [`control`]   | what the supervisor may ask of the kernel                   |
 //! | [`end`]       | why a VM ended                                              |
+//! | [`latency`]    | latencies, counted in buckets                              |
 //! | [`errno`]     | errors a hypercall returns                                  |
 
 #![no_std]
@@ -31,6 +32,7 @@ pub mod end;
 pub mod errno;
 pub mod hypercall;
 pub mod image;
+pub mod latency;
 pub mod layout;
 pub mod net;
 pub mod partition;

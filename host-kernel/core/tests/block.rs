@@ -236,7 +236,8 @@ impl World {
     }
 
     fn reason(&self, guest: &Guest) -> u32 {
-        self.host.kernel.vm(guest.vm).expect("kept").end.reason
+        let vm = self.host.kernel.vm(guest.vm).expect("kept");
+        vm.end.as_ref().map_or(0, |end| end.record.reason)
     }
 }
 
