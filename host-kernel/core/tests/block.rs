@@ -1,6 +1,11 @@
 //! Block devices: whose blocks are whose, what hostile rings and failing disks bring about, and a
 //! simulation of many VMs against a model of what their volumes hold.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of these tests are small"
+)]
+
 mod host;
 
 use core::mem::offset_of;

@@ -4,6 +4,11 @@
 //!
 //! The normal run cuts a sample of points; `DENALI_TRACES=100` cuts every one of 100 histories.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of these tests are small"
+)]
+
 use denali_store::{BLOCK_LEN, Changes, Contents, Device, Digest, Error, IoError, Opened, Store};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
