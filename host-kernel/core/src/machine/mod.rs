@@ -143,6 +143,12 @@ pub trait Machine {
     /// Runs the guest of `space` until it exits or `until` passes.
     fn run(&mut self, space: Space, until: Time) -> Exit;
 
+    /// Lets the guest that [`run`](Self::run) ran last, until `until`, go on after a hypercall that
+    /// changed nothing for anybody else.
+    fn resume(&mut self, space: Space, until: Time) -> Exit {
+        self.run(space, until)
+    }
+
     /// Halts the CPU until an interrupt arrives or `until` passes; `None` waits for interrupts
     /// alone. Returns at once if an event is pending.
     fn idle_until(&mut self, until: Option<Time>);
