@@ -143,7 +143,7 @@ fn without_memory_a_request_is_dropped_and_counted() {
 }
 
 #[test]
-fn a_connection_costs_less_than_eighteen_kibibytes() {
+fn buffers_shrink_so_that_many_connections_fit() {
     use super::super::connection::{Connection, Signals};
     use crate::sync::WaitQueue;
     use smoltcp::iface::SocketStorage;
@@ -151,8 +151,25 @@ fn a_connection_costs_less_than_eighteen_kibibytes() {
         + size_of::<SocketStorage<'static>>()
         + size_of::<Signals<WaitQueue>>()
         + 2 * size_of::<usize>();
-    let buffers = Buffers::DEFAULT.receive + Buffers::DEFAULT.transmit;
-    std::println!("a connection: {fixed} bytes beside {buffers} of buffers");
-    assert!(fixed + buffers < 18 * 1024);
-    assert!(256 * (fixed + buffers) < 4_700_000);
+    std::println!("a connection: {fixed} bytes beside its buffers");
+    assert!(fixed < 1536);
+    for (limit, used, expected) in [(8 << 20, 1 << 20, 256), (256 << 20, 1 << 20, 10_000)] {
+        let mut left = limit - used;
+        let mut connections = 0;
+        let mut before = Buffers::BULK.bytes();
+        while left > limit / 16 {
+            let bytes = Buffers::DEFAULT.resolved(left, limit).bytes();
+            assert!(bytes <= before);
+            before = bytes;
+            left -= bytes + fixed;
+            connections += 1;
+        }
+        assert!(connections > expected, "{connections} in {limit} bytes");
+    }
+    let explicit = Buffers {
+        receive: 100,
+        transmit: 3000,
+    };
+    let resolved = explicit.resolved(0, 8 << 20);
+    assert_eq!((resolved.receive, resolved.transmit), (1024, 3000));
 }
