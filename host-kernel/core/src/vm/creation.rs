@@ -12,6 +12,7 @@ use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{Fill, FrameList, FrameUse, Owner};
 use crate::net::ring::{FEATURES, RingState};
 use crate::paging::Swap;
+use crate::policy::NetOffload;
 use crate::policy::gatekeeper::{Occasion, Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
@@ -115,7 +116,7 @@ impl Kernel {
                 created: now,
                 ..Counters::default()
             },
-            network: offered(&spec.network),
+            network: offered(&spec.network, self.policies.net_offload),
             name: spec.name,
         };
         self.random.stir(machine);
@@ -283,10 +284,13 @@ impl Kernel {
 }
 
 /// Returns the configuration with what the kernel adds to it.
-fn offered(network: &NetworkConfig) -> NetworkConfig {
+fn offered(network: &NetworkConfig, offload: NetOffload) -> NetworkConfig {
     NetworkConfig {
         frame_len_max: u16::try_from(FRAME_LEN_MAX).unwrap_or(u16::MAX),
-        features: u32::from(FEATURES),
+        features: match offload {
+            NetOffload::On => u32::from(FEATURES),
+            NetOffload::Off => 0,
+        },
         ..*network
     }
 }

@@ -100,6 +100,7 @@ pub const ALLOWED: &[Allowed] = &[
             "src/drivers/dma.rs at",
             "src/drivers/virtqueue/mod.rs give_back",
             "src/drivers/virtqueue/mod.rs post",
+            "src/drivers/virtqueue/mod.rs post_chain",
             "src/drivers/virtqueue/mod.rs reset",
         ],
     },
