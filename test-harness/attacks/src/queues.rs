@@ -126,7 +126,7 @@ pub const ATTACKS: &[Attack] = &[
         transmit(&[first, next, next, next, descriptor(IMAGE_BASE, 60)]);
         Ok(())
     }),
-    Attack::killed("tx-super-segment-from-the-second-on", BROKEN, || {
+    Attack::killed("tx-super-segment-in-its-second", BROKEN, || {
         let first = Descriptor {
             flags: flags::MORE,
             ..descriptor(IMAGE_BASE, 60)
