@@ -9,7 +9,7 @@ use denali_abi::registers::ClockParameters;
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
-    NicFull, Page, Position, Space, TableMissing,
+    NicFull, Offload, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
 use host_kernel::drivers::disk::{DISKS_MAX, Disks};
@@ -285,11 +285,15 @@ impl Machine for Pc {
         self.nic.as_mut()?.receive(buffer)
     }
 
-    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+    fn nic_offloads(&self) -> u16 {
+        self.nic.as_ref().map_or(0, Nic::offloads)
+    }
+
+    fn nic_transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), NicFull> {
         match &mut self.nic {
             Some(nic) => {
                 self.has_queued = true;
-                nic.transmit(frame)
+                nic.transmit(frame, offload)
             }
             // A wire that leads nowhere takes everything.
             None => Ok(()),
