@@ -56,13 +56,6 @@ pub const ALLOWED: &[Allowed] = &[
         ],
     },
     Allowed {
-        reason: "a weight is at least 1: `Limits::weight` replaces 0",
-        places: &[
-            "core/src/policy/scheduler/fair.rs virtual_time",
-            "core/src/policy/scheduler/fair.rs {closure#0}",
-        ],
-    },
-    Allowed {
         reason: "an image is refused unless it ends below 2 GiB",
         places: &["core/src/vm/image.rs page_count"],
     },
@@ -154,10 +147,8 @@ pub const ALLOWED: &[Allowed] = &[
         reason: "the library's own assertions about nodes it made, whatever the keys",
         places: &[
             "alloc::collections::btree::*",
-            "<alloc::collections::btree::*",
             "alloc::collections::vec_deque::*",
             "core/src/paging/pool.rs take",
-            "core::ptr::drop_in_place<denali_kernel_core::policy::scheduler::fair::Fair>",
         ],
     },
 ];

@@ -134,16 +134,15 @@ mod tests {
 
     #[test]
     fn it_is_a_sorted_set_whatever_is_done_to_it() {
-        const VMS: u64 = 50;
         let mut queue = Queue::default();
         let mut set = BTreeSet::new();
-        let mut places = [None; VMS as usize];
+        let mut places = [None; 50];
         let mut random = 1_u64;
         for _ in 0..100_000 {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            let number = (random >> 33) % VMS;
+            let number = (random >> 33) % 50;
             let place = (u128::from((random >> 20) % 1000), vm(number));
             let old = &mut places[usize::try_from(number).expect("small")];
             match (*old, random >> 62) {
