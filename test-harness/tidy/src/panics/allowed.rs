@@ -149,6 +149,9 @@ pub const ALLOWED: &[Allowed] = &[
             "alloc::collections::btree::*",
             "alloc::collections::vec_deque::*",
             "core/src/paging/pool.rs take",
+            "core/src/policy/gatekeeper/line.rs join",
+            "core/src/policy/gatekeeper/line.rs leave",
+            "denali_kernel_core::policy::gatekeeper::line::Line::join",
         ],
     },
 ];
