@@ -116,7 +116,7 @@ impl Guest {
     /// As [`project`](Self::project), or if it does not build.
     #[must_use]
     pub fn image(&self, home: &Home) -> PathBuf {
-        home.denali(["build"]).within(&self.project()).succeeds();
+        home.denali(["build"]).within(self.project()).succeeds();
         workspace().join(format!("target/denali/{}.image", self.name))
     }
 

@@ -15,6 +15,7 @@ use super::queue::{Place, Queue, VirtualTime};
 use super::{Choice, QUANTUM_NS, Scheduler};
 use crate::vm::VmId;
 use alloc::vec::Vec;
+use core::num::{NonZeroU32, NonZeroU64, NonZeroU128};
 use denali_abi::control::{WEIGHT_DEFAULT, WEIGHT_MAX};
 use denali_abi::convert::u32_to_usize;
 
@@ -22,7 +23,7 @@ use denali_abi::convert::u32_to_usize;
 #[derive(Clone, Copy, Debug)]
 struct Account {
     vm: VmId,
-    weight: u32,
+    weight: NonZeroU32,
     served: VirtualTime,
     /// How far a quantum moves it.
     quantum: VirtualTime,
@@ -37,13 +38,13 @@ impl Account {
     /// Returns how far `ran_ns` of CPU time move the VM in virtual time.
     fn virtual_time(&self, ran_ns: u64) -> VirtualTime {
         // In 64 bits a division is one instruction.
-        ran_ns.checked_mul(u64::from(WEIGHT_MAX)).map_or_else(
-            || u128::from(ran_ns) * u128::from(WEIGHT_MAX) / u128::from(self.weight),
-            |product| u128::from(product / u64::from(self.weight)),
-        )
+        match ran_ns.checked_mul(u64::from(WEIGHT_MAX)) {
+            Some(product) => u128::from(product / NonZeroU64::from(self.weight)),
+            None => u128::from(ran_ns) * u128::from(WEIGHT_MAX) / NonZeroU128::from(self.weight),
+        }
     }
 
-    fn weigh(&mut self, weight: u32) {
+    fn weigh(&mut self, weight: NonZeroU32) {
         self.weight = weight;
         self.quantum = self.virtual_time(QUANTUM_NS);
     }
@@ -85,14 +86,14 @@ impl Fair {
         }
         let mut account = Account {
             vm,
-            weight: WEIGHT_DEFAULT,
+            weight: NonZeroU32::MIN,
             served: 0,
             quantum: 0,
             compensation_ns: 0,
             ready: false,
             began: false,
         };
-        account.weigh(WEIGHT_DEFAULT);
+        account.weigh(weight(WEIGHT_DEFAULT));
         account.served = self.floor().saturating_sub(account.quantum);
         self.accounts[index] = Some(account);
     }
@@ -171,13 +172,13 @@ impl Scheduler for Fair {
         });
     }
 
-    fn set_weight(&mut self, vm: VmId, weight: u32) {
+    fn set_weight(&mut self, vm: VmId, given: u32) {
         self.open(vm);
-        let (floor, weight) = (self.floor(), weight.clamp(1, WEIGHT_MAX));
+        let (floor, weight) = (self.floor(), weight(given));
         self.change(vm, |account| {
             // What it is ahead of others is so much CPU time, and stays that.
             let ahead = account.served.saturating_sub(floor);
-            let ahead_now = ahead * u128::from(account.weight) / u128::from(weight);
+            let ahead_now = ahead * u128::from(account.weight.get()) / NonZeroU128::from(weight);
             account.served = account.served - ahead + ahead_now;
             account.weigh(weight);
         });
@@ -191,6 +192,11 @@ impl Scheduler for Fair {
             slice_ns: QUANTUM_NS,
         })
     }
+}
+
+/// Returns the weight that counts.
+fn weight(given: u32) -> NonZeroU32 {
+    NonZeroU32::new(given.min(WEIGHT_MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]
