@@ -28,6 +28,7 @@ extern crate std;
 pub mod audit;
 pub mod block;
 pub mod console;
+mod delivery;
 pub mod fault;
 pub mod hypercall;
 pub mod kernel;
