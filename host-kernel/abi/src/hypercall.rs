@@ -175,6 +175,7 @@ impl Hypercall {
             Self::Random => "random",
             Self::ReleaseMemory => "release_memory",
             Self::RegisterUpcall => "register_upcall",
+            Self::BlockSubmit => "block_submit",
             Self::ImageCreate => "image_create",
             Self::ImageWrite => "image_write",
             Self::ImageDestroy => "image_destroy",
@@ -186,6 +187,7 @@ impl Hypercall {
             Self::ConsoleRead => "console_read",
             Self::HostStatus => "host_status",
             Self::VmLimits => "vm_limits",
+            Self::StoreOpen => "store_open",
         }
     }
 

@@ -33,7 +33,7 @@ use crate::trace::{self, Trace};
 use crate::vm::alarm::Alarms;
 use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Table;
-use crate::vm::{MEMORY_PAGES_MIN, Vm, VmId};
+use crate::vm::{Vm, VmId, vms_max};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -494,10 +494,4 @@ impl Kernel {
 /// Returns whether a VM competes for the CPU.
 pub(crate) fn may_run(vm: &Vm) -> bool {
     vm.state == VmState::Ready && vm.capped_until.is_none()
-}
-
-/// Returns how many VMs fit into a host with `frames` frames.
-const fn vms_max(frames: u32) -> u32 {
-    let fit = frames / MEMORY_PAGES_MIN;
-    if fit < VMS_MAX { fit } else { VMS_MAX }
 }

@@ -391,7 +391,7 @@ fn a_hostile_ring_ends_its_vm_and_nobody_else() {
                 guest,
                 operation::READ,
                 denali_abi::layout::REGISTERS_ADDRESS,
-            )
+            );
         },
     ];
     for (nth, attack) in (0..).zip(attacks) {
@@ -581,6 +581,37 @@ struct Outstanding {
     contents: u8,
 }
 
+impl World {
+    /// Holds what was completed against what each block may hold.
+    fn settle(
+        &mut self,
+        guest: &mut Guest,
+        outstanding: &mut Vec<Outstanding>,
+        model: &mut [Vec<Option<u8>>],
+        seed: u64,
+    ) {
+        while let Some(completion) = self.reap(guest) {
+            let at = outstanding
+                .iter()
+                .position(|it| it.tag == completion.tag)
+                .expect("asked for once");
+            let it = outstanding.remove(at);
+            let may_hold = &mut model[it.block as usize];
+            match (it.operation, completion.result) {
+                (operation::WRITE, 0) => *may_hold = vec![Some(it.contents)],
+                (operation::WRITE, _) => may_hold.push(Some(it.contents)),
+                (_, 0) => {
+                    let read = self.buffer(guest, it.tag);
+                    let fits =
+                        |byte: &Option<u8>| byte.is_none_or(|byte| read == [byte; BLOCK_LEN]);
+                    assert!(may_hold.iter().any(fits), "seed {seed}: {}", it.block);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 #[test]
 fn many_vms_on_failing_disks_read_what_they_wrote() {
     const VMS: u64 = 8;
@@ -649,26 +680,7 @@ fn many_vms_on_failing_disks_read_what_they_wrote() {
                 }
                 _ => {
                     world.turn();
-                    while let Some(completion) = world.reap(guest) {
-                        let at = outstanding
-                            .iter()
-                            .position(|it| it.tag == completion.tag)
-                            .expect("asked for once");
-                        let it = outstanding.remove(at);
-                        let may_hold = &mut model[nth][it.block as usize];
-                        match (it.operation, completion.result) {
-                            (operation::WRITE, 0) => *may_hold = vec![Some(it.contents)],
-                            (operation::WRITE, _) => may_hold.push(Some(it.contents)),
-                            (_, 0) => {
-                                let read = world.buffer(guest, it.tag);
-                                let fits = |byte: &Option<u8>| {
-                                    byte.is_none_or(|byte| read == [byte; BLOCK_LEN])
-                                };
-                                assert!(may_hold.iter().any(fits), "seed {seed}: {}", it.block);
-                            }
-                            _ => {}
-                        }
-                    }
+                    world.settle(guest, outstanding, &mut model[nth], seed);
                 }
             }
         }

@@ -215,6 +215,16 @@ impl Segments {
     }
 }
 
+/// Returns how many VMs fit into a host with `frames` frames.
+pub(crate) const fn vms_max(frames: u32) -> u32 {
+    let fit = frames / MEMORY_PAGES_MIN;
+    if fit < crate::kernel::VMS_MAX {
+        fit
+    } else {
+        crate::kernel::VMS_MAX
+    }
+}
+
 /// Returns the number of the page at `address`, which lies below 16 TiB.
 #[must_use]
 #[expect(
