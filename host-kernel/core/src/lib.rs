@@ -27,6 +27,7 @@ extern crate std;
 
 pub mod audit;
 pub mod console;
+mod delivery;
 pub mod fault;
 pub mod hypercall;
 pub mod kernel;
@@ -35,6 +36,7 @@ pub mod memory;
 pub mod meter;
 pub mod net;
 mod network;
+mod nic_queue;
 pub mod paging;
 pub mod policy;
 pub mod random;

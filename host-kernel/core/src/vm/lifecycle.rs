@@ -5,13 +5,14 @@
 
 use super::creation::Entrance;
 use super::interrupt::{self, Taken};
-use super::{VmId, WakeOn};
+use super::{End, VmId, WakeOn};
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Position};
 use crate::paging::NO_SPACE;
 use crate::policy::gatekeeper::{Occasion, Request};
 use crate::time::Time;
 use crate::trace::{Event, Name};
+use alloc::boxed::Box;
 use core::mem::offset_of;
 use denali_abi::control::VmState;
 use denali_abi::end::{EndReason, EndRecord};
@@ -31,6 +32,7 @@ impl Kernel {
         if !vm.is_active() {
             return;
         }
+        self.decision_due = true;
         interrupt::post(vm.shared, bits, machine);
         let Some(at_deadline) = vm
             .wake_on
@@ -124,7 +126,8 @@ impl Kernel {
         } else {
             Position::default()
         };
-        vm.end = EndRecord {
+        let mut end = Box::new(End::default());
+        end.record = EndRecord {
             reason: reason.code(),
             reserved: 0,
             detail,
@@ -132,8 +135,9 @@ impl Kernel {
             rsp: position.rsp,
         };
         if ran && !matches!(reason, EndReason::Terminated | EndReason::Stopped) {
-            machine.read_frame(vm.shared, offset_of!(SharedPage, thread), &mut vm.thread);
+            machine.read_frame(vm.shared, offset_of!(SharedPage, thread), &mut end.thread);
         }
+        vm.end = Some(end);
         let name = Name(vm.name);
         self.trace.record(Event::VmEnded {
             vm: id,
@@ -224,6 +228,7 @@ impl Kernel {
 
     /// Lets a VM whose state is [`VmState::Ready`] compete for the CPU, once its cap allows it.
     pub(crate) fn become_ready(&mut self, id: VmId) {
+        self.decision_due = true;
         if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
             self.capped.set(until, id);
         } else {
@@ -234,6 +239,7 @@ impl Kernel {
 
     /// Takes a VM whose state is [`VmState::Ready`] out of the competition for the CPU.
     pub(crate) fn cease_ready(&mut self, id: VmId) {
+        self.decision_due = true;
         if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
             self.capped.cancel(until, id);
         } else {
