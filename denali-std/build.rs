@@ -1,7 +1,8 @@
 //! Satisfies `-lc` and its like, which `std` and the `libc` crate ask for, with archives of nothing:
-//! the functions are in `denali-rt`, under the same names.
+//! the functions are in `denali-rt`, under the same names. And packs files into the image.
 
-use std::path::PathBuf;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The libraries, as `std` and the `libc` crate name them.
@@ -12,8 +13,13 @@ const LIBRARIES: [&str; 9] = [
 /// An archive without members.
 const EMPTY: &[u8] = b"!<arch>\n";
 
+/// Names the files to pack, as `cargo denali build` sets it: a line for each, with its path in the VM, a
+/// tab, and its path here; in order of the first.
+const FILES: &str = "DENALI_FILES";
+
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed={FILES}");
     if env::var_os("CARGO_CFG_DENALI").is_none() {
         return Ok(());
     }
@@ -22,5 +28,22 @@ fn main() -> io::Result<()> {
         fs::write(folder.join(format!("lib{library}.a")), EMPTY)?;
     }
     println!("cargo::rustc-link-search=native={}", folder.display());
-    Ok(())
+    pack(&env::var(FILES).unwrap_or_default(), &folder)
+}
+
+/// Writes a table of the files for `src/files.rs`; their contents are the compiler's to read.
+fn pack(list: &str, folder: &Path) -> io::Result<()> {
+    let mut table = String::new();
+    for line in list.lines() {
+        let (path, source) = line.split_once('\t').unwrap_or((line, line));
+        let entry = writeln!(table, "    ({path:?}, include_bytes!({source:?})),");
+        entry.expect("writing to a String succeeds");
+    }
+    let text = format!("static FILES: &[files::Packed] = &[\n{table}];\n");
+    let path = folder.join("files.rs");
+    // Left alone if nothing changed, so that nothing is built again.
+    if fs::read_to_string(&path).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    fs::write(path, text)
 }

@@ -1,5 +1,8 @@
 //! Drives cargo: finds the package, builds it as a guest, returns the ELF.
 
+use crate::console;
+use crate::diagnosis::{self, Diagnosis};
+use crate::elf;
 use crate::failure::{Failure, Status};
 use crate::interrupt;
 use crate::link::{self, Library, TARGET};
@@ -8,7 +11,7 @@ use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Message, Metadata, MetadataCommand, Package, PackageId, TargetKind};
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -53,6 +56,9 @@ const TEST_SETTINGS: [&str; 9] = [
     "strip=false",
     "debug=\"line-tables-only\"",
 ];
+
+/// Tells `denali-std`'s build script which files to pack.
+const FILES_VARIABLE: &str = "DENALI_FILES";
 
 /// What to do when something does not build.
 const BUILD_HELP: &str = "the message of cargo above says why";
@@ -109,14 +115,27 @@ impl Located {
     }
 
     /// Builds the binary as a guest and returns its ELF file; cargo's progress and messages go to
-    /// standard error.
+    /// standard error. `files` lists those to pack into the image: a line for each, with its path in
+    /// the VM, a tab, and its path here.
     ///
     /// # Errors
     ///
-    /// It does not build: [`Status::Build`].
-    pub fn build(&self, arguments: &[String]) -> Result<PathBuf> {
+    /// It does not build: [`Status::Build`]; it has files to pack, but no `std` to read them with:
+    /// [`Status::Usage`].
+    pub fn build(&self, arguments: &[String], files: &str) -> Result<PathBuf> {
+        if !files.is_empty() && self.library() == Library::None {
+            let what = format!(
+                "`{}` has no `std`, which `include` is for",
+                self.package.name
+            );
+            let help = "use include_bytes!, or depend on denali-std";
+            return Err(Failure::new(Status::Usage, what).help(help).into());
+        }
         let mut command = self.guest_command("build")?;
-        command.arg("--release").args(arguments);
+        command
+            .arg("--release")
+            .args(arguments)
+            .env(FILES_VARIABLE, files);
         if self.library() == Library::None {
             command.args(["--config", "profile.release.panic=\"abort\""]);
         }
@@ -155,6 +174,19 @@ impl Located {
         run(command, &self.package, &self.bin, help)
     }
 
+    /// Checks what crates made for Linux may bring along. A program without `std` may do as it likes:
+    /// its assembly is written for VMs.
+    ///
+    /// # Errors
+    ///
+    /// It makes system calls by itself: [`Status::Build`].
+    pub fn check_program(&self, program: &[u8]) -> Result<(), Failure> {
+        match self.library() {
+            Library::Std => elf::check_system_calls(program),
+            Library::None => Ok(()),
+        }
+    }
+
     /// Returns what the package has between itself and the runtime.
     fn library(&self) -> Library {
         let mut dependencies = self.package.dependencies.iter();
@@ -171,7 +203,7 @@ impl Located {
         let mut command = command();
         command
             .args([verb, "--target", TARGET])
-            .args(["--message-format", "json-render-diagnostics"])
+            .args(["--message-format", message_format()])
             .arg("--manifest-path")
             .arg(&self.package.manifest_path)
             .args(["--bin", &self.bin])
@@ -199,12 +231,7 @@ pub fn build_program(folder: &Path, name: &str, target_dir: &Path) -> Result<Pat
     let bin = choose_bin(&package, None)?;
     let mut command = command();
     command
-        .args([
-            "build",
-            "--release",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["build", "--release", "--message-format", message_format()])
         .arg("--manifest-path")
         .arg(&package.manifest_path)
         .args(["--bin", &bin])
@@ -225,19 +252,22 @@ fn run(mut command: Command, package: &Package, bin: &str, help: &str) -> Result
         .context("starting cargo, which must be on the PATH")?;
     let stdout = child.stdout.take().context("reading cargo's messages")?;
     let (id, name) = (package.id.clone(), bin.to_owned());
-    let reader = thread::spawn(move || find_executable(BufReader::new(stdout), &id, &name));
+    let reader = thread::spawn(move || read_messages(BufReader::new(stdout), &id, &name));
     let status = wait(&mut child)?;
-    let executable = reader
+    let outcome = reader
         .join()
         .map_err(|_| anyhow!("reading cargo's messages"))??;
     if !status.success() {
-        return Err(
-            Failure::new(Status::Build, format!("`{}` does not build", package.name))
-                .help(help)
-                .into(),
-        );
+        let what = format!("`{}` does not build", package.name);
+        return Err(match outcome.diagnosis {
+            Some(found) => {
+                Failure::new(Status::Build, format!("{what}: {}", found.what)).help(found.help)
+            }
+            None => Failure::new(Status::Build, what).help(help),
+        }
+        .into());
     }
-    executable.context("cargo reported no executable")
+    outcome.executable.context("cargo reported no executable")
 }
 
 /// Waits for cargo's end, or ends it after Ctrl-C.
@@ -253,23 +283,47 @@ fn wait(child: &mut Child) -> Result<ExitStatus> {
     ended?.context("waiting for cargo")
 }
 
-/// Reads cargo's messages to their end, and returns the executable they report for a binary.
-fn find_executable(
-    messages: impl BufRead,
-    package: &PackageId,
-    bin: &str,
-) -> Result<Option<PathBuf>> {
-    let mut executable = None;
+/// Returns how cargo is to write its messages: as JSON that has the compiler's words as people read
+/// them.
+fn message_format() -> &'static str {
+    if std::io::stderr().is_terminal() {
+        "json-diagnostic-rendered-ansi"
+    } else {
+        "json"
+    }
+}
+
+/// What cargo's messages tell.
+#[derive(Debug, Default)]
+struct Outcome {
+    executable: Option<PathBuf>,
+    diagnosis: Option<Diagnosis>,
+}
+
+/// Reads cargo's messages to their end: which executable they report for a binary, and why there is
+/// none.
+fn read_messages(messages: impl BufRead, package: &PackageId, bin: &str) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
     for message in Message::parse_stream(messages) {
-        if let Message::CompilerArtifact(artifact) = message.context("reading cargo's messages")?
-            && artifact.package_id == *package
-            && artifact.target.name == bin
-            && artifact.target.is_bin()
-        {
-            executable = artifact.executable.map(Utf8PathBuf::into_std_path_buf);
+        match message.context("reading cargo's messages")? {
+            Message::CompilerArtifact(artifact)
+                if artifact.package_id == *package
+                    && artifact.target.name == bin
+                    && artifact.target.is_bin() =>
+            {
+                outcome.executable = artifact.executable.map(Utf8PathBuf::into_std_path_buf);
+            }
+            Message::CompilerMessage(message) => {
+                let rendered = message.message.rendered.as_deref().unwrap_or_default();
+                console::note(rendered.trim_end());
+                outcome.diagnosis = outcome
+                    .diagnosis
+                    .or_else(|| diagnosis::of(&message.message));
+            }
+            _ => (),
         }
     }
-    Ok(executable)
+    Ok(outcome)
 }
 
 fn find_package(request: &BuildRequest) -> Result<(Metadata, Package)> {

@@ -4,6 +4,7 @@
 //! one of them is refused with the section or symbol that needs it.
 
 use crate::failure::{Failure, Status};
+use crate::syscalls;
 use denali_abi::convert::u64_to_usize;
 use denali_abi::layout::{IMAGE_BASE, PAGE_SIZE};
 use goblin::elf::header::{EM_X86_64, ET_EXEC};
@@ -45,6 +46,13 @@ pub(crate) fn check<'a>(bytes: &'a [u8]) -> Result<(Elf<'a>, Vec<Segment>), Fail
     check_symbols(&elf)?;
     let segments = segments(&elf, bytes.len())?;
     Ok((elf, segments))
+}
+
+/// Refuses a program that makes system calls of Linux.
+pub(crate) fn check_system_calls(bytes: &[u8]) -> Result<(), Failure> {
+    let elf =
+        Elf::parse(bytes).map_err(|error| refused(format!("it is no sound ELF file: {error}")))?;
+    syscalls::check(&elf, bytes)
 }
 
 /// Creates the error for something that cannot run as a guest.

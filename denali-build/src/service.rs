@@ -3,11 +3,12 @@
 use crate::cargo::{self, BuildRequest, Located};
 use crate::directories;
 use crate::image::Image;
+use crate::include;
 use crate::manifest::{self, Settings};
 use crate::package;
 use anyhow::{Context, Result};
 use denali_protocol::{Manifest, PublishedPort};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A built service.
 #[derive(Clone, Debug)]
@@ -52,7 +53,9 @@ impl Service {
 /// The manifest is wrong, the project does not build, or cannot run as a guest.
 pub fn build(request: &BuildRequest) -> Result<Service> {
     let (package, settings) = settings(request)?;
-    let executable = package.build(&request.arguments)?;
+    let folder = package.manifest_path().parent().unwrap_or(Path::new(""));
+    let files = include::list(folder, &settings.include)?;
+    let executable = package.build(&request.arguments, &files)?;
     assemble(&package, &settings, executable, package.bin())
 }
 
@@ -88,6 +91,7 @@ fn assemble(
 ) -> Result<Service> {
     let bytes = std::fs::read(&executable)
         .with_context(|| format!("reading `{}`", executable.display()))?;
+    package.check_program(&bytes)?;
     let image = Image::from_elf(&bytes, settings.memory)?;
     let manifest = package::manifest(package.bin(), &package.version(), settings, &image);
     let packed = package::pack(&manifest, &image)?;

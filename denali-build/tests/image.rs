@@ -92,6 +92,7 @@ fn same_input_gives_the_same_package() {
         publish: Vec::new(),
         arguments: Vec::new(),
         environment: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
+        include: Vec::new(),
         address: None,
         limits: denali_protocol::Limits::default(),
     };

@@ -27,3 +27,21 @@ extern "C" fn gnu_get_libc_version() -> *const c_char {
 extern "C" fn __res_init() -> c_int {
     0
 }
+
+/// Loads no library.
+#[unsafe(no_mangle)]
+extern "C" fn dlopen(_path: *const c_char, _flags: c_int) -> *mut c_void {
+    core::ptr::null_mut()
+}
+
+/// Says why.
+#[unsafe(no_mangle)]
+extern "C" fn dlerror() -> *const c_char {
+    c"images are static".as_ptr()
+}
+
+/// Has nothing to close.
+#[unsafe(no_mangle)]
+extern "C" fn dlclose(_library: *mut c_void) -> c_int {
+    -1
+}

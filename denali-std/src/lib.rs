@@ -10,6 +10,8 @@ extern crate unwinding as _;
 #[cfg(denali)]
 mod dynamic;
 #[cfg(denali)]
+mod files;
+#[cfg(denali)]
 mod math;
 #[cfg(denali)]
 mod panic;

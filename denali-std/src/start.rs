@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the symbols of the start")]
 
-use crate::panic;
+use crate::{files, panic};
 use denali_rt::libc::{Out, start};
 
 unsafe extern "C" {
@@ -13,6 +13,7 @@ unsafe extern "C" {
 /// What `denali-rt` calls when the VM has started.
 #[unsafe(no_mangle)]
 extern "Rust" fn denali_main() -> i32 {
+    files::provide();
     panic::show_backtraces();
     start(main)
 }

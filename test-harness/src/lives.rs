@@ -30,7 +30,7 @@ pub fn run(kernel: &Path, lives: u64) -> Result<Duration> {
         target_dir: Some(target_dir().join("harness/lives")),
         ..BuildRequest::default()
     };
-    let executable = cargo::locate(&request)?.build(&request.arguments)?;
+    let executable = cargo::locate(&request)?.build(&request.arguments, "")?;
     let elf = fs::read(executable).context("the guest")?;
     let image = Image::from_elf(&elf, MEMORY)?;
     let module = [image.bytes(), lives.to_string().as_bytes(), b"\0"].concat();

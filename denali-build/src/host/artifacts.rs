@@ -65,7 +65,7 @@ fn build_supervisor(sources: &Path, target_dir: PathBuf) -> Result<Image> {
     };
     let package = cargo::locate(&request)?;
     let settings = manifest::read(package.manifest_path())?;
-    let executable = package.build(&request.arguments)?;
+    let executable = package.build(&request.arguments, "")?;
     let bytes = std::fs::read(&executable)
         .with_context(|| format!("reading `{}`", executable.display()))?;
     let image = Image::from_elf(&bytes, settings.memory);

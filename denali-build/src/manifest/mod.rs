@@ -6,6 +6,7 @@
 //! publish = ["8080:80", "53:53/udp"]  # host:guest
 //! arguments = ["--verbose"]
 //! environment = { GREETING = "hello" }
+//! include = ["static/", "app.toml"]   # files that a program with `std` can read
 //! address = "dhcp"                    # or "10.90.4.5"; default: one from the host's pool
 //! cpu = { weight = 300, cap = 0.5 }   # default: weight 100, no cap
 //! rate = { packets = "10k/s", bytes = "1M/s" }  # default: no bound
@@ -26,7 +27,7 @@ use denali_protocol::{Address, Limits, PublishedPort, Transport, VolumeRequest};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Component, Path};
 use toml_edit::{Document, Item, TableLike};
 
 /// The table's name in `Cargo.toml`.
@@ -38,6 +39,7 @@ const KEYS: [&str; 8] = [
     "publish",
     "arguments",
     "environment",
+    "include",
     "address",
     "cpu",
     "rate",
@@ -58,6 +60,8 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// Environment of the service.
     pub environment: BTreeMap<String, String>,
+    /// Files and folders to pack into the image, relative to the manifest.
+    pub include: Vec<String>,
     /// `None` takes an address from the host's pool.
     pub address: Option<Address>,
     /// What it may take of CPU and network.
@@ -126,6 +130,7 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, Failure> {
         volumes: reader.volumes(table)?,
         arguments: reader.arguments(table)?,
         environment: reader.environment(table)?,
+        include: reader.include(table)?,
         address: reader.address(table)?,
         limits: reader.limits(table)?,
     };
@@ -271,6 +276,24 @@ impl Reader<'_> {
         Ok(environment)
     }
 
+    fn include(&self, table: &dyn TableLike) -> Result<Vec<String>, Failure> {
+        let mut paths = Vec::new();
+        for (text, span) in self.strings(table, "include")? {
+            let path = Path::new(text);
+            let inside = path
+                .components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            if text.is_empty() || !inside {
+                let what =
+                    format!("{TABLE}.include: \"{text}\" is not a path below the project's folder");
+                let failure = self.failure(span, what);
+                return Err(failure.help("write for example include = [\"static/\"]"));
+            }
+            paths.push(text.to_owned());
+        }
+        Ok(paths)
+    }
+
     fn address(&self, table: &dyn TableLike) -> Result<Option<Address>, Failure> {
         let Some(item) = table.get("address") else {
             return Ok(None);
@@ -402,7 +425,7 @@ mod tests {
     fn all_keys_are_read() {
         let text = with(
             "memory = \"2M\"\npublish = [\"8080:80\", \"53:53/udp\"]\narguments = [\"-v\"]\n\
-             environment = { A = \"b\" }\naddress = \"10.90.4.5\"\n\
+             environment = { A = \"b\" }\ninclude = [\"static/\"]\naddress = \"10.90.4.5\"\n\
              cpu = { weight = 300, cap = 0.5 }\nrate = { packets = \"10k/s\" }",
         );
         let settings = parse(&text, "Cargo.toml").unwrap();
@@ -424,6 +447,7 @@ mod tests {
         );
         assert_eq!(settings.arguments, ["-v"]);
         assert_eq!(settings.environment["A"], "b");
+        assert_eq!(settings.include, ["static/"]);
         assert_eq!(settings.address, Some(Address::Static([10, 90, 4, 5])));
         let limits = settings.limits.to_string();
         assert_eq!(limits, "weight 300, cap 0.5, packets 10k/s, bytes -");

@@ -14,7 +14,11 @@ pub(super) fn call(number: Hypercall, arguments: [u64; 4]) -> Result<u64, Errno>
     // `clobber_abi`; the memory it reads and writes is what the wrappers made of references.
     unsafe {
         asm!(
-            "syscall",
+            "771: syscall",
+            // Tells the builder that this one is ours; not in the image.
+            ".pushsection .denali_hypercalls,\"\",@progbits",
+            ".quad 771b",
+            ".popsection",
             inlateout("rax") number.number() => result,
             in("rdi") first,
             in("rsi") second,

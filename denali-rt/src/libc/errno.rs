@@ -151,6 +151,7 @@ errors! {
     EINTR = 4: c"Interrupted system call",
     EIO = 5: c"Input/output error",
     EBADF = 9: c"Bad file descriptor",
+    ECHILD = 10: c"No child processes",
     EAGAIN = 11: c"Resource temporarily unavailable",
     ENOMEM = 12: c"Cannot allocate memory",
     EACCES = 13: c"Permission denied",

@@ -2,12 +2,27 @@
 //! which lies in the register of the next fixed one, they need not be here.
 
 use super::descriptor;
-use super::errno::{self, EINVAL, ENOENT, ENOTTY, Errno};
+use super::descriptor::file::File;
+use super::errno::{self, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTTY, EROFS, Errno};
+use super::files::{self, Node};
 use super::memory::{Out, Text};
 use core::ffi::{c_int, c_ulong};
 
 /// Open for reading and writing.
 pub const O_RDWR: c_int = 2;
+
+/// What of the flags says whether to read or write.
+const O_ACCMODE: c_int = 3;
+
+const O_CREAT: c_int = 0o100;
+const O_EXCL: c_int = 0o200;
+const O_TRUNC: c_int = 0o1000;
+
+/// Only a directory will do.
+pub const O_DIRECTORY: c_int = 0o200_000;
+
+/// Stands for the working directory where a descriptor of a directory is asked for.
+pub const AT_FDCWD: c_int = -100;
 
 /// Calls fail with `EAGAIN` instead of waiting.
 pub const O_NONBLOCK: c_int = 0o4000;
@@ -48,6 +63,7 @@ fn control(descriptor: c_int, command: c_int, argument: c_ulong) -> Result<c_int
         }
         F_GETFD => Ok(FD_CLOEXEC),
         F_SETFD => Ok(0),
+        F_GETFL if description.object().as_file().is_some() => Ok(nonblocking),
         F_GETFL => Ok(O_RDWR | nonblocking),
         F_SETFL => {
             let wanted = c_ulong::from(O_NONBLOCK.unsigned_abs());
@@ -81,14 +97,51 @@ pub extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: Out<c_int
     errno::answer(act())
 }
 
-/// Fails: there are no files.
+/// Opens a file or directory of the image for reading; nothing can be opened for writing.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn open(_path: Text, _flags: c_int, _mode: c_int) -> c_int {
-    errno::answer(Err(Errno(ENOENT)))
+pub extern "C" fn open(path: Text, flags: c_int, _mode: c_int) -> c_int {
+    errno::answer(open_found(files::resolve(path.bytes()), flags))
 }
 
 /// Like [`open`].
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn open64(path: Text, flags: c_int, mode: c_int) -> c_int {
     open(path, flags, mode)
+}
+
+/// Like [`open`], a relative path from the directory that a descriptor means.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn openat64(directory: c_int, path: Text, flags: c_int, _mode: c_int) -> c_int {
+    errno::answer(open_found(resolve_at(directory, path), flags))
+}
+
+/// Returns what a path names, a relative one from the directory that a descriptor means.
+pub(super) fn resolve_at(directory: c_int, path: Text) -> Result<Node, Errno> {
+    if directory == AT_FDCWD || path.bytes().starts_with(b"/") {
+        return files::resolve(path.bytes());
+    }
+    let description = descriptor::get(directory)?;
+    let file = description.object().as_file().ok_or(Errno(ENOTDIR))?;
+    match file.node() {
+        Node::Directory(base) => files::resolve_from(base, path.bytes()),
+        Node::File(_) => Err(Errno(ENOTDIR)),
+    }
+}
+
+fn open_found(found: Result<Node, Errno>, flags: c_int) -> Result<c_int, Errno> {
+    let node = match found {
+        Err(Errno(ENOENT)) if flags & O_CREAT != 0 => return Err(Errno(EROFS)),
+        found => found?,
+    };
+    let is_directory = matches!(node, Node::Directory(_));
+    if flags & O_CREAT != 0 && flags & O_EXCL != 0 {
+        return Err(Errno(EEXIST));
+    }
+    if flags & O_DIRECTORY != 0 && !is_directory {
+        return Err(Errno(ENOTDIR));
+    }
+    if flags & O_ACCMODE != 0 || flags & O_TRUNC != 0 {
+        return Err(Errno(if is_directory { EISDIR } else { EROFS }));
+    }
+    descriptor::open(File::new(node), flags & O_NONBLOCK != 0)
 }

@@ -30,6 +30,18 @@ fn check(signal: c_int) -> Result<c_int, Errno> {
     }
 }
 
+/// Returns the first number of signals that are the program's own to define.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn __libc_current_sigrtmin() -> c_int {
+    34
+}
+
+/// Returns the last one.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn __libc_current_sigrtmax() -> c_int {
+    64
+}
+
 /// Accepts what to do about a signal, which never comes. Returns that it was ignored.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn signal(signal: c_int, _handler: usize) -> usize {

@@ -78,6 +78,13 @@ pub extern "C" fn munmap(area: Out<u8>, len: usize) -> c_int {
     0
 }
 
+/// Fails, so that callers take another area and copy.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn mremap(_area: Out<u8>, _len: usize, _wanted: usize, _flags: c_int) -> Out<u8> {
+    errno::set(ENOMEM);
+    Out::from_raw(core::ptr::without_provenance_mut(usize::MAX))
+}
+
 /// Accepts another protection, which changes nothing.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn mprotect(_area: Out<u8>, _len: usize, _protection: c_int) -> c_int {

@@ -1,15 +1,20 @@
 //! `sys/socket.h`.
 
+use super::descriptor::pair;
 use super::descriptor::socket::address::{self, AF_INET, AF_INET6};
 use super::descriptor::socket::options::{Answer, Value};
 use super::descriptor::socket::{Family, Received, Socket, Type, flag};
 use super::descriptor::{self, Description};
-use super::errno::{self, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENOTSOCK, EPROTONOSUPPORT, Errno};
+use super::errno::{
+    self, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENOTSOCK, EOPNOTSUPP, EPROTONOSUPPORT, Errno,
+};
 use super::memory::{In, Out};
 use super::unistd::{IoVec, PIECES_MAX, count};
 use crate::net::{Shutdown, SocketAddr};
 use alloc::vec::Vec;
 use core::ffi::c_int;
+
+const AF_UNIX: c_int = 1;
 
 const SOCK_STREAM: c_int = 1;
 const SOCK_DGRAM: c_int = 2;
@@ -70,6 +75,34 @@ pub extern "C" fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int {
             _ => return Err(Errno(EINVAL)),
         };
         descriptor::open(Socket::new(family, kind_of), kind & SOCK_NONBLOCK != 0)
+    };
+    errno::answer(make())
+}
+
+/// Makes two sockets that are connected to one another, of the family `AF_UNIX` alone.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn socketpair(
+    family: c_int,
+    kind: c_int,
+    _protocol: c_int,
+    ends: Out<[c_int; 2]>,
+) -> c_int {
+    let make = || {
+        if family != AF_UNIX {
+            return Err(Errno(EAFNOSUPPORT));
+        }
+        if kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != SOCK_STREAM {
+            return Err(Errno(EPROTONOSUPPORT));
+        }
+        let (one, other) = pair::pair();
+        let nonblocking = kind & SOCK_NONBLOCK != 0;
+        let first = descriptor::open(one, nonblocking)?;
+        let second = descriptor::open(other, nonblocking).inspect_err(|_| {
+            // It was opened just now.
+            descriptor::close(first).unwrap_or_default();
+        })?;
+        ends.write([first, second]);
+        Ok(0)
     };
     errno::answer(make())
 }
@@ -181,6 +214,14 @@ fn send_bytes(
     flags: c_int,
     peer: Option<SocketAddr>,
 ) -> Result<usize, Errno> {
+    let description = descriptor::get(descriptor)?;
+    if description.object().is_pair() {
+        let attempt = || description.object().try_write(bytes);
+        return match flags & flag::DONTWAIT {
+            0 => description.block(None, attempt),
+            _ => attempt(),
+        };
+    }
     with(descriptor, |description, socket| {
         let attempt = || socket.try_send(bytes, peer);
         let sent = if flags & flag::DONTWAIT != 0 {
@@ -263,6 +304,10 @@ fn told_length(received: &Received, flags: c_int) -> usize {
 }
 
 fn receive(descriptor: c_int, buffers: &mut [&mut [u8]], flags: c_int) -> Result<Received, Errno> {
+    let description = descriptor::get(descriptor)?;
+    if description.object().is_pair() {
+        return receive_from_pair(&description, buffers, flags);
+    }
     with(descriptor, |description, socket| {
         let deadline = description.object().read_deadline();
         if flags & flag::DONTWAIT != 0 {
@@ -272,6 +317,30 @@ fn receive(descriptor: c_int, buffers: &mut [&mut [u8]], flags: c_int) -> Result
             return receive_all(description, socket, buffers, flags);
         }
         description.block(deadline, || socket.try_receive(buffers, flags))
+    })
+}
+
+/// Receives from one end of a pair into the first buffer that has room.
+fn receive_from_pair(
+    description: &Description,
+    buffers: &mut [&mut [u8]],
+    flags: c_int,
+) -> Result<Received, Errno> {
+    if flags & flag::PEEK != 0 {
+        return Err(Errno(EOPNOTSUPP));
+    }
+    let mut rest = buffers.iter_mut().filter(|buffer| !buffer.is_empty());
+    let Some(buffer) = rest.next() else {
+        return Ok(Received::default());
+    };
+    let mut attempt = || description.object().try_read(buffer);
+    let count = match flags & flag::DONTWAIT {
+        0 => description.block(None, attempt)?,
+        _ => attempt()?,
+    };
+    Ok(Received {
+        count,
+        ..Received::default()
     })
 }
 

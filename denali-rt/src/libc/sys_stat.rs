@@ -1,7 +1,9 @@
-//! `sys/stat.h`: what a descriptor is. There are no files.
+//! `sys/stat.h`: what a descriptor or a file of the image is.
 
 use super::descriptor::{self, Kind};
-use super::errno::{self, ENOENT, Errno};
+use super::errno::{self, Errno};
+use super::fcntl;
+use super::files::{self, Node};
 use super::memory::{Out, Text};
 use core::ffi::c_int;
 
@@ -26,32 +28,57 @@ pub struct Stat {
 
 const _: () = assert!(size_of::<Stat>() == 144);
 
+/// Linux's `AT_EMPTY_PATH`: an empty path means the descriptor itself.
+const AT_EMPTY_PATH: c_int = 0x1000;
+
+/// Returns what there is to say of something of this type and size. Times are those of nobody: the
+/// beginning of 1970.
+fn status(mode: u32, inode: u64, size: usize) -> Stat {
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    Stat {
+        st_dev: 1,
+        st_ino: inode,
+        st_nlink: 1,
+        st_mode: mode,
+        st_uid: 0,
+        st_gid: 0,
+        _padding: 0,
+        st_rdev: 0,
+        st_size: size,
+        st_blksize: 4096,
+        st_blocks: size.cast_unsigned().div_ceil(512).cast_signed(),
+        _times: [0; 6],
+        _reserved: [0; 3],
+    }
+}
+
+/// Returns what there is to say of a file or directory.
+fn of_node(node: &Node) -> Stat {
+    let (mode, size) = match node {
+        Node::File(file) => (0o100_444, files::contents(*file).len()),
+        Node::Directory(_) => (0o040_555, 0),
+    };
+    status(mode, files::inode(node), size)
+}
+
 /// Tells what a descriptor is.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn fstat(descriptor: c_int, result: Out<Stat>) -> c_int {
     errno::answer(descriptor::get(descriptor).map(|description| {
+        let object = description.object();
         // The type in octal digits 5 and 6, as in `S_IFMT`.
-        let kind = match description.object().kind() {
+        let kind = match object.kind() {
             Kind::CharacterDevice => 0o020_000,
             Kind::Pipe => 0o010_000,
             Kind::Socket => 0o140_000,
-            Kind::Anonymous => 0,
+            Kind::Regular | Kind::Directory | Kind::Anonymous => 0,
         };
-        result.write(Stat {
-            st_dev: 1,
-            st_ino: u64::from(descriptor.cast_unsigned()) + 1,
-            st_nlink: 1,
-            st_mode: kind | 0o600,
-            st_uid: 0,
-            st_gid: 0,
-            _padding: 0,
-            st_rdev: 0,
-            st_size: 0,
-            st_blksize: 4096,
-            st_blocks: 0,
-            _times: [0; 6],
-            _reserved: [0; 3],
-        });
+        let of_descriptor = || {
+            let inode = u64::from(descriptor.cast_unsigned()) + 1;
+            status(kind | 0o600, inode, 0)
+        };
+        let file = object.as_file();
+        result.write(file.map_or_else(of_descriptor, |file| of_node(file.node())));
         0
     }))
 }
@@ -62,10 +89,17 @@ pub extern "C" fn fstat64(descriptor: c_int, result: Out<Stat>) -> c_int {
     fstat(descriptor, result)
 }
 
-/// Fails: there are no files.
+fn tell(node: Result<Node, Errno>, result: Out<Stat>) -> c_int {
+    errno::answer(node.map(|node| {
+        result.write(of_node(&node));
+        0
+    }))
+}
+
+/// Tells what a file or directory is.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn stat(_path: Text, _result: Out<Stat>) -> c_int {
-    errno::answer(Err(Errno(ENOENT)))
+pub extern "C" fn stat(path: Text, result: Out<Stat>) -> c_int {
+    tell(files::resolve(path.bytes()), result)
 }
 
 /// Like [`stat`].
@@ -74,8 +108,28 @@ pub extern "C" fn stat64(path: Text, result: Out<Stat>) -> c_int {
     stat(path, result)
 }
 
-/// Like [`stat`].
+/// Like [`stat`]: there are no symbolic links.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn lstat(path: Text, result: Out<Stat>) -> c_int {
     stat(path, result)
+}
+
+/// Like [`lstat`].
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn lstat64(path: Text, result: Out<Stat>) -> c_int {
+    stat(path, result)
+}
+
+/// Like [`stat`], a relative path from the directory that a descriptor means.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn fstatat64(
+    directory: c_int,
+    path: Text,
+    result: Out<Stat>,
+    flags: c_int,
+) -> c_int {
+    if path.bytes().is_empty() && flags & AT_EMPTY_PATH != 0 {
+        return fstat(directory, result);
+    }
+    tell(fcntl::resolve_at(directory, path), result)
 }

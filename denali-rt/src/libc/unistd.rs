@@ -1,8 +1,12 @@
 //! `unistd.h`, and `readv` and `writev` of `sys/uio.h`.
 
+use super::descriptor::file::From;
 use super::descriptor::{self, pipe as pipes};
-use super::errno::{self, EACCES, EINVAL, ENAMETOOLONG, ENOENT, ENOTTY, ERANGE, ESPIPE, Errno};
+use super::errno::{
+    self, EACCES, EBADF, EINVAL, ENAMETOOLONG, ENOTTY, ERANGE, EROFS, ESPIPE, Errno,
+};
 use super::fcntl::O_NONBLOCK;
+use super::files;
 use super::memory::{In, Out, Text};
 use crate::registers;
 use crate::thread;
@@ -55,6 +59,33 @@ pub extern "C" fn writev(descriptor: c_int, pieces: In<IoVec>, pieces_len: c_int
     count(each(pieces, pieces_len, |piece| {
         descriptor::write(descriptor, piece.base.readable().slice(piece.len))
     }))
+}
+
+/// Like [`readv`], from a place in a file.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn preadv(
+    descriptor: c_int,
+    pieces: In<IoVec>,
+    pieces_len: c_int,
+    at: i64,
+) -> isize {
+    let mut place = at;
+    count(each(pieces, pieces_len, |mut piece| {
+        let read = read_at(descriptor, piece.base.slice(piece.len), place)?;
+        place = place.saturating_add_unsigned(denali_abi::convert::usize_to_u64(read));
+        Ok(read)
+    }))
+}
+
+/// Fails: no file is open for writing.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn pwritev(
+    descriptor: c_int,
+    _pieces: In<IoVec>,
+    _pieces_len: c_int,
+    _at: i64,
+) -> isize {
+    errno::answer(descriptor::get(descriptor).and(Err(Errno(EBADF))))
 }
 
 /// Moves piece after piece until one is not moved whole. Returns how many bytes were moved; an
@@ -139,15 +170,26 @@ pub extern "C" fn pipe2(ends: Out<[c_int; 2]>, flags: c_int) -> c_int {
     errno::answer(open())
 }
 
-/// Fails: nothing here has a position.
+/// Moves the position of a file; nothing else has one.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn lseek(descriptor: c_int, _offset: i64, _from: c_int) -> isize {
-    errno::answer(descriptor::get(descriptor).and(Err(Errno(ESPIPE))))
+pub extern "C" fn lseek(descriptor: c_int, offset: i64, from: c_int) -> i64 {
+    let seek = || {
+        let from = match from {
+            0 => From::Start,
+            1 => From::Here,
+            2 => From::End,
+            _ => return Err(Errno(EINVAL)),
+        };
+        let description = descriptor::get(descriptor)?;
+        let file = description.object().as_file().ok_or(Errno(ESPIPE))?;
+        file.seek(offset, from)
+    };
+    errno::answer(seek())
 }
 
 /// Like [`lseek`].
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn lseek64(descriptor: c_int, offset: i64, from: c_int) -> isize {
+pub extern "C" fn lseek64(descriptor: c_int, offset: i64, from: c_int) -> i64 {
     lseek(descriptor, offset, from)
 }
 
@@ -160,35 +202,57 @@ pub extern "C" fn isatty(descriptor: c_int) -> c_int {
     0
 }
 
-/// Fails: there are no files.
+/// Reads from a place in a file, whatever its position.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn access(_path: Text, _mode: c_int) -> c_int {
-    errno::answer(Err(Errno(ENOENT)))
+pub extern "C" fn pread(descriptor: c_int, mut to: Out<u8>, len: usize, at: i64) -> isize {
+    count(read_at(descriptor, to.slice(len), at))
 }
 
-/// Fails: there are no files.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn unlink(_path: Text) -> c_int {
-    errno::answer(Err(Errno(ENOENT)))
+/// Reads what is at a place in a file.
+fn read_at(descriptor: c_int, to: &mut [u8], at: i64) -> Result<usize, Errno> {
+    let at = u64::try_from(at).map_err(|_| Errno(EINVAL))?;
+    let description = descriptor::get(descriptor)?;
+    let file = description.object().as_file().ok_or(Errno(ESPIPE))?;
+    file.read_at(at, to)
 }
 
-/// Fails: there are no files.
+/// Like [`pread`].
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn readlink(_path: Text, _to: Out<u8>, _len: usize) -> isize {
-    errno::answer(Err(Errno(ENOENT)))
+pub extern "C" fn pread64(descriptor: c_int, to: Out<u8>, len: usize, at: i64) -> isize {
+    pread(descriptor, to, len, at)
 }
 
-/// Returns the path of the root, the only directory; fails for every other.
+/// Tells whether a file or directory may be used so: reading is allowed, writing is not.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn access(path: Text, mode: c_int) -> c_int {
+    /// Linux's `W_OK`.
+    const WRITE: c_int = 2;
+    errno::answer(match files::resolve(path.bytes()) {
+        Ok(_) if mode & WRITE != 0 => Err(Errno(EROFS)),
+        found => found.map(|_| 0),
+    })
+}
+
+/// Fails: nothing is a symbolic link.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn readlink(path: Text, _to: Out<u8>, _len: usize) -> isize {
+    errno::answer(files::resolve(path.bytes()).and(Err(Errno(EINVAL))))
+}
+
+/// Writes the path of a file or directory from the root on; into memory of its own if `to` is null.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn realpath(path: Text, to: Out<u8>) -> Out<u8> {
-    if path.bytes() != b"/" {
-        errno::set(ENOENT);
-        return Out::NULL;
-    }
-    if to.is_null() {
-        return super::string::strdup(path);
-    }
-    super::string::strcpy(to, path)
+    let resolve = || {
+        let node = files::resolve(path.bytes())?;
+        let text = alloc::format!("/{}\0", files::path(&node));
+        let mut place = match to.is_null() {
+            true => super::malloc::malloc(text.len()).cast(),
+            false => to,
+        };
+        place.slice(text.len()).copy_from_slice(text.as_bytes());
+        Ok(place)
+    };
+    errno::answer::<Out<u8>>(resolve())
 }
 
 /// Waits for a signal, and so for ever.
@@ -199,25 +263,22 @@ pub extern "C" fn pause() -> c_int {
     }
 }
 
-/// Writes the working directory, which is the root and the only one.
+/// Writes the working directory.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn getcwd(to: Out<u8>, len: usize) -> Out<u8> {
-    if len < 2 {
+pub extern "C" fn getcwd(mut to: Out<u8>, len: usize) -> Out<u8> {
+    let text = alloc::format!("/{}\0", files::working_directory());
+    if len < text.len() {
         errno::set(if len == 0 { EINVAL } else { ERANGE });
         return Out::NULL;
     }
-    to.cast().write(*b"/\0");
+    to.slice(text.len()).copy_from_slice(text.as_bytes());
     to
 }
 
-/// Succeeds for the root, the only directory.
+/// Makes a directory the one that relative paths begin at.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn chdir(path: Text) -> c_int {
-    errno::answer(if path.bytes() == b"/" {
-        Ok(0)
-    } else {
-        Err(Errno(ENOENT))
-    })
+    errno::answer(files::set_working_directory(path.bytes()).map(|()| 0))
 }
 
 /// Waits for whole seconds. Returns 0: nothing ends a sleep early.

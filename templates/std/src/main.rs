@@ -51,8 +51,10 @@ fn serve(stream: &TcpStream, words: &Words) -> Result<()> {
         }
         let all = known.len();
         drop(known);
+        // Written at once: each write is a segment of its own.
+        let answer = format!("{fresh} new, {all} known\n");
         let mut writer = stream;
-        writeln!(writer, "{fresh} new, {all} known")?;
+        writer.write_all(answer.as_bytes())?;
         line.clear();
     }
     Ok(())

@@ -415,6 +415,7 @@ fn manifest(name: &str) -> Manifest {
         publish: Vec::new(),
         arguments: vec![name.to_owned()],
         environment: BTreeMap::new(),
+        include: Vec::new(),
         address: None,
         limits: denali_protocol::Limits::default(),
         volumes: Vec::new(),

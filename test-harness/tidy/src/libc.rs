@@ -82,10 +82,16 @@ fn check_headers(
 
 /// Returns the names that the library exports.
 fn exported(sources: &[Source]) -> BTreeSet<String> {
+    exported_below(sources, &EXPORTING)
+}
+
+/// Returns the names that are exported by the sources below any of `paths`.
+#[must_use]
+pub fn exported_below(sources: &[Source], paths: &[&str]) -> BTreeSet<String> {
     let exporting = |source: &&Source| {
         source.has_extension("rs")
             && !source.is_test()
-            && EXPORTING.iter().any(|path| source.path.starts_with(path))
+            && paths.iter().any(|path| source.path.starts_with(path))
     };
     sources
         .iter()

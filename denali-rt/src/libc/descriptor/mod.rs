@@ -9,6 +9,8 @@
 //! | `event.rs`   | counters (`eventfd`)                              |
 //! | `timer.rs`   | timers (`timerfd`)                                |
 //! | `epoll.rs`   | sets of descriptors to wait for                   |
+//! | `file.rs`    | files and directories of the image                |
+//! | `pair.rs`    | pairs of connected sockets                        |
 //! | `socket/`    | sockets                                           |
 //!
 //! What a descriptor means is behind a trait, so that a program that only prints carries no sockets.
@@ -16,6 +18,8 @@
 mod console;
 pub(super) mod epoll;
 pub(super) mod event;
+pub(super) mod file;
+pub(super) mod pair;
 pub(super) mod pipe;
 pub(super) mod socket;
 mod table;
@@ -75,6 +79,16 @@ pub(super) trait Object: Send + Sync {
         None
     }
 
+    /// Returns it as a file, if it is one.
+    fn as_file(&self) -> Option<&file::File> {
+        None
+    }
+
+    /// Returns whether it is one of a pair of sockets.
+    fn is_pair(&self) -> bool {
+        false
+    }
+
     /// Returns it as a set of descriptors, if it is one.
     fn as_epoll(&self) -> Option<&epoll::Epoll> {
         None
@@ -96,6 +110,8 @@ pub(super) enum Kind {
     CharacterDevice,
     Pipe,
     Socket,
+    Regular,
+    Directory,
     /// Counters, timers and sets, which have no type on Linux either.
     Anonymous,
 }

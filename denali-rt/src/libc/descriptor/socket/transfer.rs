@@ -29,7 +29,7 @@ const DATAGRAM_MAX: usize = 2048;
 const PROBE_LEN: usize = 64 * 1024;
 
 /// What was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::libc) struct Received {
     /// Bytes in the buffers.
     pub(in crate::libc) count: usize,
