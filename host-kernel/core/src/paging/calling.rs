@@ -50,7 +50,7 @@ impl Kernel {
                 Ok((VmState::Dormant, Some(swap)))
             }
             Verdict::Refuse => {
-                pager.give_back(swap.extent);
+                pager.give_back(swap.extent(limit));
                 Err(Errno::OutOfMemory)
             }
         }
@@ -81,7 +81,10 @@ impl Kernel {
             return;
         }
         let available = self.available();
-        let vm = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
+        let vm = self.vms.get_mut(id).and_then(|vm| {
+            vm.counters.wakes = vm.counters.wakes.saturating_add(1);
+            vm.swap.as_mut()
+        });
         let Some((swap, pager)) = vm.zip(self.pager.as_deref_mut()) else {
             return;
         };
@@ -191,7 +194,7 @@ impl Kernel {
     /// Holds a frame for a VM that is not in memory and calls it, or answers in its place. Returns
     /// whether the frame was taken.
     pub(crate) fn hold(&mut self, id: VmId, frame: &[u8], machine: &mut dyn Machine) -> bool {
-        let Some((vm, pager)) = self.vms.get(id).zip(self.pager.as_deref_mut()) else {
+        let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return false;
         };
         let address = self.switch.address_of(id.index());
@@ -202,8 +205,22 @@ impl Kernel {
             pager.stats.held_dropped += 1;
             return false;
         }
-        self.call_back(id, machine.now());
+        let now = machine.now();
+        if let Some(swap) = &mut vm.swap {
+            swap.called.get_or_insert(now);
+        }
+        self.call_back(id, now);
         true
+    }
+
+    /// Takes note that a VM sent a frame: how long it took since it was called for.
+    pub(crate) fn answered(&mut self, id: VmId, machine: &mut dyn Machine) {
+        let swap = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
+        let called = swap.and_then(|swap| swap.called.take());
+        if let Some((called, pager)) = called.zip(self.pager.as_deref_mut()) {
+            let latency_ns = machine.now().since_ns(called);
+            pager.stats.wake_latency.count(latency_ns);
+        }
     }
 
     /// Delivers what was held for a VM that is in memory again.
@@ -221,6 +238,7 @@ impl Kernel {
         let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return;
         };
+        let limit = vm.memory_pages;
         let Some(mut swap) = vm.swap.take() else {
             return;
         };
@@ -230,7 +248,7 @@ impl Kernel {
             self.policies.gatekeeper.leave(id);
         }
         match swap.residence {
-            Residence::In | Residence::Out => pager.give_back(swap.extent),
+            Residence::In | Residence::Out => pager.give_back(swap.extent(limit)),
             // Disks may still work on it.
             Residence::Leaving | Residence::Entering => pager.transfers.abandon(id),
         }

@@ -34,19 +34,18 @@ impl Kernel {
     /// Begins to bring an admitted VM in. Returns whether there is memory for it.
     pub(super) fn enter(&mut self, id: VmId, machine: &mut dyn Machine) -> bool {
         let spare = self.spare();
-        let Some((swap, pager)) = self
-            .vms
-            .get_mut(id)
-            .and_then(|vm| vm.swap.as_mut())
-            .zip(self.pager.as_deref_mut())
-        else {
+        let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
+            return true;
+        };
+        let limit = vm.memory_pages;
+        let Some(swap) = &mut vm.swap else {
             return true;
         };
         let fits = swap.frames_needed().saturating_add(pager.marks.min) <= spare;
         if !fits || !pager.transfers.has_room() {
             return false;
         }
-        let mut transfer = Box::new(Transfer::new(id, Direction::In, swap.extent));
+        let mut transfer = Box::new(Transfer::new(id, Direction::In, swap.extent(limit)));
         let count = u32_to_usize(swap.blocks());
         if transfer.blocks.try_reserve_exact(count).is_err() {
             return false;

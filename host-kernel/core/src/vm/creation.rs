@@ -5,25 +5,24 @@
 
 use super::allowance::Allowance;
 use super::image::{Contents, ImageId};
-use super::{Counters, FIXED_FRAMES, MEMORY_PAGES_MIN, Segments, Vm, VmId, WakeOn};
+use super::network::Network;
+use super::{Counters, FIXED_FRAMES, MEMORY_PAGES_MIN, Vm, VmId, WakeOn};
 use crate::kernel::Kernel;
 use crate::machine::{FrameId, Machine, Space};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{Fill, FrameList, FrameUse, Owner};
-use crate::net::ring::{FEATURES, RingState};
+use crate::net::ring::RingState;
 use crate::paging::Swap;
 use crate::policy::gatekeeper::{Occasion, Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
 use denali_abi::ABI_VERSION;
 use denali_abi::control::{Limits, VmState};
-use denali_abi::end::EndRecord;
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
 use denali_abi::layout::INITIAL_STACK_TOP;
-use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig};
+use denali_abi::net::NetworkConfig;
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX, VirtualRegisters};
-use denali_abi::shared::THREAD_NAME_MAX;
 use zerocopy::IntoBytes;
 
 /// What a new VM is to be.
@@ -97,7 +96,6 @@ impl Kernel {
             console,
             frames,
             image: spec.image,
-            segments: Segments::of(&header),
             memory_pages: limit,
             promised: if state == VmState::Dormant && swap.is_none() {
                 FIXED_FRAMES
@@ -109,13 +107,12 @@ impl Kernel {
             upcall: None,
             ring: RingState::default(),
             awaits_nic: false,
-            end: EndRecord::default(),
-            thread: [0; THREAD_NAME_MAX],
+            end: None,
             counters: Counters {
                 created: now,
                 ..Counters::default()
             },
-            network: offered(&spec.network),
+            network: Network::new(&spec.network),
             name: spec.name,
         };
         self.random.stir(machine);
@@ -271,7 +268,7 @@ impl Kernel {
             cpu_hz: machine.cpu_hz(),
             heap_start: header.end_address(),
             clock: machine.clock(),
-            network: vm.network,
+            network: vm.network.offered(),
             seed,
             name: vm.name,
             arguments_len,
@@ -279,14 +276,5 @@ impl Kernel {
             arguments: bytes,
             stop_deadline_ns: 0,
         }
-    }
-}
-
-/// Returns the configuration with what the kernel adds to it.
-fn offered(network: &NetworkConfig) -> NetworkConfig {
-    NetworkConfig {
-        frame_len_max: u16::try_from(FRAME_LEN_MAX).unwrap_or(u16::MAX),
-        features: u32::from(FEATURES),
-        ..*network
     }
 }

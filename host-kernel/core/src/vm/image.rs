@@ -5,6 +5,7 @@
 //! touches them. The first VM seals the contents. A page nobody wrote is zero and gets its frame
 //! when it is first needed; its memory is promised from the start.
 
+use super::Segments;
 use super::table::id_type;
 use crate::machine::{FrameId, Machine, Page};
 use crate::memory::frame::{Fill, FrameList, FrameTable, FrameUse, Owner};
@@ -32,6 +33,7 @@ pub enum Contents {
 #[derive(Debug)]
 pub struct Image {
     header: ImageHeader,
+    segments: Segments,
     pages: Vec<Option<FrameId>>,
     /// The frames of `pages`.
     pub frames: FrameList,
@@ -58,6 +60,7 @@ impl Image {
         pages.resize(count, None);
         let frames = FrameList::new();
         Ok(Self {
+            segments: Segments::of(&header),
             header,
             pages,
             frames,
@@ -70,6 +73,12 @@ impl Image {
     #[must_use]
     pub const fn header(&self) -> &ImageHeader {
         &self.header
+    }
+
+    /// Returns where the segments end.
+    #[must_use]
+    pub const fn segments(&self) -> Segments {
+        self.segments
     }
 
     /// Returns the number of pages of contents; as many frames are promised.
