@@ -63,17 +63,19 @@ fn the_cost_of_a_segment_does_not_grow_with_the_connections() {
             connect(&mut world);
         }
         let (client, server) = connect(&mut world);
-        let start = std::time::Instant::now();
-        for _ in 0..200 {
+        let exchange = || {
+            let start = std::time::Instant::now();
             ready(world.a.write(client, b"ping"));
             world.settle();
             ready(world.b.read(server, &mut [0; 4]));
-        }
-        start.elapsed()
+            start.elapsed()
+        };
+        // The shortest is the one that nothing else on this machine has interrupted.
+        std::iter::repeat_with(exchange).take(200).min()
     };
-    let (few, many) = (cost(1), cost(1000));
+    let (few, many) = (cost(1).unwrap(), cost(1000).unwrap());
     assert!(
-        many < few * 5 + Duration::from_millis(20),
+        many < few * 5 + Duration::from_micros(100),
         "{few:?} became {many:?}"
     );
 }
