@@ -128,11 +128,12 @@ impl Receive {
             self.filled = filled;
         }
         while self.taken != self.filled {
-            let descriptor = self.page.descriptor(offset_of!(SharedPage, rx), self.taken);
-            self.in_chain = descriptor.flags & flags::MORE != 0;
             self.step();
         }
         self.publish();
+        if self.gathered.is_empty() {
+            self.gathered = Vec::new();
+        }
     }
 
     /// Follows the load: twice the buffers when they ran out, half of them after a calm time.
