@@ -13,6 +13,8 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// QEMU's log of instructions, in the user's folder.
 const TRACE: &str = "instructions";
@@ -194,6 +196,23 @@ impl Host {
             let service = self.service(name);
             let ended = matches!(service.state, ServiceState::Exited | ServiceState::Crashed);
             ended.then_some(service)
+        })
+    }
+
+    /// Returns the memory of a service in bytes, once that does not change any more.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service, or it never comes to rest.
+    #[must_use]
+    pub fn at_rest(&self, name: &str) -> u64 {
+        // Longer than a service takes to give back what it does not need.
+        const REST: Duration = Duration::from_secs(2);
+        let mut last = None;
+        wait::until("a service at rest", || {
+            thread::sleep(REST);
+            let now = self.service(name).resident;
+            (last.replace(now) == Some(now)).then_some(now)
         })
     }
 

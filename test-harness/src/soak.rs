@@ -5,8 +5,6 @@ use crate::http::{Body, Connection};
 use crate::wait;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::thread;
-use std::time::Duration;
 
 /// Requests sent together before their answers are read.
 const PIPELINE: usize = 50;
@@ -19,9 +17,6 @@ const WARM_UP: usize = 2000;
 
 /// Memory that may come and go, in bytes: where the allocator's free pieces happen to lie.
 const SLACK: u64 = 16 * 1024;
-
-/// How long a service takes at most until it has given back what it does not need.
-const REST: Duration = Duration::from_secs(2);
 
 /// The paths that are asked for in turn, and the status each answers with.
 const PATHS: [(&str, u16); 5] = [
@@ -67,24 +62,14 @@ pub fn cache(host: &Host, port: u16, requests: usize) -> Held {
 
 fn run(host: &Host, service: &str, requests: usize, send: impl Fn(usize)) -> Held {
     send(WARM_UP);
-    let before = at_rest(host, service);
+    let before = host.at_rest(service);
     send(requests);
-    let after = at_rest(host, service);
+    let after = host.at_rest(service);
     assert!(
         after <= before + SLACK,
         "{before} bytes before {requests} requests, {after} after"
     );
     (before, after)
-}
-
-/// Returns the memory of a service once that does not change any more.
-fn at_rest(host: &Host, service: &str) -> u64 {
-    let mut last = None;
-    wait::until("a service at rest", || {
-        thread::sleep(REST);
-        let now = host.service(service).resident;
-        (last.replace(now) == Some(now)).then_some(now)
-    })
 }
 
 /// Calls `batch` with the numbers of requests to send together, until there are none left, with a

@@ -3,7 +3,7 @@
 use super::pages::{Memory, Pages};
 use super::pool::SLAB_BYTES;
 use super::trim::{self, Schedule};
-use super::{Counts, Stats, slabs};
+use super::{Counts, Stats, Tidied, slabs};
 use crate::sync::GuestCell;
 use crate::time::Instant;
 use crate::{hypercall, registers};
@@ -56,20 +56,21 @@ pub(super) fn left() -> usize {
     })
 }
 
-/// Trims the heap if it is time to; otherwise says when it will be, if at all.
-pub(super) fn tidy(now: Instant) -> Option<Instant> {
+/// Trims the heap if it is time to.
+pub(super) fn tidy(now: Instant) -> Tidied {
     let freed = || {
         let in_heap = HEAP.talc.with(|talc| talc.counters().total_freed_bytes());
         in_heap + slabs::counts().freed
     };
-    let due = HEAP.trims.with(|trims| trims.due(now, freed()))?;
-    if now < due {
-        return Some(due);
+    match HEAP.trims.with(|trims| trims.due(now, freed())) {
+        Some(due) if now < due => return Tidied::Later(due),
+        Some(_) => {}
+        None => return Tidied::Never,
     }
     slabs::trim();
     HEAP.talc.with(trim::trim);
     HEAP.trims.with(|trims| trims.trimmed(freed()));
-    None
+    Tidied::Now
 }
 
 // SAFETY: talc is an allocator, and the cell lets one caller at a time use it.

@@ -118,9 +118,24 @@ pub(crate) fn left() -> usize {
     }
 }
 
-/// Gives free memory back to the kernel if the heap has been quiet; otherwise says when to ask again,
-/// if ever. To be called when the VM is about to idle. Does nothing outside of a VM.
-pub(crate) fn tidy(now: Instant) -> Option<Instant> {
+/// Whether the heap has given memory back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(denali),
+    expect(dead_code, reason = "outside of a VM there is nothing to give back")
+)]
+pub(crate) enum Tidied {
+    /// It has just done so.
+    Now,
+    /// It will then, if nothing more is freed.
+    Later(Instant),
+    /// It has nothing worth it.
+    Never,
+}
+
+/// Gives free memory back to the kernel if the heap has been quiet. To be called when the VM is about
+/// to idle. Does nothing outside of a VM.
+pub(crate) fn tidy(now: Instant) -> Tidied {
     #[cfg(denali)]
     {
         global::tidy(now)
@@ -128,7 +143,7 @@ pub(crate) fn tidy(now: Instant) -> Option<Instant> {
     #[cfg(not(denali))]
     {
         let _ = now;
-        None
+        Tidied::Never
     }
 }
 

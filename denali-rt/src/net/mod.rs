@@ -79,6 +79,11 @@ pub(crate) fn poll(now: Instant) -> Option<Instant> {
     wait::with_started(|network| network.poll(now)).flatten()
 }
 
+/// Gives back what the network does not need while the VM idles.
+pub(crate) fn rest() {
+    wait::with_started(|network| network.rest());
+}
+
 /// Starts the network, if the VM has one: from now on it answers ARP and echo requests.
 pub(crate) fn start() {
     // Without a network there is nothing to start.

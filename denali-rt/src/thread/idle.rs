@@ -6,7 +6,7 @@
 //! that one says when to come back.
 
 use crate::block;
-use crate::heap;
+use crate::heap::{self, Tidied};
 use crate::hypercall::{self, control};
 use crate::interrupt;
 use crate::net;
@@ -36,11 +36,16 @@ pub(super) fn wait() {
     if scheduler::has_runnable() {
         return;
     }
-    let deadlines = [
-        network_deadline,
-        scheduler::next_deadline(),
-        heap::tidy(now),
-    ];
+    let tidy_at = match heap::tidy(now) {
+        Tidied::Later(due) => Some(due),
+        Tidied::Now => {
+            scheduler::cool_stacks();
+            net::rest();
+            None
+        }
+        Tidied::Never => None,
+    };
+    let deadlines = [network_deadline, scheduler::next_deadline(), tidy_at];
     let deadline = deadlines.into_iter().flatten().min();
     interrupt::disarm();
     let pending = hypercall::idle_with_timeout(deadline);

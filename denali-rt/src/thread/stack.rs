@@ -93,6 +93,15 @@ impl StackPool {
         })
     }
 
+    /// Gives the pages of all free stacks back to the kernel.
+    pub(crate) fn cool(&mut self) {
+        for slots in [&mut self.small, &mut self.large] {
+            slots.warm.iter().for_each(memory::release);
+            // `reserve` has made room for all.
+            slots.cold.append(&mut slots.warm);
+        }
+    }
+
     fn slots(&mut self, size: StackSize) -> &mut Slots {
         match size {
             StackSize::Small => &mut self.small,
@@ -236,6 +245,8 @@ mod tests {
             (pool.small.warm.len(), pool.small.cold.len()),
             (WARM_STACKS_MAX, 12)
         );
+        pool.cool();
+        assert_eq!((pool.small.warm.len(), pool.small.cold.len()), (0, 20));
         let again: Vec<_> = (0..20).map_while(|_| pool.take(StackSize::Small)).collect();
         assert_eq!((again.len(), pool.small.fresh), (20, 21));
     }

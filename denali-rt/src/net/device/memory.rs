@@ -1,5 +1,6 @@
 //! Memory that the kernel sees: the shared page, and buffers.
 
+use crate::hypercall::release_memory;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -112,6 +113,18 @@ impl Buffer {
             flags: 0,
             segment_size: 0,
         }
+    }
+
+    /// Gives the whole pages back to the kernel; they read as zero when they are next used.
+    ///
+    /// # Safety
+    ///
+    /// Nobody may rely on the contents.
+    pub(super) unsafe fn vacate(&self) {
+        let start = usize_to_u64(self.start.as_ptr().expose_provenance());
+        // SAFETY: the bytes are ours, and the caller vouches that nobody relies on them. Elsewhere
+        // than in a VM the call does nothing.
+        let _ = unsafe { release_memory(start..start + usize_to_u64(self.layout.size())) };
     }
 
     /// Returns `len` bytes from byte `at` on, at most to the end.

@@ -99,6 +99,11 @@ impl Link for RingDevice {
     fn flush(&mut self) {
         self.tx.flush();
     }
+
+    fn rest(&mut self) {
+        self.rx.vacate();
+        self.tx.drop_spare();
+    }
 }
 
 impl phy::Device for RingDevice {

@@ -112,6 +112,30 @@ impl Receive {
         self.publish();
     }
 
+    /// Gives the pages of empty buffers back to the kernel, which provides them again when a frame
+    /// arrives.
+    pub(super) fn vacate(&mut self) {
+        if self.page.load(offset_of!(SharedPage, rx_filled)) != self.taken {
+            return;
+        }
+        for block in self.blocks.iter().flatten() {
+            // SAFETY: no buffer holds a frame; what arrives in between is dropped below.
+            unsafe { block.vacate() };
+        }
+        // The pages of a frame that came meanwhile may be gone. The network may lose any.
+        let filled = self.page.load(offset_of!(SharedPage, rx_filled));
+        if filled.wrapping_sub(self.taken) <= self.posted.wrapping_sub(self.taken) {
+            self.filled = filled;
+        }
+        while self.taken != self.filled {
+            self.step();
+        }
+        self.publish();
+        if self.gathered.is_empty() {
+            self.gathered = Vec::new();
+        }
+    }
+
     /// Follows the load: twice the buffers when they ran out, half of them after a calm time.
     fn adapt(&mut self) {
         let waiting = self.filled.wrapping_sub(self.taken);

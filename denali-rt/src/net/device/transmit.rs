@@ -82,6 +82,11 @@ impl Transmit {
         }
     }
 
+    /// Frees the buffers for frames to come.
+    pub(super) fn drop_spare(&mut self) {
+        self.spare = Vec::new();
+    }
+
     /// Returns whether a frame can be sent.
     pub(super) fn has_room(&self) -> bool {
         self.produced.wrapping_sub(self.consumed) < RING_LEN

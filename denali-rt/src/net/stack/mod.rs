@@ -114,6 +114,9 @@ pub(crate) trait Link: Device {
 
     /// Hands over at once what has been transmitted.
     fn flush(&mut self);
+
+    /// Gives back what is not needed while nothing arrives.
+    fn rest(&mut self) {}
 }
 
 /// Tells somebody who waits that it may be over.
@@ -332,6 +335,11 @@ impl<L: Link, S: Signal> Stack<L, S> {
     pub(crate) fn push(&mut self, now: Instant) {
         self.serve_ready(now);
         self.link.flush();
+    }
+
+    /// Gives back what is not needed while nothing arrives.
+    pub(crate) fn rest(&mut self) {
+        self.link.rest();
     }
 
     /// Returns what the VM knows of its network.

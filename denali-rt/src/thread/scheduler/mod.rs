@@ -458,6 +458,11 @@ impl Control {
     }
 }
 
+/// Gives the pages of free stacks back to the kernel.
+pub(super) fn cool_stacks() {
+    with(|scheduler| scheduler.stacks.cool());
+}
+
 /// Runs `f` with the VM's scheduler.
 #[cfg(denali)]
 fn with<R>(f: impl FnOnce(&mut Scheduler) -> R) -> R {
