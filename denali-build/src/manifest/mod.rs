@@ -34,7 +34,7 @@ use toml_edit::{Document, Item, TableLike};
 const TABLE: &str = "package.metadata.denali";
 
 /// The keys of the table.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "memory",
     "publish",
     "arguments",
