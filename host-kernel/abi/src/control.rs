@@ -74,9 +74,20 @@ pub struct VmConfig {
     pub limits: Limits,
     /// A name for logs, padded with zeros.
     pub name: [u8; NAME_MAX],
+    /// Bits of [`vm_flags`]; others must be zero.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<VmConfig>() == 112);
+const _: () = assert!(size_of::<VmConfig>() == 120);
+
+/// Flags of a new VM.
+pub mod vm_flags {
+    /// It is registered and begins when the first packet for it comes, not before. That takes a
+    /// host with disks.
+    pub const DORMANT: u32 = 1;
+}
 
 /// What a VM is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

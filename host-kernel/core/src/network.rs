@@ -414,9 +414,13 @@ impl Kernel {
         let Some(vm) = self.vms.get_mut(id) else {
             return false;
         };
-        if vm.state == VmState::Dormant && vm.swap.is_some() {
+        let is_away = vm.state == VmState::Dormant && vm.swap.is_some();
+        if is_away || self.is_held_fresh(id, machine) {
             return self.hold(id, frame, machine);
         }
+        let Some(vm) = self.vms.get_mut(id) else {
+            return false;
+        };
         if !vm.is_active() || vm.swap.is_some() && self.is_short() {
             return false;
         }

@@ -11,7 +11,7 @@ use crate::vm::creation::{Entrance, VmSpec};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Handle;
 use denali_abi::ABI_VERSION;
-use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus, vm_flags};
 use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
@@ -123,6 +123,7 @@ impl Kernel {
     pub(crate) fn remove_image(&mut self, id: ImageId) {
         if let Some(mut image) = self.images.remove(id) {
             self.frames.give_back_all(&mut image.frames, None);
+            self.forget_birth(image.birth.take());
             self.commit.release(image.page_count());
             self.image_pages -= image.page_count();
             self.trace.record(Event::ImageDestroyed { image: id });
@@ -145,6 +146,11 @@ impl Kernel {
         if !is_name(&config.name) || config.network.mac == [0; 6] {
             return Err(Errno::Invalid);
         }
+        let entrance = match config.flags {
+            0 => Entrance::Gatekeeper,
+            vm_flags::DORMANT if self.pager.is_some() => Entrance::Dormant,
+            _ => return Err(Errno::Invalid),
+        };
         let spec = VmSpec {
             image: ImageId::from_raw(config.image).ok_or(Errno::NotFound)?,
             memory_pages: config.memory_pages,
@@ -152,7 +158,7 @@ impl Kernel {
             limits: config.limits,
             name: config.name,
         };
-        self.create_vm(&spec, arguments, Entrance::Gatekeeper, machine)
+        self.create_vm(&spec, arguments, entrance, machine)
             .map(VmId::raw)
     }
 

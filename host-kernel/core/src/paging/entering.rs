@@ -33,6 +33,9 @@ enum Obstacle {
 impl Kernel {
     /// Begins to bring an admitted VM in. Returns whether there is memory for it.
     pub(super) fn enter(&mut self, id: VmId, machine: &mut dyn Machine) -> bool {
+        if self.vms.get(id).is_some_and(|vm| vm.birth.is_some()) {
+            return self.bring_forth(id, machine);
+        }
         let spare = self.spare();
         let Some((swap, pager)) = self
             .vms

@@ -8,6 +8,8 @@
 use super::table::id_type;
 use crate::machine::{FrameId, Machine, Page};
 use crate::memory::frame::{Fill, FrameList, FrameTable, FrameUse, Owner};
+use crate::paging::birth::Birth;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use denali_abi::convert::{u32_to_usize, u64_to_usize};
 use denali_abi::errno::Errno;
@@ -39,6 +41,8 @@ pub struct Image {
     pub contents: Contents,
     /// VMs that run it.
     pub users: u32,
+    /// What the last of its VMs that were created without frames begins with.
+    pub birth: Option<Arc<Birth>>,
 }
 
 impl Image {
@@ -63,6 +67,7 @@ impl Image {
             frames,
             contents: Contents::Open,
             users: 0,
+            birth: None,
         })
     }
 

@@ -26,7 +26,9 @@ use crate::machine::{FrameId, Page, Space};
 use crate::memory::frame::FrameList;
 use crate::net::ring::RingState;
 use crate::paging::Swap;
+use crate::paging::birth::Birth;
 use crate::time::Time;
+use alloc::sync::Arc;
 use allowance::Allowance;
 use denali_abi::control::VmState;
 use denali_abi::end::EndRecord;
@@ -134,6 +136,10 @@ pub struct Vm {
     pub is_promised: bool,
     /// Its part of swap space, if it is paged.
     pub swap: Option<Swap>,
+    /// What it begins with, if it has never run and has nothing but this descriptor.
+    pub birth: Option<Arc<Birth>>,
+    /// Whether it began from its descriptor and has not waited for anything yet.
+    pub is_fresh: bool,
     /// Where it wants its interrupts, if not by asking.
     pub upcall: Option<Upcall>,
     /// The kernel's own ring indices.

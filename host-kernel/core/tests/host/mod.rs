@@ -273,6 +273,8 @@ impl Host {
             network: network(number),
             limits: Limits::default(),
             name: name("service"),
+            flags: 0,
+            reserved: 0,
         }
     }
 
