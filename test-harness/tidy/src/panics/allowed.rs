@@ -139,6 +139,7 @@ pub const ALLOWED: &[Allowed] = &[
                  has a limit; a VM's memory never comes from it",
         places: &[
             "core/src/network.rs {closure#0}",
+            "core/src/paging/birth.rs birth_of",
             "core/src/paging/entering.rs enter",
             "core/src/paging/entering.rs open_map",
             "core/src/paging/leaving.rs leave",
