@@ -254,6 +254,11 @@ pub enum DeployStep {
         /// Bytes received.
         length: u64,
     },
+    /// Some of several copies are made.
+    Copied {
+        /// How many.
+        copies: u32,
+    },
     /// The gatekeeper admitted the VM.
     Admitted {
         /// Memory promised to it in bytes.

@@ -6,7 +6,9 @@ use crate::terminal::Terminal;
 const TEXT: &str = "\
 commands:
   ls [--wide] [--json]               services, their state and addresses (also: ps)
-  deploy NAME --length N --sha256 HEX [--json]
+     [--limit N] [--after NAME] [--name NAME] [--prefix TEXT] [--state STATE]
+     [--published]                   only some of them
+  deploy NAME --length N --sha256 HEX [--copies N] [--dormant] [--json]
                                      run the package on standard input
                                      (easier: cargo denali deploy)
   logs NAME [-f] [--lines N] [--json]

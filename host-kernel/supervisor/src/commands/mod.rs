@@ -137,12 +137,17 @@ fn print(terminal: &mut dyn Terminal, text: &str) -> Result<(), Stop> {
 
 /// Writes `value` as one line of JSON to standard output.
 fn print_json(terminal: &mut dyn Terminal, value: &impl Serialize) -> Result<(), Stop> {
-    let mut line = serde_json::to_string(value).map_err(|error| Stop::Failed {
-        status: status::FAILED,
-        message: error.to_string(),
-    })?;
+    let mut line = to_json(value)?;
     line.push('\n');
     print(terminal, &line)
+}
+
+/// Returns `value` as JSON.
+fn to_json(value: &impl Serialize) -> Result<String, Stop> {
+    serde_json::to_string(value).map_err(|error| Stop::Failed {
+        status: status::FAILED,
+        message: error.to_string(),
+    })
 }
 
 /// Prints what a service is now, after something was done to it.

@@ -4,10 +4,12 @@ use crate::admission::{self, Need, Place, Predecessor};
 use crate::kernel::{ImageId, VmId};
 use crate::package::Package;
 use crate::refusal::Refused;
-use crate::service::{Origin, Service, has_ended};
+use crate::service::{Service, has_ended};
 use crate::supervisor::Supervisor;
 use alloc::format;
+use alloc::sync::Arc;
 use core::net::Ipv4Addr;
+use denali_abi::control::{VmConfig, vm_flags};
 use denali_abi::errno::Errno;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
@@ -40,6 +42,9 @@ impl Supervisor {
     /// a predecessor which had to make way was started anew.
     pub fn deploy(&mut self, package: Package<'_>) -> Result<Deployed, Refused> {
         self.table.admit(&package.manifest)?;
+        if package.dormant {
+            self.admit_dormant()?;
+        }
         let name = package.manifest.name.clone();
         let old = self.table.get(&name).cloned();
         let network = self.network_for(&package, old.as_ref())?;
@@ -54,21 +59,21 @@ impl Supervisor {
             (Place::Instead, Some(old)) => self.make_way(old)?,
             _ => false,
         };
-        let origin = Origin {
-            build_id: package.header.build_id,
-            manifest: package.manifest.clone(),
-            arguments: package.arguments.clone(),
-        };
+        if package.dormant && network.addressing == addressing::DHCP {
+            return Err(Refused::conflict(
+                "a dormant service needs an address before it runs, and this one would ask for it \
+                 by DHCP: give it `address` in [package.metadata.denali]",
+            ));
+        }
         let mut service = Service {
-            name: name.clone(),
+            name: name.as_str().into(),
             image: ImageId(0),
-            digest: Some(package.image_digest()),
             vm: None,
             network,
             memory_pages: package.memory_pages,
             limits: package.manifest.limits,
             asked_to_stop: false,
-            origin: Some(origin),
+            origin: Some(Arc::clone(&package.origin)),
         };
         if let Err(errno) = self.create(&mut service, &package) {
             let refused = admission::refused_by_kernel(errno, need, &host);
@@ -104,11 +109,19 @@ impl Supervisor {
 
     /// Makes VM and image, unless another service has one of the same bytes; on an error neither is left.
     fn create(&mut self, service: &mut Service, package: &Package<'_>) -> Result<(), Errno> {
+        let flags = if package.dormant {
+            vm_flags::DORMANT
+        } else {
+            0
+        };
+        let arguments = &package.origin.arguments;
+        let config = |service: &Service| VmConfig {
+            flags,
+            ..service.vm_config()
+        };
         if let Some(image) = self.table.image_for(service) {
             service.image = image;
-            let vm = self
-                .kernel
-                .vm_create(service.vm_config(), &package.arguments)?;
+            let vm = self.kernel.vm_create(config(service), arguments)?;
             service.vm = Some(vm);
             return Ok(());
         }
@@ -116,10 +129,7 @@ impl Supervisor {
         let created = self
             .kernel
             .image_write(service.image, package.contents)
-            .and_then(|()| {
-                self.kernel
-                    .vm_create(service.vm_config(), &package.arguments)
-            });
+            .and_then(|()| self.kernel.vm_create(config(service), arguments));
         match created {
             Ok(vm) => {
                 service.vm = Some(vm);
@@ -132,6 +142,17 @@ impl Supervisor {
                 Err(errno)
             }
         }
+    }
+
+    /// Checks that services can be dormant here.
+    fn admit_dormant(&mut self) -> Result<(), Refused> {
+        if self.kernel.host_status().paging.swap_blocks > 0 {
+            return Ok(());
+        }
+        Err(Refused::admission(
+            "this host has no disk, so no service can be dormant: \
+             start it with `--disk`, or deploy without --dormant",
+        ))
     }
 
     /// Returns what comes back when the VM of `old` goes, if it has one.
@@ -160,9 +181,7 @@ impl Supervisor {
         let status = self.kernel.vm_status(vm).map_err(refused)?;
         self.kernel.vm_stop(vm).map_err(refused)?;
         self.kernel.vm_destroy(vm).map_err(refused)?;
-        if let Some(entry) = self.table.get_mut(&old.name) {
-            entry.vm = None;
-        }
+        self.table.change(&old.name, |entry| entry.vm = None);
         Ok(!has_ended(&status))
     }
 

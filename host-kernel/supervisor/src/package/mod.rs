@@ -7,8 +7,10 @@ pub mod manifest;
 
 use crate::hex;
 use crate::refusal::Refused;
+use crate::service::Origin;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
@@ -35,15 +37,24 @@ pub struct Package<'a> {
     pub header: ImageHeader,
     /// The image's contents: text, rodata and data.
     pub contents: &'a [u8],
-    /// The arguments as the runtime reads them: see `encode_arguments`.
-    pub arguments: Vec<u8>,
+    /// What is kept of it for its service.
+    pub origin: Arc<Origin>,
+    /// Whether the service begins with the first packet for it.
+    pub dormant: bool,
     /// Memory limit in pages.
     pub memory_pages: u32,
 }
 
 impl Package<'_> {
-    /// Returns the package of the copy with this number: a service of its own name, which publishes
-    /// no port.
+    /// Returns the package as its copies share it: they publish no port.
+    #[must_use]
+    pub fn without_ports(mut self) -> Self {
+        self.manifest.publish.clear();
+        Arc::make_mut(&mut self.origin).publish.clear();
+        self
+    }
+
+    /// Returns the package of the copy with this number: a service of its own name.
     ///
     /// # Errors
     ///
@@ -57,18 +68,7 @@ impl Package<'_> {
                 "`{name}` is longer than {NAME_MAX} bytes: choose a shorter --name"
             )));
         }
-        copy.manifest.publish.clear();
         Ok(copy)
-    }
-
-    /// Returns what two packages with the same image have in common.
-    #[must_use]
-    pub fn image_digest(&self) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(self.header.as_bytes())
-            .chain_update(self.contents)
-            .finalize()
-            .into()
     }
 }
 
@@ -96,14 +96,25 @@ pub fn parse<'a>(bytes: &'a [u8], name: &str) -> Result<Package<'a>, Refused> {
             "manifest, image and build-id do not belong together",
         ));
     }
-    let arguments = encode_arguments(&manifest)?;
+    let digest = Sha256::new()
+        .chain_update(header.as_bytes())
+        .chain_update(contents)
+        .finalize();
+    let origin = Origin {
+        version: manifest.version.clone(),
+        publish: manifest.publish.clone(),
+        arguments: encode_arguments(&manifest)?,
+        build_id: header.build_id,
+        digest: digest.into(),
+    };
     let memory_pages = u32::try_from(manifest.memory / PAGE_SIZE)
         .map_err(|_| Refused::package("`memory` is larger than any host"))?;
     Ok(Package {
         manifest,
         header,
         contents,
-        arguments,
+        origin: Arc::new(origin),
+        dormant: false,
         memory_pages,
     })
 }
