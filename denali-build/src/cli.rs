@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::commands::{
-    build, demo, deploy, doctor, host, limits, logs, ls, new, rm, run, start, stop, test,
+    build, demo, deploy, doctor, fit, host, limits, logs, ls, new, rm, run, start, stop, test, top,
 };
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
@@ -37,6 +37,10 @@ pub enum Verb {
     Doctor(doctor::Args),
     /// List the services of a host
     Ls(ls::Args),
+    /// Show a host and its busiest services, again and again
+    Top(top::Args),
+    /// Show how many more VMs of an image fit on a host, and what binds
+    Fit(fit::Args),
     /// Show what a service wrote
     Logs(logs::Args),
     /// Show or change what a service may take of CPU and network

@@ -60,6 +60,16 @@ struct Up {
     /// Let services reach what this machine reaches
     #[arg(long)]
     internet: bool,
+    /// Have room for so many services, each of which takes 1 KiB of memory; default: 32 for each MiB
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=131_071))]
+    services: Option<u32>,
+    /// A second link of its Ethernet: frames are datagrams of the Unix sockets `host` and `peer` in
+    /// this folder
+    #[arg(long, value_name = "FOLDER")]
+    ethernet: Option<PathBuf>,
+    /// A word for the kernel's command line, for example `replacement=clock`; may be repeated
+    #[arg(long = "kernel", value_name = "WORD", value_parser = kernel_word)]
+    words: Vec<String>,
 }
 
 /// Arguments of `host down`.
@@ -147,6 +157,15 @@ pub(super) fn disk_size(text: &str) -> Result<u64, String> {
     }
 }
 
+fn kernel_word(text: &str) -> Result<String, String> {
+    let fits = text.bytes().all(|byte| byte.is_ascii_graphic()) && text.contains('=');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("write for example replacement=clock".to_owned())
+    }
+}
+
 fn up(args: Up) -> Result<()> {
     let started = Instant::now();
     let internet = if args.internet {
@@ -154,12 +173,16 @@ fn up(args: Up) -> Result<()> {
     } else {
         Internet::Closed
     };
+    let services = args.services.map(|number| format!("vms={number}"));
+    let words: Vec<String> = args.words.into_iter().chain(services).collect();
     let options = Options {
         name: args.name,
         memory: args.memory,
         port: args.port,
         disks: args.disks,
         internet,
+        ethernet: args.ethernet,
+        command_line: words.join(" "),
     };
     let running = host::up(&options)?;
     let time = console::seconds(started.elapsed());

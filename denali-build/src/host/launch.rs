@@ -41,6 +41,10 @@ pub struct Options {
     pub disks: Vec<u64>,
     /// Whether services reach what this machine reaches.
     pub internet: Internet,
+    /// A folder for the sockets of a second link of its Ethernet.
+    pub ethernet: Option<PathBuf>,
+    /// The kernel's command line.
+    pub command_line: String,
 }
 
 /// Starts a host and returns when its supervisor answers.
@@ -93,6 +97,8 @@ pub fn up(options: &Options) -> Result<Running> {
         disks,
         ssh_port: port,
         internet: options.internet,
+        ethernet: options.ethernet.clone(),
+        command_line: options.command_line.clone(),
         monitor: state::monitor_in(&folder),
         serial_log: state::serial_log_in(&folder),
         log: folder.join("qemu.log"),

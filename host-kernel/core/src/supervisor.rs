@@ -141,7 +141,9 @@ impl Kernel {
         let spec = VmSpec {
             image,
             // What it knows of services grows with the host that has room for them.
-            memory_pages: header.memory_pages.max(self.commit.total() / SUPERVISOR_PART),
+            memory_pages: header
+                .memory_pages
+                .max(self.commit.total() / SUPERVISOR_PART),
             network,
             limits: Limits::default(),
             name,

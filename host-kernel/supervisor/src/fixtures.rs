@@ -151,7 +151,9 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
 
 /// Returns the services of a supervisor.
 pub(crate) fn list(supervisor: &mut Supervisor) -> Vec<denali_protocol::Service> {
-    supervisor.page(None, usize::MAX, |_| true).0
+    let (services, more) = supervisor.page(None, usize::MAX, |_| true);
+    assert_eq!(more, None, "a test has few services");
+    services
 }
 
 /// The kernel of a test, in the hands of a supervisor and of the test.

@@ -91,9 +91,7 @@ impl Service {
     /// Returns the ports it publishes, as far as known.
     #[must_use]
     pub fn publish(&self) -> &[PublishedPort] {
-        self.origin
-            .as_ref()
-            .map_or(&[], |origin| &origin.publish)
+        self.origin.as_ref().map_or(&[], |origin| &origin.publish)
     }
 
     /// Returns the digest of its image, if it is known.
@@ -143,6 +141,7 @@ impl Service {
             swapped: u64::from(status.swapped_pages) * PAGE_SIZE,
             cpu_ns: status.cpu_ns,
             age_ns: now_ns.saturating_sub(status.created_ns),
+            faults: status.page_faults,
             rx_frames: status.rx_frames,
             tx_frames: status.tx_frames,
             limits: self.limits,

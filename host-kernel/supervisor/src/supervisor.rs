@@ -95,7 +95,8 @@ impl Supervisor {
         let Self { kernel, table, .. } = self;
         let mut found = Vec::new();
         let mut last = None;
-        for service in table.iter_behind(after).take(PAGE_SERVICES) {
+        let mut services = table.iter_behind(after);
+        for service in services.by_ref().take(PAGE_SERVICES) {
             last = Some(Arc::clone(&service.name));
             let status = service.vm.and_then(|vm| kernel.vm_status(vm).ok());
             let view = service.view(status.as_ref(), now_ns);
@@ -106,7 +107,8 @@ impl Supervisor {
                 break;
             }
         }
-        (found, last)
+        let is_over = services.next().is_none();
+        (found, last.filter(|_| !is_over))
     }
 
     /// Returns the service `name` as clients see it.
@@ -185,7 +187,8 @@ impl Supervisor {
         self.kernel
             .vm_ask_to_stop(vm, deadline_ns)
             .map_err(|error| Failure::Other(format!("cannot stop: {error}")))?;
-        self.table.change(name, |service| service.asked_to_stop = true);
+        self.table
+            .change(name, |service| service.asked_to_stop = true);
         Ok(())
     }
 

@@ -57,6 +57,18 @@ impl Table {
         self.limit
     }
 
+    /// Returns how many services there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Returns whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
     /// Returns the service `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Service> {
@@ -284,7 +296,10 @@ mod tests {
             table.iter_behind(after).map(|it| &*it.name).collect()
         };
         assert_eq!(behind(None), "abd");
-        assert_eq!((behind(Some("b")), behind(Some("c"))), ("d".into(), "d".into()));
+        assert_eq!(
+            (behind(Some("b")), behind(Some("c"))),
+            ("d".into(), "d".into())
+        );
         assert_eq!(behind(Some("d")), "");
     }
 

@@ -144,6 +144,7 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
         None => shared.with(|supervisor| supervisor.deploy(package))?,
         Some(copies) => deploy_copies(&package.without_ports(), copies, args, shared, terminal)?,
     };
+    shared.with(|supervisor| supervisor.log_fit(&deployed.service));
     let (memory, available) = (deployed.memory, deployed.available);
     show(args, terminal, &DeployStep::Admitted { memory, available })?;
     let (service, replaced) = (deployed.service, deployed.replaced);

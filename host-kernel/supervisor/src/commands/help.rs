@@ -8,6 +8,8 @@ commands:
   ls [--wide] [--json]               services, their state and addresses (also: ps)
      [--limit N] [--after NAME] [--name NAME] [--prefix TEXT] [--state STATE]
      [--published]                   only some of them
+     [--sort cpu|resident|swapped|faults|frames]
+                                     the first by that, at most 1000
   deploy NAME --length N --sha256 HEX [--copies N] [--dormant] [--json]
                                      run the package on standard input
                                      (easier: cargo denali deploy)
@@ -21,6 +23,8 @@ commands:
   limits NAME [--weight N] [--cap PART] [--packets RATE] [--bytes RATE] [--json]
                                      what a service may take of CPU and network;
                                      PART as 0.5, RATE as 10k/s, or none
+  fit --memory BYTES [--image BYTES] [--json]
+                                     how many more VMs with that limit fit
   host [--json]                      memory, VMs and counters of the host
   version [--json]                   versions of supervisor and kernel interface
   help                               this text

@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use denali_protocol::{Limits, Service, ServiceState};
+use denali_protocol::{Limits, Service, ServiceState, SortKey};
 
 /// Headings of the columns everybody sees.
 const HEAD: [&str; 8] = [
@@ -20,6 +20,9 @@ const HEAD: [&str; 8] = [
 /// Headings of what `--wide` adds.
 const HEAD_WIDE: [&str; 4] = ["WEIGHT", "CAP", "PACKETS", "BYTES"];
 
+/// Services kept while all are looked at for the first ones, at most.
+const SORTED_MAX: usize = 1000;
+
 /// Which services to show.
 struct Filter<'a> {
     after: Option<&'a str>,
@@ -28,6 +31,7 @@ struct Filter<'a> {
     name: Option<&'a str>,
     prefix: Option<&'a str>,
     published: bool,
+    sort: Option<SortKey>,
 }
 
 impl<'a> Filter<'a> {
@@ -43,12 +47,17 @@ impl<'a> Filter<'a> {
         let state = match words.option("--state")? {
             None => None,
             Some(name) => Some(table::state_of(name).ok_or_else(|| {
-                Stop::usage(
-                    "--state takes running, idle, dormant, stopped, exited or crashed",
-                )
+                Stop::usage("--state takes running, idle, dormant, stopped, exited or crashed")
+            })?),
+        };
+        let sort = match words.option("--sort")? {
+            None => None,
+            Some(name) => Some(SortKey::from_name(name).ok_or_else(|| {
+                Stop::usage("--sort takes cpu, resident, swapped, faults or frames")
             })?),
         };
         Ok(Self {
+            sort,
             after: words.option("--after")?,
             limit,
             state,
@@ -64,11 +73,34 @@ impl<'a> Filter<'a> {
             && (!self.published || !service.publish.is_empty())
     }
 
-    /// Passes pages of services to `show` until there are no more.
+    /// Passes services to `show` until there are no more.
     fn walk(
         &self,
         shared: &Shared,
         terminal: &mut dyn Terminal,
+        mut show: impl FnMut(&mut dyn Terminal, &[Service]) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let Some(key) = self.sort else {
+            return self.walk_pages(shared, terminal, self.limit, show);
+        };
+        // What is kept is bounded, however many are looked at.
+        let limit = self.limit.min(SORTED_MAX);
+        let mut first: Vec<Service> = Vec::new();
+        self.walk_pages(shared, terminal, usize::MAX, |_, services| {
+            first.extend_from_slice(services);
+            first.sort_by(|a, b| key.of(b).cmp(&key.of(a)).then_with(|| a.name.cmp(&b.name)));
+            first.truncate(limit);
+            Ok(())
+        })?;
+        show(terminal, &first)
+    }
+
+    /// Passes pages of services to `show`, in order of name, up to `limit`.
+    fn walk_pages(
+        &self,
+        shared: &Shared,
+        terminal: &mut dyn Terminal,
+        limit: usize,
         mut show: impl FnMut(&mut dyn Terminal, &[Service]) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         if let Some(name) = self.name {
@@ -77,7 +109,7 @@ impl<'a> Filter<'a> {
             return show(terminal, &found);
         }
         let mut after: Option<Arc<str>> = self.after.map(Arc::from);
-        let mut left = self.limit;
+        let mut left = limit;
         loop {
             let (services, last) = shared.with(|supervisor| {
                 supervisor.page(after.as_deref(), left, |service| self.wants(service))

@@ -1,6 +1,7 @@
 //! The command language: one line of words, one file per verb.
 
 mod deploy;
+mod fit;
 mod help;
 mod host;
 mod limits;
@@ -121,6 +122,7 @@ fn dispatch(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<
         Some("stop") => stop::exec(words, shared, terminal),
         Some("start") => start::exec(words, shared, terminal),
         Some("rm") => rm::exec(words, shared, terminal),
+        Some("fit") => fit::exec(words, shared, terminal),
         Some("host") => host::exec(words, shared, terminal),
         Some("version") => version::exec(words, terminal),
         Some(verb) => Err(Stop::usage(format!(

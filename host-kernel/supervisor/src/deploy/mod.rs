@@ -96,6 +96,13 @@ impl Supervisor {
             .ok_or_else(|| Refused::admission("it vanished"))
     }
 
+    /// Tells the boot log how many more of a service that was just deployed fit.
+    pub fn log_fit(&mut self, service: &protocol::Service) {
+        let fit = self.fit(service.memory, 0);
+        let (name, vms, binds) = (&service.name, fit.vms, &fit.binds);
+        log::info!("{name}: {vms} more VMs of this image fit, bound by {binds}");
+    }
+
     fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
         let service = self.view(name)?;
         let available = admission::available_pages(&self.kernel.host_status()) * PAGE_SIZE;

@@ -127,8 +127,14 @@ fn the_last_release_runs_again_if_the_new_one_fails_in_its_place() {
             refused.message
         );
         assert_eq!(holdings(&kernel), (1, 1, SERVICE_PAGES));
-        assert_eq!(fixtures::list(&mut supervisor)[0].state, ServiceState::Running);
-        assert_eq!(fixtures::list(&mut supervisor)[0].address.as_deref(), Some("10.90.1.1"));
+        assert_eq!(
+            fixtures::list(&mut supervisor)[0].state,
+            ServiceState::Running
+        );
+        assert_eq!(
+            fixtures::list(&mut supervisor)[0].address.as_deref(),
+            Some("10.90.1.1")
+        );
     }
 }
 
@@ -146,7 +152,10 @@ fn a_service_that_had_ended_is_not_started_by_a_failed_deployment() {
         .push((Call::VmCreate, Errno::OutOfMemory));
     deploy(&mut supervisor, &fixed).unwrap_err();
     assert_eq!(holdings(&kernel), (0, 1, 3));
-    assert_eq!(fixtures::list(&mut supervisor)[0].state, ServiceState::Stopped);
+    assert_eq!(
+        fixtures::list(&mut supervisor)[0].state,
+        ServiceState::Stopped
+    );
 }
 
 #[test]
@@ -201,7 +210,10 @@ fn a_service_with_dhcp_has_no_address_of_ours() {
         .status
         .network
         .address = [192, 168, 7, 7];
-    assert_eq!(fixtures::list(&mut supervisor)[0].address.as_deref(), Some("192.168.7.7"));
+    assert_eq!(
+        fixtures::list(&mut supervisor)[0].address.as_deref(),
+        Some("192.168.7.7")
+    );
 }
 
 #[test]
@@ -258,5 +270,8 @@ fn an_interrupted_replacement_is_completed_after_a_restart() {
     let mut supervisor = kernel.supervisor();
     assert_eq!(holdings(&kernel), (1, 1, SERVICE_PAGES));
     assert!(!kernel.lock().vms.contains_key(&old.0));
-    assert_eq!(fixtures::list(&mut supervisor)[0].address.as_deref(), Some("10.90.1.2"));
+    assert_eq!(
+        fixtures::list(&mut supervisor)[0].address.as_deref(),
+        Some("10.90.1.2")
+    );
 }

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(package.manifest, manifest("hello"));
         assert_eq!(package.contents.len(), 3 * 4096);
         assert_eq!(package.memory_pages, 256);
-        assert_eq!(package.arguments, b"--verbose\0\0LEVEL=info\0");
+        assert_eq!(package.origin.arguments, b"--verbose\0\0LEVEL=info\0");
     }
 
     #[test]
