@@ -14,8 +14,8 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 /// The name of the host's network card in QEMU's monitor.
 pub(crate) const NETDEV: &str = "net0";
 
-/// Names of the sockets of a second link, where frames are datagrams: QEMU receives at the first and
-/// sends to the second, which belongs to whoever is at the other end.
+/// Names of the sockets of an Ethernet whose frames are datagrams: QEMU receives at the first and sends
+/// to the second, which belongs to whoever is at the other end.
 pub const UPLINK: [&str; 2] = ["host", "peer"];
 
 /// Longest path of a Unix socket in bytes (`sockaddr_un`, unix(7)).
@@ -46,7 +46,8 @@ pub struct Machine {
     pub ssh_port: u16,
     /// What the machine reaches.
     pub internet: Internet,
-    /// A folder with the sockets of a second link of its Ethernet, if it has one: see [`UPLINK`].
+    /// A folder with the sockets that are its Ethernet, instead of QEMU's user network: see
+    /// [`UPLINK`].
     pub ethernet: Option<PathBuf>,
     /// The kernel's command line.
     pub command_line: String,
@@ -109,13 +110,11 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
         "unix:{},server=on,wait=off",
         text(&machine.monitor).replace(',', ",,")
     );
-    // With a second link, card, user network and link are at the ports of one hub.
-    let card = if machine.ethernet.is_some() {
-        "port0"
-    } else {
-        NETDEV
-    };
-    let device = format!("virtio-net-pci,netdev={card},disable-legacy=on,romfile=");
+    let netdev = machine
+        .ethernet
+        .as_deref()
+        .map_or(netdev, |folder| uplink(folder));
+    let device = format!("virtio-net-pci,netdev={NETDEV},disable-legacy=on,romfile=");
     let fixed = [
         "-nodefaults",
         "-no-user-config",
@@ -148,26 +147,16 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
     fixed
         .into_iter()
         .chain(disks.flat_map(|(nth, file)| disk(nth, file)))
-        .chain(machine.ethernet.iter().flat_map(|folder| uplink(folder)))
         .chain(command_line(&machine.command_line))
         .collect()
 }
 
-/// Returns the arguments of a second link of the host's Ethernet.
-fn uplink(folder: &Path) -> [String; 8] {
+/// Returns the network that leads to the sockets in a folder.
+fn uplink(folder: &Path) -> String {
     let [near, far] = UPLINK.map(|end| text(&folder.join(end)).replace(',', ",,"));
-    [
-        "-netdev".to_owned(),
-        "hubport,id=port0,hubid=0".to_owned(),
-        "-netdev".to_owned(),
-        format!("hubport,id=port1,hubid=0,netdev={NETDEV}"),
-        "-netdev".to_owned(),
-        format!(
-            "dgram,id=uplink,local.type=unix,local.path={near},remote.type=unix,remote.path={far}"
-        ),
-        "-netdev".to_owned(),
-        "hubport,id=port2,hubid=0,netdev=uplink".to_owned(),
-    ]
+    format!(
+        "dgram,id={NETDEV},local.type=unix,local.path={near},remote.type=unix,remote.path={far}"
+    )
 }
 
 fn command_line(words: &str) -> impl Iterator<Item = String> {

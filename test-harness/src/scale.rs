@@ -2,7 +2,7 @@
 //! and then asked as Zipf's law has it.
 
 use crate::home::Home;
-use crate::host::Host;
+use crate::host::{Host, free_port};
 use crate::load::{Load, Outcome, Zipf};
 use crate::project::Project;
 use denali_build::qmp::Monitor;
@@ -11,6 +11,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long the making of all services may take.
@@ -136,7 +139,9 @@ impl Tally {
 struct Crowd<'a> {
     plan: &'a Plan,
     host: Host,
-    load: Load,
+    load: Arc<Mutex<Load>>,
+    /// Who turns the load's link while nobody else does.
+    link: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     addresses: Vec<Ipv4Addr>,
     expected: Vec<u8>,
 }
@@ -167,7 +172,10 @@ impl<'a> Crowd<'a> {
         let home = Home::new();
         let folder = home.path().join("ethernet");
         fs::create_dir(&folder).expect("a folder of ours");
-        let load = Load::new(&folder).expect("a socket");
+        let port = free_port();
+        let load = Arc::new(Mutex::new(Load::new(&folder, port).expect("sockets")));
+        let link = keep_turning(&load);
+        let port = port.to_string();
         let services = (plan.copies + 16).to_string();
         let ethernet = folder.to_string_lossy().into_owned();
         let mut options = vec![
@@ -181,6 +189,8 @@ impl<'a> Crowd<'a> {
             &services,
             "--ethernet",
             &ethernet,
+            "--port",
+            &port,
         ];
         for word in &plan.kernel {
             options.extend(["--kernel", word]);
@@ -225,6 +235,7 @@ impl<'a> Crowd<'a> {
             plan,
             host,
             load,
+            link: Some(link),
             addresses: addresses.collect(),
             expected,
         }
@@ -261,6 +272,8 @@ impl<'a> Crowd<'a> {
         let addresses = &self.addresses;
         let mut failed = Vec::new();
         self.load
+            .lock()
+            .expect("nobody panics with it")
             .run(
                 self.plan.clients,
                 &self.expected,
@@ -348,6 +361,38 @@ impl<'a> Crowd<'a> {
             let line = text.lines().rev().find(|line| line.contains("audit:"));
             line.map(str::to_owned)
         })
+    }
+}
+
+/// Turns the link of a load again and again until it is told to end, so that the supervisor is
+/// reached while no requests are under way.
+fn keep_turning(load: &Arc<Mutex<Load>>) -> (Arc<AtomicBool>, JoinHandle<()>) {
+    let end = Arc::new(AtomicBool::new(false));
+    let (load, ended) = (Arc::clone(load), Arc::clone(&end));
+    let turning = thread::spawn(move || {
+        while !ended.load(Ordering::Relaxed) {
+            let moved = load
+                .lock()
+                .expect("nobody panics with it")
+                .turn()
+                .expect("the link holds");
+            if !moved {
+                thread::sleep(Duration::from_micros(500));
+            }
+        }
+    });
+    (end, turning)
+}
+
+impl Drop for Crowd<'_> {
+    fn drop(&mut self) {
+        // The host is told to end through the link.
+        drop(self.host.denali(["host", "down"]).run());
+        if let Some((end, turning)) = self.link.take() {
+            end.store(true, Ordering::Relaxed);
+            // It has nothing to say.
+            turning.join().ok();
+        }
     }
 }
 

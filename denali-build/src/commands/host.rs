@@ -63,9 +63,14 @@ struct Up {
     /// Have room for so many services, each of which takes 1 KiB of memory; default: 32 for each MiB
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=131_071))]
     services: Option<u32>,
-    /// A second link of its Ethernet: frames are datagrams of the Unix sockets `host` and `peer` in
-    /// this folder
-    #[arg(long, value_name = "FOLDER")]
+    /// Its Ethernet: frames are datagrams of the Unix sockets `host` and `peer` in this folder. Who is
+    /// at the other end leads --port to port 22 of 10.90.0.15
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        requires = "port",
+        conflicts_with = "internet"
+    )]
     ethernet: Option<PathBuf>,
     /// A word for the kernel's command line, for example `replacement=clock`; may be repeated
     #[arg(long = "kernel", value_name = "WORD", value_parser = kernel_word)]

@@ -41,7 +41,7 @@ pub struct Options {
     pub disks: Vec<u64>,
     /// Whether services reach what this machine reaches.
     pub internet: Internet,
-    /// A folder for the sockets of a second link of its Ethernet.
+    /// A folder for the sockets of its Ethernet, instead of QEMU's user network.
     pub ethernet: Option<PathBuf>,
     /// The kernel's command line.
     pub command_line: String,

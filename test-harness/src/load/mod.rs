@@ -2,11 +2,13 @@
 //! of them.
 
 mod link;
+mod relay;
 mod zipf;
 
 pub use link::Link;
 pub use zipf::Zipf;
 
+use relay::Relays;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant as Time;
@@ -22,6 +24,12 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 91, 255, 254);
 
 /// Length of the network's prefix.
 const PREFIX_LEN: u8 = 15;
+
+/// The supervisor's address.
+const SUPERVISOR: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 15);
+
+/// Bytes of the buffers of a connection to it.
+const RELAY_BUFFER: usize = 64 * 1024;
 
 /// How long an answer may take before it counts as missing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,6 +66,7 @@ pub struct Load {
     sockets: SocketSet<'static>,
     started: Instant,
     next_port: u16,
+    relays: Relays,
 }
 
 impl std::fmt::Debug for Load {
@@ -79,7 +88,8 @@ struct Request {
 }
 
 impl Load {
-    /// Makes a client on the Ethernet whose sockets are in `folder`.
+    /// Makes a client on the Ethernet whose sockets are in `folder`, which leads `port` of this
+    /// machine to the supervisor.
     ///
     /// # Errors
     ///
@@ -88,7 +98,7 @@ impl Load {
     /// # Panics
     ///
     /// Never: an interface has room for one address.
-    pub fn new(folder: &Path) -> io::Result<Self> {
+    pub fn new(folder: &Path, port: u16) -> io::Result<Self> {
         let mut link = Link::bind(folder, ADDRESS)?;
         let config = Config::new(HardwareAddress::Ip);
         let mut interface = Interface::new(config, &mut link, Time::ZERO);
@@ -103,7 +113,31 @@ impl Load {
             sockets: SocketSet::new(Vec::new()),
             started: Instant::now(),
             next_port: PORT_FIRST,
+            relays: Relays::listen(port)?,
         })
+    }
+
+    /// Moves what is there to move. Returns whether connections to the supervisor went on.
+    ///
+    /// # Errors
+    ///
+    /// The link fails.
+    pub fn turn(&mut self) -> io::Result<bool> {
+        self.link.turn()?;
+        let now = self.now();
+        self.interface.poll(now, &mut self.link, &mut self.sockets);
+        let moved = self.relay()?;
+        self.interface.poll(now, &mut self.link, &mut self.sockets);
+        Ok(moved)
+    }
+
+    /// Accepts and serves connections to the supervisor.
+    fn relay(&mut self) -> io::Result<bool> {
+        while let Some(stream) = self.relays.accept()? {
+            let socket = self.connect(SUPERVISOR, 22, RELAY_BUFFER);
+            self.relays.add(stream, socket);
+        }
+        Ok(self.relays.turn(&mut self.sockets))
     }
 
     /// Asks the services that `next` names, by address, for `/` at port 80, `clients` at once, until
@@ -130,10 +164,7 @@ impl Load {
                     None => more = false,
                 }
             }
-            self.link.turn()?;
-            let now = self.now();
-            self.interface.poll(now, &mut self.link, &mut self.sockets);
-            let mut progress = false;
+            let mut progress = self.turn()?;
             let mut index = 0;
             while index < running.len() {
                 match self.step(&mut running[index], expected) {
@@ -153,23 +184,27 @@ impl Load {
         Ok(())
     }
 
+    fn connect(&mut self, address: Ipv4Addr, port: u16, bytes: usize) -> SocketHandle {
+        let buffer = || SocketBuffer::new(vec![0; bytes]);
+        let mut socket = Socket::new(buffer(), buffer());
+        let ours = self.next_port;
+        self.next_port = self.next_port.checked_add(1).unwrap_or(PORT_FIRST);
+        let remote = (IpAddress::Ipv4(address), port);
+        socket
+            .connect(self.interface.context(), remote, ours)
+            .expect("a new socket has a port and somebody to connect to");
+        self.sockets.add(socket)
+    }
+
     fn now(&self) -> Time {
         let micros = self.started.elapsed().as_micros();
         Time::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
     fn begin(&mut self, service: usize, address: Ipv4Addr) -> Request {
-        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
-        let mut socket = Socket::new(buffer(), buffer());
-        let port = self.next_port;
-        self.next_port = self.next_port.checked_add(1).unwrap_or(PORT_FIRST);
-        let remote = (IpAddress::Ipv4(address), 80);
-        socket
-            .connect(self.interface.context(), remote, port)
-            .expect("a new socket has a port and somebody to connect to");
         Request {
             service,
-            socket: self.sockets.add(socket),
+            socket: self.connect(address, 80, BUFFER),
             begun: Instant::now(),
             first_byte: None,
             asked: false,
