@@ -1,6 +1,7 @@
 //! What the supervisor asks of the kernel, and what it is told.
 
 use crate::end::EndRecord;
+use crate::latency::Latencies;
 use crate::net::NetworkConfig;
 use crate::registers::NAME_MAX;
 use crate::shared::THREAD_NAME_MAX;
@@ -140,8 +141,12 @@ pub struct VmStatus {
     pub memory_pages: u32,
     /// Frames that belong to this VM alone.
     pub resident_pages: u32,
-    /// Pages of it on swap.
+    /// Pages of it on swap and not in memory.
     pub swapped_pages: u32,
+    /// Pages of the image it shows now, which exist once for all VMs that run it.
+    pub shared_pages: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Why it ended.
     pub end: EndRecord,
     /// Monotonic time of its creation in nanoseconds since boot.
@@ -152,6 +157,10 @@ pub struct VmStatus {
     pub switches: u64,
     /// Pages given to it on demand.
     pub page_faults: u64,
+    /// Pages of it read back from swap.
+    pub page_ins: u64,
+    /// Times it was called back into memory by a packet or an alarm.
+    pub wakes: u64,
     /// Frames delivered to it.
     pub rx_frames: u64,
     /// Frames dropped for want of a posted buffer, or beyond its rate.
@@ -172,7 +181,7 @@ pub struct VmStatus {
     pub thread: [u8; THREAD_NAME_MAX],
 }
 
-const _: () = assert!(size_of::<VmStatus>() == 240);
+const _: () = assert!(size_of::<VmStatus>() == 264);
 
 /// What paging has, and did since boot; all zero on a host without disks.
 #[derive(
@@ -202,9 +211,25 @@ pub struct PagingStatus {
     pub frames_dropped: u64,
     /// VMs refused because swap space was full.
     pub refused: u64,
+    /// Faults that waited for a disk.
+    pub faults: u64,
+    /// Pages read for them, those read ahead included.
+    pub page_ins: u64,
+    /// Pages of busy VMs sent out one by one.
+    pub page_outs: u64,
+    /// Blocks read from disks, maps included.
+    pub blocks_read: u64,
+    /// Blocks written to disks, maps included.
+    pub blocks_written: u64,
+    /// Pages not written because they said nothing new: zeros, the image's, or as on swap already.
+    pub pages_dropped: u64,
+    /// VMs kept before the gate because those in memory fault too often.
+    pub gate_closed: u64,
+    /// From the first packet for a sleeping VM to the first frame it sends.
+    pub wake_latency: Latencies,
 }
 
-const _: () = assert!(size_of::<PagingStatus>() == 88);
+const _: () = assert!(size_of::<PagingStatus>() == 464);
 
 /// The state and counters of the host.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -246,4 +271,4 @@ pub struct HostStatus {
     pub reserved_tail: [u8; 2],
 }
 
-const _: () = assert!(size_of::<HostStatus>() == 200);
+const _: () = assert!(size_of::<HostStatus>() == 576);

@@ -14,6 +14,7 @@
 //! | [`net`]       | transmit and receive descriptors of the virtual Ethernet    |
 //! | [`control`]   | what the supervisor may ask of the kernel                   |
 //! | [`end`]       | why a VM ended                                              |
+//! | [`latency`]    | latencies, counted in buckets                              |
 //! | [`errno`]     | errors a hypercall returns                                  |
 
 #![no_std]
@@ -28,6 +29,7 @@ pub mod end;
 pub mod errno;
 pub mod hypercall;
 pub mod image;
+pub mod latency;
 pub mod layout;
 pub mod net;
 pub mod registers;

@@ -6,6 +6,7 @@ use crate::kernel::{Kernel, may_run};
 use crate::machine::{Access, FrameId, Machine, Page};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{FrameUse, Owner};
+use crate::paging::birth::Birth;
 use crate::paging::{NO_SPACE, NOWHERE, Residence, Standing, Swap};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::{Vm, VmId, page_number};
@@ -31,7 +32,7 @@ pub enum AuditError {
     Remains(VmId),
     /// The sum of all promises is wrong.
     Promises,
-    /// The number of VMs that run an image is wrong.
+    /// The number of VMs that run an image, or that have not begun to, is wrong.
     Users(ImageId),
     /// The number of runnable VMs is wrong.
     ReadyCount,
@@ -159,8 +160,9 @@ impl Kernel {
         if vm.state == VmState::Ended || vm.space == NO_SPACE {
             return Ok(());
         }
-        let first = page_number(IMAGE_BASE);
-        for page in first..vm.segments.rodata_end {
+        let image = self.images.get(vm.image);
+        let rodata_end = image.map_or(0, |image| image.segments().rodata_end);
+        for page in page_number(IMAGE_BASE)..rodata_end {
             let Some(shown) = machine.lookup(vm.space, Page(page)) else {
                 continue;
             };
@@ -220,7 +222,7 @@ impl Kernel {
             let moves =
                 |swap: &Swap| matches!(swap.residence, Residence::Leaving | Residence::Entering);
             let its = vm.swap.filter(|swap| !moves(swap));
-            blocks += its.map_or(0, |swap| u64::from(swap.extent.blocks));
+            blocks += its.map_or(0, |swap| u64::from(swap.extent(vm.memory_pages).blocks));
         }
         let (total, free) = pager.space();
         if blocks + free != total {
@@ -232,20 +234,23 @@ impl Kernel {
     /// Returns whether `page` of a VM may show this frame with this access.
     #[must_use]
     pub fn may_show(&self, vm: &Vm, page: Page, (frame, access): (FrameId, Access)) -> bool {
-        let text = page_number(IMAGE_BASE)..vm.segments.text_end;
-        let rodata = vm.segments.text_end..vm.segments.rodata_end;
+        let Some(image) = self.images.get(vm.image) else {
+            return false;
+        };
+        let segments = image.segments();
+        let text = page_number(IMAGE_BASE)..segments.text_end;
+        let rodata = segments.text_end..segments.rodata_end;
         if page == REGISTERS_PAGE {
             return (frame, access) == (vm.registers, Access::Read);
         }
         if text.contains(&page.0) || rodata.contains(&page.0) {
             let index = page.0 - page_number(IMAGE_BASE);
-            let image = self.images.get(vm.image);
             let allowed = if text.contains(&page.0) {
                 Access::ReadExecute
             } else {
                 Access::Read
             };
-            return access == allowed && image.and_then(|image| image.frame(index)) == Some(frame);
+            return access == allowed && image.frame(index) == Some(frame);
         }
         let own = (Owner::Vm(vm.id.index()), FrameUse::Page(page));
         access == Access::ReadWrite && self.frames.record(frame) == Some(own)
@@ -268,7 +273,9 @@ impl Kernel {
         }
         let runs = |vm: &Vm| vm.image == id && vm.state != VmState::Ended;
         let users = self.vms.iter().filter(|(_, vm)| runs(vm)).count();
-        if users != u32_to_usize(image.users) {
+        let ahead = |vm: &Vm| vm.image == id && vm.birth == Birth::Ahead;
+        let unborn = self.vms.iter().filter(|(_, vm)| ahead(vm)).count();
+        if users != u32_to_usize(image.users) || unborn != u32_to_usize(image.unborn) {
             return Err(AuditError::Users(id));
         }
         Ok(())

@@ -210,7 +210,7 @@ impl Kernel {
         let Some((vm, address)) = self.vms.get_mut(from).zip(sender_address(frame)) else {
             return false;
         };
-        let before = vm.network;
+        let before = vm.network.offered();
         let config = NetworkConfig {
             addressing: addressing::STATIC,
             address,

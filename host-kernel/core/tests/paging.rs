@@ -6,7 +6,7 @@ mod host;
 use core::mem::offset_of;
 use denali_abi::control::{VmConfig, VmState};
 use denali_abi::convert::usize_to_u64;
-use denali_abi::end::EndReason;
+use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
 use denali_abi::layout::{PAGE_SIZE, SHARED_ADDRESS};
@@ -134,6 +134,11 @@ fn arp_request(target: [u8; 4]) -> Vec<u8> {
     frame.extend_from_slice(&[10, 90, 0, 2, 0, 0, 0, 0, 0, 0]);
     frame.extend_from_slice(&target);
     frame
+}
+
+fn end(host: &Host, vm: VmId) -> EndRecord {
+    let vm = host.kernel.vm(vm).expect("the descriptor stays");
+    vm.end.as_deref().expect("it ended").record
 }
 
 fn residence(host: &Host, vm: VmId) -> Option<Residence> {
@@ -325,7 +330,7 @@ fn a_disk_that_lies_ends_one_vm_and_nobody_else() {
         host.machine.fake_disks().inject(fault);
         host.machine.arrive(&frame_for(number));
         until(&mut host, vm, &[VmState::Ended]);
-        let end = host.kernel.vm(vm).expect("the descriptor stays").end;
+        let end = end(&host, vm);
         assert_eq!(end.reason, EndReason::SwapCorrupt.code(), "{fault:?}");
         host.audit();
         let others = vms.iter().filter(|&&other| other != vm);
@@ -362,7 +367,7 @@ fn a_torn_or_lost_write_is_noticed_when_it_is_read() {
         host.machine.fake_disks().set_odds(fault, 0);
         host.machine.arrive(&frame_for(number));
         until(&mut host, vm, &[VmState::Ended]);
-        let end = host.kernel.vm(vm).expect("the descriptor stays").end;
+        let end = end(&host, vm);
         assert_eq!(end.reason, EndReason::SwapCorrupt.code(), "{fault:?}");
         host.audit();
     }
@@ -395,7 +400,7 @@ fn a_disk_that_is_gone_ends_who_needs_it() {
     host.machine.fake_disks().set_odds(DiskFault::Error, 1);
     host.machine.arrive(&frame_for(number));
     until(&mut host, vm, &[VmState::Ended]);
-    let end = host.kernel.vm(vm).expect("the descriptor stays").end;
+    let end = end(&host, vm);
     assert_eq!(end.reason, EndReason::DiskError.code());
     host.audit();
 }

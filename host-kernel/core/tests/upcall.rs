@@ -78,7 +78,14 @@ fn dispatch(host: &mut Host, vm: VmId) -> Option<UpcallFrame> {
 }
 
 fn end_of(host: &Host, vm: VmId) -> (Option<EndReason>, u64) {
-    let end = host.kernel.vm(vm).expect("not destroyed").end;
+    let end = host
+        .kernel
+        .vm(vm)
+        .expect("not destroyed")
+        .end
+        .as_deref()
+        .expect("it ended")
+        .record;
     (EndReason::from_code(end.reason), end.detail)
 }
 

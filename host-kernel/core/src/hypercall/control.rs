@@ -18,7 +18,6 @@ use denali_abi::errno::Errno;
 use denali_abi::hypercall::IMAGE_WRITE_MAX;
 use denali_abi::image::ImageHeader;
 use denali_abi::layout::PAGE_SIZE;
-use denali_abi::net::NetworkConfig;
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX, STOP_DEADLINE_OFFSET};
 use denali_abi::shared::interrupt::STOP;
 use zerocopy::{FromZeros, IntoBytes};
@@ -123,7 +122,6 @@ impl Kernel {
     pub(crate) fn remove_image(&mut self, id: ImageId) {
         if let Some(mut image) = self.images.remove(id) {
             self.frames.give_back_all(&mut image.frames, None);
-            self.forget_birth(image.birth.take());
             self.commit.release(image.page_count());
             self.image_pages -= image.page_count();
             self.trace.record(Event::ImageDestroyed { image: id });
@@ -203,10 +201,9 @@ impl Kernel {
         let id = self.find(vm)?;
         let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
         let leased = self.switch.address_of(id.index());
-        let network = NetworkConfig {
-            address: leased.unwrap_or(vm.network.address),
-            ..vm.network
-        };
+        let mut network = vm.network.offered();
+        network.address = leased.unwrap_or(network.address);
+        let end = vm.end.as_deref().copied().unwrap_or_default();
         let status = VmStatus {
             vm: id.raw(),
             image: vm.image.raw(),
@@ -214,11 +211,15 @@ impl Kernel {
             memory_pages: vm.memory_pages,
             resident_pages: vm.frames.count(),
             swapped_pages: vm.swap.map_or(0, |swap| swap.pages_out()),
-            end: vm.end,
+            shared_pages: vm.counters.shared_pages,
+            reserved: 0,
+            end: end.record,
             created_ns: vm.counters.created.as_ns(),
             cpu_ns: vm.counters.cpu_ns,
             switches: vm.counters.switches,
             page_faults: vm.counters.page_faults,
+            page_ins: u64::from(vm.counters.page_ins),
+            wakes: u64::from(vm.counters.wakes),
             rx_frames: vm.counters.rx_frames,
             rx_dropped: vm.counters.rx_dropped,
             tx_frames: vm.counters.tx_frames,
@@ -227,7 +228,7 @@ impl Kernel {
             network,
             limits: *vm.allowance.limits(),
             name: vm.name,
-            thread: vm.thread,
+            thread: end.thread,
         };
         self.copy_out(caller, address, status.as_bytes(), machine)?;
         Ok(0)

@@ -129,6 +129,8 @@ impl GuestView<'_> {
         self.publish_resident();
         mapped?;
         self.vm.counters.page_faults += 1;
+        let is_shared = matches!(backing, Backing::ImagePage { .. });
+        self.vm.counters.shared_pages += u32::from(is_shared);
         Ok(frame)
     }
 
@@ -241,7 +243,6 @@ impl GuestView<'_> {
     }
 
     fn backing_at(&self, address: u64) -> Result<Backing, Fault> {
-        let segments = self.vm.segments;
         match address {
             REGISTERS_ADDRESS..SHARED_ADDRESS => return Ok(Backing::Registers),
             SHARED_ADDRESS..IMAGE_BASE if address - SHARED_ADDRESS < PAGE_SIZE => {
@@ -253,6 +254,8 @@ impl GuestView<'_> {
         if is_stack_guard(address) && !cfg!(sabotage = "no-guards") {
             return Err(Fault::StackOverflow);
         }
+        let image = self.images.get(self.vm.image).ok_or(Fault::BadAddress)?;
+        let segments = image.segments();
         let page = page_number(address);
         let index = page - page_number(IMAGE_BASE);
         Ok(if page < segments.text_end {

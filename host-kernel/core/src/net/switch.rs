@@ -11,7 +11,7 @@ use super::group::{self, GroupFilter};
 use super::ipv6::{self, Icmpv6, Ipv6, icmpv6};
 use super::refusal::{Refusal, RefusalCounters};
 use super::source::{self, Addressing, Identity, Kind};
-use super::table::Table;
+use super::table::{self, Table};
 use alloc::vec::Vec;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::errno::Errno;
@@ -63,6 +63,9 @@ struct Port {
 }
 
 const _: () = assert!(size_of::<Option<Port>>() <= 32);
+
+/// Most bytes that a VM takes in the switch: its port, and its places in both tables.
+pub const ENTRY_BYTES: usize = size_of::<Option<Port>>() + 2 * table::ENTRY_BYTES_MAX;
 
 /// The switch of one host.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 //! when a VM is connected; learning an address while frames pass never allocates.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU16;
 use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
 
@@ -16,10 +17,40 @@ pub struct Table {
     used: usize,
 }
 
+/// A key of 48 bits and the index of a VM, in ten bytes: there are two to four for each entry.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    key: u64,
-    vm: u32,
+    key: [u16; 3],
+    vm_high_plus_one: NonZeroU16,
+    vm_low: u16,
+}
+
+/// Most bytes that an entry takes: a table is at least a quarter full when it has just grown.
+pub const ENTRY_BYTES_MAX: usize = 4 * size_of::<Option<Slot>>();
+
+const _: () = assert!(ENTRY_BYTES_MAX == 40);
+
+impl Slot {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "keys have 48 bits, and a number is cut into halves"
+    )]
+    const fn new(key: u64, vm: u32) -> Self {
+        Self {
+            key: [key as u16, (key >> 16) as u16, (key >> 32) as u16],
+            vm_high_plus_one: NonZeroU16::MIN.saturating_add((vm >> 16) as u16),
+            vm_low: vm as u16,
+        }
+    }
+
+    fn key(self) -> u64 {
+        let [low, middle, high] = self.key.map(u64::from);
+        high << 32 | middle << 16 | low
+    }
+
+    fn vm(self) -> u32 {
+        (u32::from(self.vm_high_plus_one.get()) - 1) << 16 | u32::from(self.vm_low)
+    }
 }
 
 /// The table has no room: [`Table::reserve`] was not called for this entry.
@@ -49,7 +80,7 @@ impl Table {
         let mut grown = Self { slots, used: 0 };
         for slot in self.slots.iter().flatten() {
             grown
-                .insert(slot.key, slot.vm)
+                .insert(slot.key(), slot.vm())
                 .map_err(|TableFull| Errno::OutOfMemory)?;
         }
         *self = grown;
@@ -60,7 +91,7 @@ impl Table {
     #[must_use]
     pub fn get(&self, key: u64) -> Option<u32> {
         let (_, slot) = self.probe(key)?;
-        slot.map(|slot| slot.vm)
+        slot.map(Slot::vm)
     }
 
     /// Sets the port of `key`.
@@ -76,14 +107,14 @@ impl Table {
             }
             self.used += 1;
         }
-        *self.slots.get_mut(at).ok_or(TableFull)? = Some(Slot { key, vm });
+        *self.slots.get_mut(at).ok_or(TableFull)? = Some(Slot::new(key, vm));
         Ok(())
     }
 
     /// Removes `key` and returns its port.
     pub fn remove(&mut self, key: u64) -> Option<u32> {
         let (mut hole, occupant) = self.probe(key)?;
-        let removed = occupant?.vm;
+        let removed = occupant?.vm();
         self.used -= 1;
         let mask = self.slots.len() - 1;
         let mut at = hole;
@@ -93,7 +124,7 @@ impl Table {
                 break;
             };
             // An entry may move to the hole unless its home lies cyclically behind the hole.
-            let from_home = at.wrapping_sub(self.home(next.key)) & mask;
+            let from_home = at.wrapping_sub(self.home(next.key())) & mask;
             if from_home >= at.wrapping_sub(hole) & mask {
                 self.set(hole, Some(next));
                 hole = at;
@@ -116,7 +147,7 @@ impl Table {
         (0..self.slots.len()).find_map(|step| {
             let at = (home + step) & mask;
             match self.slots.get(at).copied()? {
-                Some(slot) if slot.key != key => None,
+                Some(slot) if slot.key() != key => None,
                 found => Some((at, found)),
             }
         })

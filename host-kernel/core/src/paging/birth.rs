@@ -1,8 +1,8 @@
 //! VMs that are registered and have never run.
 //!
 //! Such a VM is its descriptor, its places in the switch and in swap space, and nothing else: no
-//! frame is its own and nothing is written. What it begins with are its arguments, which VMs of one
-//! image share while they are equal. Its frames are made when it is let in; what was sent to it
+//! frame is its own and nothing is written. What it begins with are its arguments, which all such VMs
+//! of one image have in common. Its frames are made when it is let in; what was sent to it
 //! before is handed out when it first waits, for only then can it have buffers and listen.
 
 use super::{GROWTH_FRAMES, Residence, Standing, Swap};
@@ -11,7 +11,6 @@ use crate::machine::Machine;
 use crate::trace::Event;
 use crate::vm::image::ImageId;
 use crate::vm::{Vm, VmId};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use denali_abi::control::VmState;
 
@@ -28,21 +27,20 @@ const FRESH_NS: u64 = 500_000_000;
 /// Bytes that arguments cost besides their contents.
 const OVERHEAD: usize = 64;
 
-/// What a VM begins with.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Birth {
-    arguments: Vec<u8>,
-}
-
-impl Birth {
-    fn cost(&self) -> usize {
-        self.arguments.len() + OVERHEAD
-    }
+/// Where a VM is in the beginning of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// It has never run and has nothing but its descriptor.
+    Ahead,
+    /// It began from that and has not waited for anything yet.
+    Fresh,
+    /// It has been in memory.
+    Over,
 }
 
 /// Returns how many frames a VM that is not in memory asks for.
 pub(super) fn frames_wanted(vm: &Vm) -> u32 {
-    if vm.birth.is_some() {
+    if vm.birth == Birth::Ahead {
         return vm.memory_pages.min(FIRST_FRAMES);
     }
     vm.swap
@@ -50,46 +48,46 @@ pub(super) fn frames_wanted(vm: &Vm) -> u32 {
 }
 
 impl Kernel {
-    /// Returns what a new VM begins with if it needs no frames yet: it waits for the gatekeeper or
-    /// for a packet, and there is room for its arguments.
+    /// Lets a new VM begin later, without frames until then, if it waits for the gatekeeper or for a
+    /// packet and there is room for what it begins with.
     pub(crate) fn birth_of(
         &mut self,
         image: ImageId,
         arguments: &[u8],
         swap: Option<&mut Swap>,
         state: VmState,
-    ) -> Option<Arc<Birth>> {
-        let swap = swap.filter(|_| state == VmState::Dormant)?;
-        let pager = self.pager.as_deref_mut()?;
-        let image = self.images.get_mut(image)?;
-        let last = image.birth.as_ref();
-        let birth = match last.filter(|birth| birth.arguments == arguments) {
-            Some(birth) => Arc::clone(birth),
-            None => {
-                let mut copy = Vec::new();
-                copy.try_reserve_exact(arguments.len()).ok()?;
-                copy.extend_from_slice(arguments);
-                let birth = Birth { arguments: copy };
-                if pager.birth_bytes + birth.cost() > BYTES_MAX {
-                    return None;
-                }
-                pager.birth_bytes += birth.cost();
-                let birth = Arc::new(birth);
-                let replaced = image.birth.replace(Arc::clone(&birth));
-                self.forget_birth(replaced);
-                birth
-            }
+    ) -> Birth {
+        let waits = swap.filter(|_| state == VmState::Dormant);
+        let image = self.images.get_mut(image);
+        let Some(((swap, image), pager)) = waits.zip(image).zip(self.pager.as_deref_mut()) else {
+            return Birth::Over;
         };
+        if image.unborn == 0 {
+            let cost = arguments.len() + OVERHEAD;
+            let fits = pager.birth_bytes + cost <= BYTES_MAX;
+            if !fits || image.birth.try_reserve_exact(arguments.len()).is_err() {
+                return Birth::Over;
+            }
+            image.birth.extend_from_slice(arguments);
+            pager.birth_bytes += cost;
+        } else if image.birth != arguments {
+            return Birth::Over;
+        }
+        image.unborn += 1;
         swap.residence = Residence::Out;
-        Some(birth)
+        Birth::Ahead
     }
 
-    /// Gives back what a VM or an image kept for a birth.
-    pub(crate) fn forget_birth(&mut self, birth: Option<Arc<Birth>>) {
-        if let Some(birth) = birth.and_then(Arc::into_inner)
-            && let Some(pager) = &mut self.pager
-        {
-            pager.birth_bytes -= birth.cost();
+    /// Counts one VM of an image fewer that has not begun.
+    pub(crate) fn forget_birth(&mut self, image: ImageId) {
+        let image = self.images.get_mut(image);
+        let Some((image, pager)) = image.zip(self.pager.as_deref_mut()) else {
+            return;
+        };
+        image.unborn -= 1;
+        if image.unborn == 0 {
+            pager.birth_bytes -= image.birth.len() + OVERHEAD;
+            image.birth = Vec::new();
         }
     }
 
@@ -103,18 +101,22 @@ impl Kernel {
         if frames_wanted(vm).saturating_add(pager.marks.min) > spare {
             return false;
         }
-        let header = self.images.get(vm.image).map(|image| *image.header());
-        let Some((birth, header)) = vm.birth.take().zip(header) else {
+        vm.birth = Birth::Fresh;
+        let name = vm.image;
+        let Some(image) = self.images.get_mut(name) else {
             return true;
         };
-        self.furnish(id, &header, &birth.arguments, machine);
-        self.forget_birth(Some(birth));
+        let (header, arguments) = (*image.header(), core::mem::take(&mut image.birth));
+        self.furnish(id, &header, &arguments, machine);
+        if let Some(image) = self.images.get_mut(name) {
+            image.birth = arguments;
+        }
+        self.forget_birth(name);
         let now = machine.now();
         let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return true;
         };
         vm.state = VmState::Ready;
-        vm.is_fresh = true;
         pager.hand.push_back(id);
         if let Some(swap) = &mut vm.swap {
             pager.stats.arrivals += 1;
@@ -131,7 +133,7 @@ impl Kernel {
     /// Returns whether frames for a VM are held because it has just begun. It gets them when it
     /// first waits, and if it never does, with the first one that comes after a while.
     pub(crate) fn is_held_fresh(&mut self, id: VmId, machine: &mut dyn Machine) -> bool {
-        let Some(vm) = self.vms.get(id).filter(|vm| vm.is_fresh) else {
+        let Some(vm) = self.vms.get(id).filter(|vm| vm.birth == Birth::Fresh) else {
             return false;
         };
         let since = vm.swap.map_or(vm.counters.created, |swap| swap.since);
@@ -144,17 +146,17 @@ impl Kernel {
 
     /// Hands out what is held for a VM that is no beginner any more.
     pub(crate) fn end_freshness(&mut self, id: VmId, machine: &mut dyn Machine) {
-        if let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_fresh) {
-            vm.is_fresh = false;
+        if let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.birth == Birth::Fresh) {
+            vm.birth = Birth::Over;
             self.hand_out_held(id, machine);
         }
     }
 
     /// Takes the promises of a VM back that is not created after all and stands in no queue.
-    pub(crate) fn unpromise(&mut self, id: VmId, swap: Option<Swap>) {
+    pub(crate) fn unpromise(&mut self, id: VmId, limit: u32, swap: Option<Swap>) {
         self.switch.disconnect(id.index());
         if let Some((swap, pager)) = swap.zip(self.pager.as_deref_mut()) {
-            pager.give_back(swap.extent);
+            pager.give_back(swap.extent(limit));
         }
     }
 }

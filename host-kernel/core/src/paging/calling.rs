@@ -3,7 +3,7 @@
 //! Whoever is called stands before the gatekeeper, which admits it when its working set fits: what
 //! it had in memory when it left. Nobody is called twice.
 
-use super::birth::{FIRST_FRAMES, frames_wanted};
+use super::birth::{Birth, FIRST_FRAMES, frames_wanted};
 use super::{Residence, Standing, Swap};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
@@ -44,7 +44,7 @@ impl Kernel {
                 Ok((VmState::Dormant, Some(swap)))
             }
             Verdict::Refuse => {
-                pager.give_back(swap.extent);
+                pager.give_back(swap.extent(limit));
                 Err(Errno::OutOfMemory)
             }
         }
@@ -68,7 +68,7 @@ impl Kernel {
         };
         match (vm.swap, vm.state) {
             (None, _) => {}
-            (Some(_), VmState::Dormant) if vm.birth.is_some() => {}
+            (Some(_), VmState::Dormant) if vm.birth == Birth::Ahead => {}
             (Some(_), VmState::Dormant) => pager.newcomers.push_back(id),
             (Some(_), _) => pager.hand.push_back(id),
         }
@@ -88,7 +88,10 @@ impl Kernel {
         }
         let available = self.available();
         let frames = self.vms.get(id).map_or(0, frames_wanted);
-        let vm = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
+        let vm = self.vms.get_mut(id).and_then(|vm| {
+            vm.counters.wakes = vm.counters.wakes.saturating_add(1);
+            vm.swap.as_mut()
+        });
         let Some((swap, pager)) = vm.zip(self.pager.as_deref_mut()) else {
             return;
         };
@@ -197,7 +200,7 @@ impl Kernel {
     /// Holds a frame for a VM that is not in memory and calls it, or answers in its place. Returns
     /// whether the frame was taken.
     pub(crate) fn hold(&mut self, id: VmId, frame: &[u8], machine: &mut dyn Machine) -> bool {
-        let Some((vm, pager)) = self.vms.get(id).zip(self.pager.as_deref_mut()) else {
+        let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return false;
         };
         let address = self.switch.address_of(id.index());
@@ -208,8 +211,22 @@ impl Kernel {
             pager.stats.held_dropped += 1;
             return false;
         }
-        self.call_back(id, machine.now());
+        let now = machine.now();
+        if let Some(swap) = &mut vm.swap {
+            swap.called.get_or_insert(now);
+        }
+        self.call_back(id, now);
         true
+    }
+
+    /// Takes note that a VM sent a frame: how long it took since it was called for.
+    pub(crate) fn answered(&mut self, id: VmId, machine: &mut dyn Machine) {
+        let swap = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
+        let called = swap.and_then(|swap| swap.called.take());
+        if let Some((called, pager)) = called.zip(self.pager.as_deref_mut()) {
+            let latency_ns = machine.now().since_ns(called);
+            pager.stats.wake_latency.count(latency_ns);
+        }
     }
 
     /// Delivers what was held for a VM that is in memory again.
@@ -227,20 +244,24 @@ impl Kernel {
         let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return;
         };
+        let limit = vm.memory_pages;
         let Some(mut swap) = vm.swap.take() else {
             return;
         };
-        let birth = vm.birth.take();
+        let unborn = (vm.birth == Birth::Ahead).then_some(vm.image);
+        vm.birth = Birth::Over;
         pager.stats.held_dropped += pager.pool.take(id.index()).len() as u64;
         if swap.standing == Standing::Queued {
             pager.unqueue(&mut swap, now);
             self.policies.gatekeeper.leave(id);
         }
         match swap.residence {
-            Residence::In | Residence::Out => pager.give_back(swap.extent),
+            Residence::In | Residence::Out => pager.give_back(swap.extent(limit)),
             // Disks may still work on it.
             Residence::Leaving | Residence::Entering => pager.transfers.abandon(id),
         }
-        self.forget_birth(birth);
+        if let Some(image) = unborn {
+            self.forget_birth(image);
+        }
     }
 }

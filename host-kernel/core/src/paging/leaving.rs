@@ -31,7 +31,8 @@ impl Kernel {
             return false;
         };
         let may_go = may_leave(vm) && pager.transfers.has_room();
-        let Some(extent) = vm.swap.filter(|_| may_go).map(|swap| swap.extent) else {
+        let extent = vm.swap.map(|swap| swap.extent(vm.memory_pages));
+        let Some(extent) = extent.filter(|_| may_go) else {
             return false;
         };
         let mut transfer = Box::new(Transfer::new(id, Direction::Out, extent));
@@ -47,6 +48,7 @@ impl Kernel {
         vm.registers = NOWHERE;
         vm.shared = NOWHERE;
         vm.console = NOWHERE;
+        vm.counters.shared_pages = 0;
         let mut list = core::mem::take(&mut vm.frames);
         if let Some(swap) = &mut vm.swap {
             // At most; the map says how many in the end.
@@ -205,14 +207,14 @@ impl Kernel {
         match page {
             CONTEXT_PAGE | REGISTERS_PAGE => Origin::Unique,
             CONSOLE_PAGE | SHARED_PAGE => Origin::Zeros,
-            _ => match vm.segments.copied_content(page) {
-                None => Origin::Zeros,
-                Some(index) => {
-                    let image = self.images.get(vm.image);
-                    let original = image.and_then(|image| image.frame(index));
-                    original.map_or(Origin::Zeros, Origin::Image)
-                }
-            },
+            _ => {
+                let image = self.images.get(vm.image);
+                let copied = image.and_then(|image| image.segments().copied_content(page));
+                let original = image
+                    .zip(copied)
+                    .and_then(|(image, index)| image.frame(index));
+                original.map_or(Origin::Zeros, Origin::Image)
+            }
         }
     }
 
@@ -258,7 +260,7 @@ impl Kernel {
             return Progress::Over;
         };
         swap.residence = Residence::Out;
-        swap.extent = transfer.extent;
+        swap.start = transfer.extent.start;
         if swap.standing == Standing::Admitted
             && let Some(pager) = &mut self.pager
         {

@@ -44,6 +44,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use denali_abi::control::PagingStatus;
 use denali_abi::errno::Errno;
+use denali_abi::latency::Latencies;
 use pool::Pool;
 use pressure::Marks;
 use transfer::{Transfer, Transfers};
@@ -96,8 +97,8 @@ pub enum Resume {
 /// All there is to know about a VM's part of swap space.
 #[derive(Clone, Copy, Debug)]
 pub struct Swap {
-    /// Its blocks.
-    pub extent: Extent,
+    /// The first of its blocks; how many they are follows from the VM's memory limit.
+    pub start: u64,
     /// How many of them hold pages; the map follows.
     pub entries: u32,
     /// Page tables it needs besides its root.
@@ -108,8 +109,10 @@ pub struct Swap {
     pub asked: u32,
     /// When it last became idle, was called or came in.
     pub since: Time,
-    /// When the hand last passed it.
-    pub passed: Time,
+    /// When the hand last passed it, in milliseconds since boot modulo 2^32.
+    pub passed_ms: u32,
+    /// When the packet came that it was called for, until it sends a frame.
+    pub called: Option<Time>,
     /// Where it is.
     pub residence: Residence,
     /// Whether it is wanted.
@@ -118,9 +121,18 @@ pub struct Swap {
     pub resume: Resume,
 }
 
-const _: () = assert!(size_of::<Swap>() <= 80, "it is part of every descriptor");
+const _: () = assert!(size_of::<Swap>() <= 72, "it is part of every descriptor");
 
 impl Swap {
+    /// Returns the blocks of a VM with a memory limit of `limit` pages.
+    #[must_use]
+    pub const fn extent(&self, limit: u32) -> Extent {
+        Extent {
+            start: self.start,
+            blocks: extent_blocks(limit),
+        }
+    }
+
     /// Returns how many pages of the VM are on swap and not in memory.
     #[must_use]
     pub const fn pages_out(&self) -> u32 {
@@ -139,6 +151,15 @@ impl Swap {
     pub(crate) const fn frames_needed(&self) -> u32 {
         self.blocks() + 1 + self.tables + 2
     }
+}
+
+/// Returns milliseconds since boot, as far as 32 bits hold them: 49 days.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "differences are what counts"
+)]
+pub(crate) const fn milliseconds(time: Time) -> u32 {
+    (time.as_ns() / 1_000_000) as u32
 }
 
 /// What paging did since boot.
@@ -170,6 +191,16 @@ pub struct PagingStats {
     pub held_dropped: u64,
     /// VMs refused because swap space was full.
     pub swap_full: u64,
+    /// Faults that waited for a disk.
+    pub faults: u64,
+    /// Pages read for them, those read ahead included.
+    pub page_ins: u64,
+    /// Pages of busy VMs sent out one by one.
+    pub page_outs: u64,
+    /// VMs kept before the gate because those in memory fault too often.
+    pub gate_closed: u64,
+    /// From the first packet for a VM on swap to the first frame it sends.
+    pub wake_latency: Latencies,
 }
 
 /// The pager of a host with disks.
@@ -202,7 +233,7 @@ pub(crate) struct Pager {
     /// Since when the first of them waits.
     queued_since: Option<Time>,
     buffer: Box<[u8; BLOCK_LEN]>,
-    /// Bytes of all arguments that VMs without frames begin with.
+    /// Bytes of all arguments that VMs without frames begin with, at their cost.
     birth_bytes: usize,
     pub(crate) stats: PagingStats,
 }
@@ -227,6 +258,14 @@ impl Kernel {
             corrupt: stats.corrupt,
             frames_dropped: stats.held_dropped,
             refused: stats.swap_full,
+            faults: stats.faults,
+            page_ins: stats.page_ins,
+            page_outs: stats.page_outs,
+            blocks_read: stats.blocks_read,
+            blocks_written: stats.blocks_written,
+            pages_dropped: stats.pages_dropped,
+            gate_closed: stats.gate_closed,
+            wake_latency: stats.wake_latency,
         }
     }
 }
@@ -276,13 +315,14 @@ impl Pager {
             return Err(Errno::OutOfMemory);
         };
         Ok(Swap {
-            extent,
+            start: extent.start,
             entries: 0,
             tables: 0,
             root: Seal::default(),
             asked: 0,
             since: now,
-            passed: now,
+            passed_ms: milliseconds(now),
+            called: None,
             residence: Residence::In,
             standing: Standing::Asleep,
             resume: Resume::Ready,

@@ -7,7 +7,7 @@
 //! waits for memory goes to the end of the gatekeeper's queue; if nobody waits but somebody stands
 //! before the gate for long, it is the turn of whoever was in longest.
 
-use super::{Pager, Residence, Standing, Swap};
+use super::{Pager, Residence, Standing, Swap, milliseconds};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::policy::replacement::{Candidate, Judgement};
@@ -245,7 +245,7 @@ impl Kernel {
                 continue;
             };
             pager.hand.push_back(id);
-            let passed = core::mem::replace(&mut swap.passed, now);
+            let passed = core::mem::replace(&mut swap.passed_ms, milliseconds(now));
             if vm.state != VmState::Idle || vm.awaits_nic {
                 continue;
             }
@@ -253,7 +253,7 @@ impl Kernel {
             let candidate = Candidate {
                 vm: id,
                 idle_ns,
-                passed_ns: now.since_ns(passed),
+                passed_ns: u64::from(milliseconds(now).wrapping_sub(passed)) * 1_000_000,
                 frames: vm.frames.count(),
             };
             if self.policies.replacement.judge(&candidate) == Judgement::Go {

@@ -5,25 +5,25 @@
 
 use super::allowance::Allowance;
 use super::image::{Contents, ImageId};
-use super::{Counters, FIXED_FRAMES, MEMORY_PAGES_MIN, Segments, Vm, VmId, WakeOn};
+use super::network::Network;
+use super::{Counters, FIXED_FRAMES, MEMORY_PAGES_MIN, Vm, VmId, WakeOn};
 use crate::kernel::Kernel;
 use crate::machine::{FrameId, Machine, Space};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{Fill, FrameList, FrameUse, Owner};
-use crate::net::ring::{FEATURES, RingState};
+use crate::net::ring::RingState;
+use crate::paging::birth::Birth;
 use crate::paging::{NO_SPACE, NOWHERE, Swap};
 use crate::policy::gatekeeper::{Occasion, Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
 use denali_abi::ABI_VERSION;
 use denali_abi::control::{Limits, VmState};
-use denali_abi::end::EndRecord;
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
 use denali_abi::layout::INITIAL_STACK_TOP;
-use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig};
+use denali_abi::net::NetworkConfig;
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX, VirtualRegisters};
-use denali_abi::shared::THREAD_NAME_MAX;
 use zerocopy::IntoBytes;
 
 /// What a new VM is to be.
@@ -79,8 +79,8 @@ impl Kernel {
             self.switch.disconnect(id.index());
         })?;
         let birth = self.birth_of(spec.image, arguments, swap.as_mut(), state);
-        if matches!(entrance, Entrance::Dormant) && birth.is_none() {
-            self.unpromise(id, swap);
+        if matches!(entrance, Entrance::Dormant) && birth == Birth::Over {
+            self.unpromise(id, limit, swap);
             return Err(Errno::OutOfMemory);
         }
         let vm = Vm {
@@ -96,7 +96,6 @@ impl Kernel {
             console: NOWHERE,
             frames: FrameList::new(),
             image: spec.image,
-            segments: Segments::of(&header),
             memory_pages: limit,
             promised: if state == VmState::Dormant && swap.is_none() {
                 FIXED_FRAMES
@@ -106,20 +105,18 @@ impl Kernel {
             is_promised: swap.is_none(),
             swap,
             birth,
-            is_fresh: false,
             upcall: None,
             ring: RingState::default(),
             awaits_nic: false,
-            end: EndRecord::default(),
-            thread: [0; THREAD_NAME_MAX],
+            end: None,
             counters: Counters {
                 created: now,
                 ..Counters::default()
             },
-            network: offered(&spec.network),
+            network: Network::new(&spec.network),
             name: spec.name,
         };
-        let begins_now = vm.birth.is_none();
+        let begins_now = birth == Birth::Over;
         self.vms.insert(vm)?;
         if begins_now {
             self.furnish(id, &header, arguments, machine);
@@ -300,21 +297,12 @@ fn registers_of(
         cpu_hz: machine.cpu_hz(),
         heap_start: header.end_address(),
         clock: machine.clock(),
-        network: vm.network,
+        network: vm.network.offered(),
         seed,
         name: vm.name,
         arguments_len,
         reserved: 0,
         arguments: bytes,
         stop_deadline_ns: 0,
-    }
-}
-
-/// Returns the configuration with what the kernel adds to it.
-fn offered(network: &NetworkConfig) -> NetworkConfig {
-    NetworkConfig {
-        frame_len_max: u16::try_from(FRAME_LEN_MAX).unwrap_or(u16::MAX),
-        features: u32::from(FEATURES),
-        ..*network
     }
 }

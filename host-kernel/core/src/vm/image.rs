@@ -5,11 +5,10 @@
 //! touches them. The first VM seals the contents. A page nobody wrote is zero and gets its frame
 //! when it is first needed; its memory is promised from the start.
 
+use super::Segments;
 use super::table::id_type;
 use crate::machine::{FrameId, Machine, Page};
 use crate::memory::frame::{Fill, FrameList, FrameTable, FrameUse, Owner};
-use crate::paging::birth::Birth;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use denali_abi::convert::{u32_to_usize, u64_to_usize};
 use denali_abi::errno::Errno;
@@ -34,6 +33,7 @@ pub enum Contents {
 #[derive(Debug)]
 pub struct Image {
     header: ImageHeader,
+    segments: Segments,
     pages: Vec<Option<FrameId>>,
     /// The frames of `pages`.
     pub frames: FrameList,
@@ -41,8 +41,10 @@ pub struct Image {
     pub contents: Contents,
     /// VMs that run it.
     pub users: u32,
-    /// What the last of its VMs that were created without frames begins with.
-    pub birth: Option<Arc<Birth>>,
+    /// VMs that will run it and have not begun.
+    pub unborn: u32,
+    /// The arguments they begin with.
+    pub birth: Vec<u8>,
 }
 
 impl Image {
@@ -62,12 +64,14 @@ impl Image {
         pages.resize(count, None);
         let frames = FrameList::new();
         Ok(Self {
+            segments: Segments::of(&header),
             header,
             pages,
             frames,
             contents: Contents::Open,
             users: 0,
-            birth: None,
+            unborn: 0,
+            birth: Vec::new(),
         })
     }
 
@@ -75,6 +79,12 @@ impl Image {
     #[must_use]
     pub const fn header(&self) -> &ImageHeader {
         &self.header
+    }
+
+    /// Returns where the segments end.
+    #[must_use]
+    pub const fn segments(&self) -> Segments {
+        self.segments
     }
 
     /// Returns the number of pages of contents; as many frames are promised.

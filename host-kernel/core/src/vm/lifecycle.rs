@@ -5,13 +5,14 @@
 
 use super::creation::Entrance;
 use super::interrupt::{self, Taken};
-use super::{VmId, WakeOn};
+use super::{End, VmId, WakeOn};
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Position};
 use crate::paging::NO_SPACE;
 use crate::policy::gatekeeper::{Occasion, Request};
 use crate::time::Time;
 use crate::trace::{Event, Name};
+use alloc::boxed::Box;
 use core::mem::offset_of;
 use denali_abi::control::VmState;
 use denali_abi::end::{EndReason, EndRecord};
@@ -125,7 +126,8 @@ impl Kernel {
         } else {
             Position::default()
         };
-        vm.end = EndRecord {
+        let mut end = Box::new(End::default());
+        end.record = EndRecord {
             reason: reason.code(),
             reserved: 0,
             detail,
@@ -133,8 +135,9 @@ impl Kernel {
             rsp: position.rsp,
         };
         if ran && !matches!(reason, EndReason::Terminated | EndReason::Stopped) {
-            machine.read_frame(vm.shared, offset_of!(SharedPage, thread), &mut vm.thread);
+            machine.read_frame(vm.shared, offset_of!(SharedPage, thread), &mut end.thread);
         }
+        vm.end = Some(end);
         let name = Name(vm.name);
         self.trace.record(Event::VmEnded {
             vm: id,

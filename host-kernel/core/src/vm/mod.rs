@@ -19,26 +19,28 @@ pub(crate) mod creation;
 pub mod image;
 pub mod interrupt;
 pub(crate) mod lifecycle;
+pub mod network;
 pub mod table;
 pub mod upcall;
 
 use crate::machine::{FrameId, Page, Space};
 use crate::memory::frame::FrameList;
 use crate::net::ring::RingState;
+use crate::net::switch::ENTRY_BYTES;
 use crate::paging::Swap;
 use crate::paging::birth::Birth;
 use crate::time::Time;
-use alloc::sync::Arc;
+use alloc::boxed::Box;
 use allowance::Allowance;
 use denali_abi::control::VmState;
 use denali_abi::end::EndRecord;
 use denali_abi::layout::PAGE_SIZE;
-use denali_abi::net::NetworkConfig;
 use denali_abi::registers::NAME_MAX;
 use denali_abi::shared::THREAD_NAME_MAX;
 use denali_abi::shared::interrupt::{TIMER, TRANSMIT};
 use image::ImageId;
-use table::id_type;
+use network::Network;
+use table::{SLOT_BYTES, id_type};
 use upcall::Upcall;
 
 id_type! {
@@ -84,8 +86,23 @@ pub struct Counters {
     pub tx_refused: u64,
     /// Bytes ever written to its console.
     pub console_written: u64,
-    /// Upcalls delivered to it.
-    pub upcalls: u64,
+    /// Upcalls delivered to it; this one and the next stop at their largest number.
+    pub upcalls: u32,
+    /// Pages of it read back from swap.
+    pub page_ins: u32,
+    /// Times it was called back from swap.
+    pub wakes: u32,
+    /// Pages of its image it shows now.
+    pub shared_pages: u32,
+}
+
+/// How a VM ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    /// Why, and where.
+    pub record: EndRecord,
+    /// The thread that ended it by a fault, as the guest said.
+    pub thread: [u8; THREAD_NAME_MAX],
 }
 
 /// Where the segments of its image end, as page numbers.
@@ -126,8 +143,6 @@ pub struct Vm {
     pub frames: FrameList,
     /// The image it runs.
     pub image: ImageId,
-    /// Where the image's segments lie.
-    pub segments: Segments,
     /// Memory limit in pages.
     pub memory_pages: u32,
     /// Frames it may have now.
@@ -136,31 +151,27 @@ pub struct Vm {
     pub is_promised: bool,
     /// Its part of swap space, if it is paged.
     pub swap: Option<Swap>,
-    /// What it begins with, if it has never run and has nothing but this descriptor.
-    pub birth: Option<Arc<Birth>>,
-    /// Whether it began from its descriptor and has not waited for anything yet.
-    pub is_fresh: bool,
+    /// Where it is in the beginning of its life.
+    pub birth: Birth,
     /// Where it wants its interrupts, if not by asking.
     pub upcall: Option<Upcall>,
     /// The kernel's own ring indices.
     pub ring: RingState,
     /// Whether it waits for room in the NIC's transmit queue.
     pub awaits_nic: bool,
-    /// Why it ended.
-    pub end: EndRecord,
-    /// The thread that ended it by a fault, as the guest said.
-    pub thread: [u8; THREAD_NAME_MAX],
+    /// Why it ended, if it did.
+    pub end: Option<Box<End>>,
     /// What it did.
     pub counters: Counters,
     /// Its virtual Ethernet.
-    pub network: NetworkConfig,
+    pub network: Network,
     /// Its name, padded with zeros.
     pub name: [u8; NAME_MAX],
 }
 
 const _: () = assert!(
-    size_of::<Vm>() <= 480,
-    "descriptors are what thousands of VMs cost"
+    size_of::<Vm>() + SLOT_BYTES + ENTRY_BYTES <= 512,
+    "descriptor, swap description and switch entry are what a VM costs that sleeps"
 );
 
 impl WakeOn {

@@ -138,6 +138,9 @@ struct Slot<T> {
     value: Option<Box<T>>,
 }
 
+/// Bytes of a place, without what the box holds.
+pub const SLOT_BYTES: usize = size_of::<Slot<u64>>();
+
 /// A table of at most `limit` values.
 #[derive(Debug)]
 pub struct Table<K, T> {

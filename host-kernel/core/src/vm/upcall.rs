@@ -128,7 +128,7 @@ impl Kernel {
         };
         machine.divert(space, position);
         if let Some(vm) = self.vms.get_mut(id) {
-            vm.counters.upcalls += 1;
+            vm.counters.upcalls = vm.counters.upcalls.saturating_add(1);
         }
         Ok(timer)
     }

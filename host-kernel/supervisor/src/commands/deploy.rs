@@ -139,7 +139,9 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
         },
     )?;
     let mut package = package::parse(&bytes, args.name)?;
-    package.dormant = args.dormant;
+    if args.dormant {
+        package = package.into_dormant();
+    }
     let deployed = match args.copies {
         None => shared.with(|supervisor| supervisor.deploy(package))?,
         Some(copies) => deploy_copies(&package.without_ports(), copies, args, shared, terminal)?,

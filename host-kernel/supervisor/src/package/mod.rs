@@ -46,6 +46,22 @@ pub struct Package<'a> {
 }
 
 impl Package<'_> {
+    /// Returns the package of a service that begins with the first packet for it.
+    ///
+    /// Services of one image that have not begun have their arguments in common, so arguments count
+    /// as part of what an image is the same by.
+    #[must_use]
+    pub fn into_dormant(mut self) -> Self {
+        self.dormant = true;
+        let origin = Arc::make_mut(&mut self.origin);
+        origin.digest = Sha256::new()
+            .chain_update(origin.digest)
+            .chain_update(&origin.arguments)
+            .finalize()
+            .into();
+        self
+    }
+
     /// Returns the package as its copies share it: they publish no port.
     #[must_use]
     pub fn without_ports(mut self) -> Self {

@@ -139,7 +139,6 @@ pub const ALLOWED: &[Allowed] = &[
                  has a limit; a VM's memory never comes from it",
         places: &[
             "core/src/network.rs {closure#0}",
-            "core/src/paging/birth.rs birth_of",
             "core/src/paging/entering.rs enter",
             "core/src/paging/entering.rs open_map",
             "core/src/paging/leaving.rs leave",
@@ -158,6 +157,9 @@ pub const ALLOWED: &[Allowed] = &[
             "<alloc::collections::btree::*",
             "alloc::collections::vec_deque::*",
             "core/src/paging/pool.rs take",
+            "core/src/policy/gatekeeper/line.rs join",
+            "core/src/policy/gatekeeper/line.rs leave",
+            "denali_kernel_core::policy::gatekeeper::line::Line::join",
             "core::ptr::drop_in_place<denali_kernel_core::policy::scheduler::fair::Fair>",
         ],
     },

@@ -1,13 +1,13 @@
 //! First in, first out: VMs wait for memory in the order they came, and nobody overtakes.
 
+use super::line::Line;
 use super::{Gatekeeper, Request, Verdict};
 use crate::vm::VmId;
-use alloc::collections::VecDeque;
 
 /// The queue of waiting VMs.
 #[derive(Debug, Default)]
 pub struct Fifo {
-    waiting: VecDeque<Request>,
+    waiting: Line,
 }
 
 impl Gatekeeper for Fifo {
@@ -15,20 +15,22 @@ impl Gatekeeper for Fifo {
         if self.waiting.is_empty() && request.frames <= available {
             return Verdict::Admit;
         }
-        self.waiting.push_back(request);
+        self.waiting.join(request);
         Verdict::Wait
     }
 
     fn leave(&mut self, vm: VmId) {
-        self.waiting.retain(|request| request.vm != vm);
+        self.waiting.leave(vm);
     }
 
     fn next(&mut self, available: u32) -> Option<VmId> {
-        let first = self.waiting.front()?;
+        let first = self.waiting.iter().next()?;
         if first.frames > available {
             return None;
         }
-        self.waiting.pop_front().map(|request| request.vm)
+        let vm = first.vm;
+        self.waiting.leave(vm);
+        Some(vm)
     }
 }
 

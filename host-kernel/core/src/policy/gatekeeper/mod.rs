@@ -4,6 +4,7 @@
 //! policy says. With swap a VM asks for its working set, and asks again each time it is called back.
 
 pub mod fifo;
+pub mod line;
 pub mod strict;
 pub mod working_set;
 

@@ -4,9 +4,9 @@
 //! does may overtake it, at most `OVERTAKEN_MAX` times. So memory is not idle while a large VM
 //! waits for much of it, and nobody starves.
 
+use super::line::Line;
 use super::{Gatekeeper, Request, Verdict};
 use crate::vm::VmId;
-use alloc::collections::VecDeque;
 
 /// How often the first in the queue is overtaken before it is waited for.
 const OVERTAKEN_MAX: u32 = 32;
@@ -17,7 +17,7 @@ const REACH: usize = 16;
 /// The queue of waiting VMs.
 #[derive(Debug, Default)]
 pub struct WorkingSet {
-    waiting: VecDeque<Request>,
+    waiting: Line,
     overtaken: u32,
 }
 
@@ -28,15 +28,14 @@ impl Gatekeeper for WorkingSet {
             self.overtaken += u32::from(!self.waiting.is_empty());
             return Verdict::Admit;
         }
-        self.waiting.push_back(request);
+        self.waiting.join(request);
         Verdict::Wait
     }
 
     fn leave(&mut self, vm: VmId) {
-        if self.waiting.front().is_some_and(|first| first.vm == vm) {
+        if self.waiting.leave(vm) {
             self.overtaken = 0;
         }
-        self.waiting.retain(|request| request.vm != vm);
     }
 
     fn next(&mut self, available: u32) -> Option<VmId> {
@@ -46,9 +45,10 @@ impl Gatekeeper for WorkingSet {
             1
         };
         let fits = |request: &Request| request.frames <= available;
-        let at = self.waiting.iter().take(reach).position(fits)?;
-        self.overtaken = if at == 0 { 0 } else { self.overtaken + 1 };
-        self.waiting.remove(at).map(|request| request.vm)
+        let vm = self.waiting.iter().take(reach).copied().find(fits)?.vm;
+        let was_first = self.waiting.leave(vm);
+        self.overtaken = if was_first { 0 } else { self.overtaken + 1 };
+        Some(vm)
     }
 }
 
