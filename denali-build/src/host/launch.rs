@@ -89,7 +89,11 @@ pub fn up(options: &Options) -> Result<Running> {
         directories::PRIVATE,
     )?;
     let disks = make_disks(&folder, &options.disks)?;
-    let port = options.port.map_or_else(free_port, check_port)?;
+    let port = match (options.port, &options.ethernet) {
+        // Whoever is at the other end of the Ethernet has it already.
+        (Some(port), Some(_)) => port,
+        (port, _) => port.map_or_else(free_port, check_port)?,
+    };
     let machine = Machine {
         kernel: artifacts.kernel,
         module,
