@@ -89,9 +89,19 @@ pub fn deploy_unpublished(
     steps.take("deploy", || {
         let name = &built.manifest.name;
         let mut progress = console::Progress::new();
+        let mut last = None;
         let last = client.deploy(name, &built.package, request, |step| {
-            if let (DeployStep::Copied { copies }, Some(all)) = (step, request.copies) {
-                progress.show(&format!("{copies} of {all} copies"));
+            if let (&DeployStep::Copied { copies, uptime_ns }, Some(all)) = (step, request.copies) {
+                let rate = last.replace((copies, uptime_ns)).map(|(before, then)| {
+                    let ns = uptime_ns.saturating_sub(then).max(1);
+                    let made = u64::from(copies - before);
+                    format!(
+                        ", {} a second of the host's time",
+                        made * 1_000_000_000 / ns
+                    )
+                });
+                let rate = rate.unwrap_or_default();
+                progress.show(&format!("{copies} of {all} copies{rate}"));
             }
         })?;
         progress.end();

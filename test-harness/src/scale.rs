@@ -40,6 +40,9 @@ pub struct Plan {
     pub clients: usize,
     /// Words for the kernel's command line.
     pub kernel: Vec<String>,
+    /// Whether the host's clock advances by a nanosecond an instruction, whatever this machine does
+    /// besides.
+    pub counted: bool,
     /// A file to append a line of JSON for each part to.
     pub record: Option<PathBuf>,
 }
@@ -62,6 +65,7 @@ impl Plan {
             alphas: vec![0.6, 1.0, 1.4],
             clients: 32,
             kernel: Vec::new(),
+            counted: false,
             record: None,
         };
         for word in words {
@@ -78,6 +82,7 @@ impl Plan {
                 "memory" => value.clone_into(&mut plan.memory),
                 "template" => value.clone_into(&mut plan.template),
                 "dormant" => plan.dormant = value == "yes",
+                "counted" => plan.counted = value == "yes",
                 "touch" => plan.touch = number()?,
                 "requests" => plan.requests = number()?,
                 "alpha" => {
@@ -195,7 +200,11 @@ impl<'a> Crowd<'a> {
         for word in &plan.kernel {
             options.extend(["--kernel", word]);
         }
-        let host = Host::up_as(home, &options);
+        let host = if plan.counted {
+            Host::up_counted(home, "", &options)
+        } else {
+            Host::up_as(home, &options)
+        };
         let project = Project::shared(host.home(), &plan.template);
         // Built before the clock starts.
         host.denali(["build"]).within(project.folder()).succeeds();
@@ -209,6 +218,13 @@ impl<'a> Crowd<'a> {
         let deploying = host.denali(words).within(project.folder()).start();
         let outcome = deploying.finish_within(DEPLOY_TIMEOUT);
         assert_eq!(outcome.code, Some(0), "exit status of {outcome}");
+        let rates = outcome
+            .stderr
+            .lines()
+            .filter(|line| line.contains("a second"));
+        for line in rates {
+            println!("{}", line.trim());
+        }
         let status = host.status().answered();
         println!(
             "{copies} services made in {:.1} s, {:.1} s of the host's clock",

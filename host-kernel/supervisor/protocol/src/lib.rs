@@ -339,6 +339,8 @@ pub enum DeployStep {
     Copied {
         /// How many.
         copies: u32,
+        /// The host's time since its boot in nanoseconds.
+        uptime_ns: u64,
     },
     /// The gatekeeper admitted the VM.
     Admitted {

@@ -170,7 +170,9 @@ fn deploy_copies(
             terminal.pause(Duration::ZERO).map_err(Stop::from)?;
         }
         if number % COPIES_BETWEEN_REPORTS == 0 && number < copies {
-            show(args, terminal, &DeployStep::Copied { copies: number })?;
+            let uptime_ns = shared.with(|supervisor| supervisor.host().uptime_ns);
+            let copies = number;
+            show(args, terminal, &DeployStep::Copied { copies, uptime_ns })?;
         }
     }
     last.ok_or_else(|| Refused::usage("no copies").into())
@@ -245,7 +247,7 @@ fn sentence(step: &DeployStep) -> String {
     match step {
         DeployStep::Ready => "ready for the package\n".into(),
         DeployStep::Verified { length } => format!("verified {length} bytes\n"),
-        DeployStep::Copied { copies } => format!("{copies} copies made\n"),
+        DeployStep::Copied { copies, .. } => format!("{copies} copies made\n"),
         DeployStep::Admitted { memory, available } => {
             let (memory, available) = (table::kib(*memory), table::kib(*available));
             format!("admitted with {memory}, {available} left\n")
