@@ -33,6 +33,28 @@ pub struct Policies {
     pub scheduler: Box<dyn Scheduler>,
     /// Which frame goes.
     pub queue: Box<dyn QueueDiscipline>,
+    /// Whether guests are offered to leave checksums and segmentation to others.
+    pub net_offload: NetOffload,
+}
+
+/// Whether guests are offered to leave checksums and segmentation to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetOffload {
+    /// They are.
+    On,
+    /// They compute and cut themselves.
+    Off,
+}
+
+impl NetOffload {
+    /// Returns the flags of [`denali_abi::net::flags`] that a guest may use.
+    #[must_use]
+    pub const fn features(self) -> u16 {
+        match self {
+            Self::On => crate::net::ring::FEATURES,
+            Self::Off => 0,
+        }
+    }
 }
 
 /// A policy the command line names but nobody wrote.
@@ -63,12 +85,14 @@ impl Default for Policies {
             replacement: Box::<WsClock>::default(),
             scheduler: Box::<Fair>::default(),
             queue: Box::<DeficitRoundRobin>::default(),
+            net_offload: NetOffload::On,
         }
     }
 }
 
 impl Policies {
-    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `scheduler=…` and `queue=…`; of several words
+    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `scheduler=…`, `queue=…` and
+    /// `net-offload=…`; of several words
     /// the last counts, and other words are none of its business. Each unknown name is passed to
     /// `complain`.
     pub fn from_command_line<'a>(
@@ -119,6 +143,15 @@ impl Policies {
                         key: "queue",
                         value,
                         known: "drr, drop-tail",
+                    });
+                }
+                Some(("net-offload", "on")) => policies.net_offload = NetOffload::On,
+                Some(("net-offload", "off")) => policies.net_offload = NetOffload::Off,
+                Some(("net-offload", value)) => {
+                    complain(UnknownPolicy {
+                        key: "net-offload",
+                        value,
+                        known: "on, off",
                     });
                 }
                 _ => {}

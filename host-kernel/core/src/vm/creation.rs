@@ -162,7 +162,8 @@ impl Kernel {
         vm.registers = fixed.registers;
         vm.shared = fixed.shared;
         vm.console = fixed.console;
-        let contents = registers_of(vm, header, arguments, seed, machine);
+        let network = vm.network.offered(self.policies.net_offload.features());
+        let contents = registers_of(vm, header, arguments, network, seed, machine);
         machine.write_frame(vm.registers, 0, contents.as_bytes());
     }
 
@@ -279,6 +280,7 @@ fn registers_of(
     vm: &Vm,
     header: &ImageHeader,
     arguments: &[u8],
+    network: NetworkConfig,
     seed: [u8; 32],
     machine: &dyn Machine,
 ) -> VirtualRegisters {
@@ -297,7 +299,7 @@ fn registers_of(
         cpu_hz: machine.cpu_hz(),
         heap_start: header.end_address(),
         clock: machine.clock(),
-        network: vm.network.offered(),
+        network,
         seed,
         name: vm.name,
         arguments_len,

@@ -15,7 +15,7 @@ use lies::Lies;
 
 use super::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit, FrameId,
-    Machine, NicFull, Page, Position, Space, TableMissing,
+    Machine, NicFull, Offload, Page, Position, Space, TableMissing,
 };
 use crate::time::Time;
 use alloc::boxed::Box;
@@ -75,7 +75,8 @@ pub struct FakeMachine {
     entropy: u64,
     exits: VecDeque<Exit>,
     arriving: VecDeque<Vec<u8>>,
-    sent: VecDeque<Vec<u8>>,
+    sent: VecDeque<(Vec<u8>, Offload)>,
+    nic_offloads: u16,
     transmit_room: usize,
     was_full: bool,
     mac: [u8; 6],
@@ -102,6 +103,7 @@ impl FakeMachine {
             exits: VecDeque::new(),
             arriving: VecDeque::new(),
             sent: VecDeque::new(),
+            nic_offloads: 0,
             transmit_room: usize::MAX,
             was_full: false,
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
@@ -151,7 +153,17 @@ impl FakeMachine {
 
     /// Takes the oldest frame sent to the wire.
     pub fn take_sent(&mut self) -> Option<Vec<u8>> {
+        self.take_sent_with_offload().map(|(frame, _)| frame)
+    }
+
+    /// Takes the oldest frame sent to the wire, and what it leaves to the NIC.
+    pub fn take_sent_with_offload(&mut self) -> Option<(Vec<u8>, Offload)> {
         self.sent.pop_front()
+    }
+
+    /// Sets what may be left to the NIC.
+    pub const fn set_nic_offloads(&mut self, flags: u16) {
+        self.nic_offloads = flags;
     }
 
     /// Sets how many more frames the NIC takes.
@@ -193,29 +205,6 @@ impl FakeMachine {
     fn assert_idle(&self, frame: FrameId) {
         let busy = self.frames[u32_to_usize(frame.0)].busy;
         assert!(busy.is_none(), "{frame:?} belongs to a disk: {busy:?}");
-    }
-
-    /// Does what disks have done by now.
-    fn work_disks(&mut self) {
-        while let Some(done) = self.disks.next_done(self.now) {
-            for (nth, &frame) in done.frames.iter().enumerate() {
-                let frame = u32_to_usize(frame.0);
-                self.frames[frame].busy = None;
-                match done.operation {
-                    DiskOperation::Read if done.result.is_ok() => {
-                        let block = self.disks.read(&done, nth);
-                        *self.bytes_mut(frame) = block;
-                        self.frames[frame].stale = false;
-                    }
-                    DiskOperation::Write if done.result.is_ok() => {
-                        let bytes = *self.bytes_mut(frame);
-                        self.disks.write(&done, nth, &bytes);
-                    }
-                    DiskOperation::Read | DiskOperation::Write | DiskOperation::Flush => {}
-                }
-            }
-            self.disks.complete(&done);
-        }
     }
 
     fn soil(&mut self, frame: FrameId) {
@@ -453,14 +442,23 @@ impl Machine for FakeMachine {
         Some(frame.len())
     }
 
-    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+    fn nic_offloads(&self) -> u16 {
+        self.nic_offloads
+    }
+
+    fn nic_transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), NicFull> {
+        assert_eq!(
+            offload.flags & !self.nic_offloads,
+            0,
+            "nothing is left to a NIC that does not do it"
+        );
         if self.transmit_room == 0 {
             self.was_full = true;
             return Err(NicFull);
         }
         self.transmit_room -= 1;
         self.work(frame.len());
-        self.sent.push_back(frame.to_vec());
+        self.sent.push_back((frame.to_vec(), offload));
         Ok(())
     }
 
