@@ -110,10 +110,7 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
         "unix:{},server=on,wait=off",
         text(&machine.monitor).replace(',', ",,")
     );
-    let netdev = machine
-        .ethernet
-        .as_deref()
-        .map_or(netdev, |folder| uplink(folder));
+    let netdev = machine.ethernet.as_deref().map_or(netdev, uplink);
     let device = format!("virtio-net-pci,netdev={NETDEV},disable-legacy=on,romfile=");
     let fixed = [
         "-nodefaults",
