@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    build, demo, deploy, doctor, host, limits, logs, ls, new, releases, rm, rollback, run, secret,
-    start, stop, test,
+    build, demo, deploy, doctor, fit, host, limits, logs, ls, new, releases, rm, rollback, run,
+    secret, start, stop, test, top,
 };
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
@@ -38,6 +38,10 @@ pub enum Verb {
     Doctor(doctor::Args),
     /// List the services of a host
     Ls(ls::Args),
+    /// Show a host and its busiest services, again and again
+    Top(top::Args),
+    /// Show how many more VMs of an image fit on a host, and what binds
+    Fit(fit::Args),
     /// Show what a service wrote
     Logs(logs::Args),
     /// Show or change what a service may take of CPU and network

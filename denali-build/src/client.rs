@@ -6,7 +6,7 @@ use crate::image::hexadecimal;
 use crate::ssh::{Access, Exit, Patience, Session};
 use anyhow::{Context, Result};
 use denali_protocol::releases::{Release, Secrets};
-use denali_protocol::{DeployStep, Host, Refusal, Service, status};
+use denali_protocol::{DeployStep, Fit, Host, Refusal, Service, SortKey, status};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -18,6 +18,61 @@ pub enum Logs {
     Present,
     /// What is there, and what comes, until Ctrl-C.
     Follow,
+}
+
+/// Services asked for at a time.
+const PAGE_SERVICES: usize = 500;
+
+/// How a package is deployed, besides as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeployRequest {
+    /// So many services of it; `None` makes the one.
+    pub copies: Option<u32>,
+    /// They begin with the first packet for them.
+    pub dormant: bool,
+}
+
+/// Which services to list.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// At most so many.
+    pub limit: Option<usize>,
+    /// Those in this state.
+    pub state: Option<String>,
+    /// Those whose names begin so.
+    pub prefix: Option<String>,
+    /// Those that publish ports.
+    pub published: bool,
+    /// The first by this, and not by name; the host keeps a bounded number of them.
+    pub sort: Option<SortKey>,
+}
+
+impl Selection {
+    /// Selects those that publish ports.
+    #[must_use]
+    pub fn published() -> Self {
+        Self {
+            published: true,
+            ..Self::default()
+        }
+    }
+
+    fn command(&self, after: Option<&str>, count: usize) -> String {
+        let mut command = format!("ls --json --limit {count}");
+        let mut option = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                command.push_str(&format!(" {name} {value}"));
+            }
+        };
+        option("--after", after);
+        option("--state", self.state.as_deref());
+        option("--prefix", self.prefix.as_deref());
+        option("--sort", self.sort.map(SortKey::name));
+        if self.published {
+            command.push_str(" --published");
+        }
+        command
+    }
 }
 
 /// A connection to the supervisor of a host.
@@ -56,15 +111,63 @@ impl Client {
         self.ask("host --json")
     }
 
-    /// Returns the services in order of name.
+    /// Returns all services in order of name.
     ///
     /// # Errors
     ///
     /// The host does not answer as it should.
     pub fn services(&self) -> Result<Vec<Service>> {
-        let mut services: Vec<Service> = self.ask("ls --json")?;
-        services.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(services)
+        self.list(&Selection::default())
+    }
+
+    /// Returns the selected services in order of name.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should.
+    pub fn list(&self, selection: &Selection) -> Result<Vec<Service>> {
+        let mut all = Vec::new();
+        self.pages(selection, |services| {
+            all.extend_from_slice(services);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Passes the selected services to `show`, a bounded number at a time, in order of name or as
+    /// the selection says.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should, or `show` fails.
+    pub fn pages(
+        &self,
+        selection: &Selection,
+        mut show: impl FnMut(&[Service]) -> Result<()>,
+    ) -> Result<()> {
+        let mut left = selection.limit.unwrap_or(usize::MAX);
+        let mut after = None;
+        loop {
+            let count = left.min(PAGE_SERVICES);
+            let services: Vec<Service> = self.ask(&selection.command(after.as_deref(), count))?;
+            show(&services)?;
+            left -= services.len().min(left);
+            after = services.into_iter().next_back().map(|last| last.name);
+            if after.is_none() || left == 0 || selection.sort.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the service `name`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should.
+    pub fn find(&self, name: &str) -> Result<Option<Service>> {
+        check_service_name(name)?;
+        let found: Vec<Service> = self.ask(&format!("ls --json --name {name}"))?;
+        Ok(found.into_iter().next())
     }
 
     /// Returns the service `name`.
@@ -73,12 +176,16 @@ impl Client {
     ///
     /// There is none, or the host does not answer as it should.
     pub fn service(&self, name: &str) -> Result<Service> {
-        check_service_name(name)?;
-        let found = self
-            .services()?
-            .into_iter()
-            .find(|service| service.name == name);
-        found.ok_or_else(|| unknown_service(name).into())
+        self.find(name)?.ok_or_else(|| unknown_service(name).into())
+    }
+
+    /// Returns how many more VMs of an image fit.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should.
+    pub fn fit(&self, memory: u64, image: u64) -> Result<Fit> {
+        self.ask(&format!("fit --json --memory {memory} --image {image}"))
     }
 
     /// Stops a service: asks it to end by itself, and ends it when the deadline has passed.
@@ -146,7 +253,7 @@ impl Client {
         &self,
         name: &str,
         package: &[u8],
-        copies: Option<u32>,
+        request: DeployRequest,
         mut report: impl FnMut(&DeployStep),
     ) -> Result<Service> {
         check_service_name(name)?;
@@ -155,10 +262,13 @@ impl Client {
             "deploy {name} --json --sha256 {digest} --length {}",
             package.len()
         );
-        if let Some(copies) = copies {
+        if let Some(copies) = request.copies {
             command.push_str(&format!(" --copies {copies}"));
         }
-        let patience = || match copies {
+        if request.dormant {
+            command.push_str(" --dormant");
+        }
+        let patience = || match request.copies {
             None => Patience::Limited,
             Some(_) => Patience::Endless,
         };
@@ -170,7 +280,9 @@ impl Client {
                 DeployStep::Done { service, .. } => return Ok(service),
                 DeployStep::Refused { kind, message } => return Err(refused(kind, message).into()),
                 DeployStep::Ready => process.send(package)?,
-                DeployStep::Verified { .. } | DeployStep::Admitted { .. } => {}
+                DeployStep::Verified { .. }
+                | DeployStep::Copied { .. }
+                | DeployStep::Admitted { .. } => {}
             }
             report(&step);
         }

@@ -39,6 +39,50 @@ pub fn status(verb: &str, what: &str) {
     }
 }
 
+/// One line on standard error that is written again and again; on what is no terminal, a line each.
+#[derive(Debug)]
+pub struct Progress {
+    terminal: bool,
+    shown: bool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Progress {
+    /// Shows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self {
+            terminal,
+            shown: false,
+        }
+    }
+
+    /// Shows how far things are.
+    pub fn show(&mut self, words: &str) {
+        self.shown = true;
+        if self.terminal {
+            // Nobody is left to tell when standard error is closed.
+            write!(io::stderr().lock(), "\r              {words}\x1b[K").ok();
+        } else {
+            note(&format!("              {words}"));
+        }
+    }
+
+    /// Leaves the line as it was before.
+    pub fn end(self) {
+        if self.terminal && self.shown {
+            // As above.
+            write!(io::stderr().lock(), "\r\x1b[K").ok();
+        }
+    }
+}
+
 /// Numbered steps with their times, on standard error.
 #[derive(Debug, Default)]
 pub struct Steps {

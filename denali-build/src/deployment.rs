@@ -1,6 +1,6 @@
 //! Runs a built service on a host, step by step, until it answers.
 
-use crate::client::{Client, Logs};
+use crate::client::{Client, DeployRequest, Logs, Selection};
 use crate::console::{self, Steps};
 use crate::failure::{Failure, Status};
 use crate::host::Target;
@@ -43,17 +43,15 @@ pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deplo
         let client = Client::connect(target)?;
         let mut ports = target.running().map(Ports::of).transpose()?;
         if let Some(ports) = &mut ports {
-            ports.check(name, &built.manifest.publish, &client.services()?)?;
+            let others = client.list(&Selection::published())?;
+            ports.check(name, &built.manifest.publish, &others)?;
         }
         Ok(((client, ports), target.access().address()))
     })?;
-    let before = client
-        .services()?
-        .into_iter()
-        .find(|service| service.name == *name);
+    let before = client.find(name)?;
     let service = steps.take("deploy", || {
         let mut words = format!("{} sent", console::size(usize_to_u64(built.package.len())));
-        let service = client.deploy(name, &built.package, None, |step| {
+        let service = client.deploy(name, &built.package, DeployRequest::default(), |step| {
             words.push_str(&describe(step));
         })?;
         Ok((service, words))
@@ -72,15 +70,16 @@ pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deplo
     Ok(Deployed { service, url })
 }
 
-/// Makes several services of `built` on the host, and returns the last one.
+/// Makes services of `built` on the host that publish no port: several, or one that is dormant.
+/// Returns the last one.
 ///
 /// # Errors
 ///
 /// As [`deploy`]; services made before a refusal stay.
-pub fn deploy_copies(
+pub fn deploy_unpublished(
     target: &Target,
     built: &Built,
-    copies: u32,
+    request: DeployRequest,
     steps: &mut Steps,
 ) -> Result<Service> {
     check_size(built)?;
@@ -89,8 +88,26 @@ pub fn deploy_copies(
     })?;
     steps.take("deploy", || {
         let name = &built.manifest.name;
-        let last = client.deploy(name, &built.package, Some(copies), |_| {})?;
-        Ok((last, format!("{copies} copies of {name}")))
+        let mut progress = console::Progress::new();
+        let mut last = None;
+        let last = client.deploy(name, &built.package, request, |step| {
+            if let (&DeployStep::Copied { copies, uptime_ns }, Some(all)) = (step, request.copies) {
+                let rate = last.replace((copies, uptime_ns)).map(|(before, then)| {
+                    let ns = uptime_ns.saturating_sub(then).max(1);
+                    let made = u64::from(copies - before);
+                    format!(
+                        ", {} a second of the host's time",
+                        made * 1_000_000_000 / ns
+                    )
+                });
+                let rate = rate.unwrap_or_default();
+                progress.show(&format!("{copies} of {all} copies{rate}"));
+            }
+        })?;
+        progress.end();
+        let kind = if request.dormant { ", dormant" } else { "" };
+        let copies = request.copies.unwrap_or(1);
+        Ok((last, format!("{copies} copies of {name}{kind}")))
     })
 }
 

@@ -14,6 +14,10 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 /// The name of the host's network card in QEMU's monitor.
 pub(crate) const NETDEV: &str = "net0";
 
+/// Names of the sockets of an Ethernet whose frames are datagrams: QEMU receives at the first and sends
+/// to the second, which belongs to whoever is at the other end.
+pub const UPLINK: [&str; 2] = ["host", "peer"];
+
 /// Longest path of a Unix socket in bytes (`sockaddr_un`, unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -42,6 +46,11 @@ pub struct Machine {
     pub ssh_port: u16,
     /// What the machine reaches.
     pub internet: Internet,
+    /// A folder with the sockets that are its Ethernet, instead of QEMU's user network: see
+    /// [`UPLINK`].
+    pub ethernet: Option<PathBuf>,
+    /// The kernel's command line.
+    pub command_line: String,
     /// Unix socket for the monitor.
     pub monitor: PathBuf,
     /// File for the serial line.
@@ -101,6 +110,7 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
         "unix:{},server=on,wait=off",
         text(&machine.monitor).replace(',', ",,")
     );
+    let netdev = machine.ethernet.as_deref().map_or(netdev, uplink);
     let device = format!("virtio-net-pci,netdev={NETDEV},disable-legacy=on,romfile=");
     let fixed = [
         "-nodefaults",
@@ -134,7 +144,21 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
     fixed
         .into_iter()
         .chain(disks.flat_map(|(nth, file)| disk(nth, file)))
+        .chain(command_line(&machine.command_line))
         .collect()
+}
+
+/// Returns the network that leads to the sockets in a folder.
+fn uplink(folder: &Path) -> String {
+    let [near, far] = UPLINK.map(|end| text(&folder.join(end)).replace(',', ",,"));
+    format!(
+        "dgram,id={NETDEV},local.type=unix,local.path={near},remote.type=unix,remote.path={far}"
+    )
+}
+
+fn command_line(words: &str) -> impl Iterator<Item = String> {
+    let given = (!words.is_empty()).then(|| ["-append".to_owned(), words.to_owned()]);
+    given.into_iter().flatten()
 }
 
 /// Returns the arguments of one disk.

@@ -21,7 +21,7 @@ use ::log::{error, info, warn};
 use alloc::vec::Vec;
 use arch::paging::Isolation;
 use arch::{Apic, Clock, Loader, Paging, World, cpu};
-use denali_kernel_core::kernel::{Boot, Handled, Kernel, Next};
+use denali_kernel_core::kernel::{Boot, Handled, Kernel, Next, VMS_MAX, heap_bytes};
 use denali_kernel_core::machine::{Event, FrameId, Machine};
 use denali_kernel_core::memory::FrameRange;
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
@@ -212,11 +212,25 @@ fn read_boot_info(loader: Loader, tables: u64) -> BootInfo {
     boot
 }
 
-/// Takes the heap: the core's tables need some 16 bytes a frame and 1 KiB a VM.
+/// Takes the heap: 1/32 of memory, or what as many VMs need as the word `vms=` of the command line
+/// says. The VM of the supervisor comes on top.
 fn take_heap(boot: &mut BootInfo) -> PhysicalRange {
     const HEAP_BYTES_MIN: u64 = 2 << 20;
     let ram: u64 = boot.memory.iter().map(|range| range.length()).sum();
-    let bytes = (ram / 32).max(HEAP_BYTES_MIN).next_multiple_of(4096);
+    let mut words = boot.command_line.split_ascii_whitespace();
+    let vms = words.find_map(|word| word.strip_prefix("vms="));
+    let asked = vms.map_or(0, |number| {
+        number.parse::<u32>().unwrap_or_else(|_| {
+            error!("vms={number} is ignored: it takes a number");
+            0
+        })
+    });
+    let needed = match asked.min(VMS_MAX) {
+        0 => 0,
+        vms => heap_bytes(ram / 4096, u64::from(vms) + 1),
+    };
+    let bytes = (ram / 32).max(HEAP_BYTES_MIN).max(needed);
+    let bytes = bytes.next_multiple_of(4096);
     match boot.take(bytes, 4096, u64::MAX) {
         Some(region) => region,
         None => panic!(

@@ -278,11 +278,21 @@ impl Running {
     ///
     /// If it takes too long, or something it left behind still holds its output.
     #[must_use]
-    pub fn finish(mut self) -> Outcome {
-        let status = wait::within(TIMEOUT, || self.child.try_wait().expect("a child of ours"));
+    pub fn finish(self) -> Outcome {
+        self.finish_within(TIMEOUT)
+    }
+
+    /// Waits for the end as long as `limit`.
+    ///
+    /// # Panics
+    ///
+    /// If it takes longer, or something it left behind still holds its output.
+    #[must_use]
+    pub fn finish_within(mut self, limit: Duration) -> Outcome {
+        let status = wait::within(limit, || self.child.try_wait().expect("a child of ours"));
         let Some(status) = status else {
             let output = self.output();
-            panic!("{} still runs after {TIMEOUT:?}: {output}", self.words);
+            panic!("{} still runs after {limit:?}: {output}", self.words);
         };
         let closed = wait::within(CLOSING, || {
             (self.stdout.is_closed() && self.stderr.is_closed()).then_some(())

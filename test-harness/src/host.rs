@@ -59,18 +59,31 @@ impl Host {
     #[must_use]
     pub fn counting() -> Self {
         let home = Home::new();
+        let options = format!("-singlestep -D {}", home.path().join(TRACE).display());
+        Self::up_counted(home, &options, &[])
+    }
+
+    /// Boots a host for a user whose clock advances by a nanosecond an instruction; `qemu` are more
+    /// of QEMU's options, `options` those of `host up`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    #[must_use]
+    pub fn up_counted(home: Home, qemu: &str, options: &[&str]) -> Self {
         // A QEMU that is found first and adds the option to all others.
         let folder = home.path().join("counting");
         let wrapper = folder.join("qemu-system-x86_64");
         let path = env::var("PATH").expect("a path");
         let script = "#!/bin/sh\nPATH=\"$DENALI_PATH\" exec qemu-system-x86_64 \
-            -icount shift=0 -singlestep -D \"$DENALI_TRACE\" \"$@\"\n";
+            -icount shift=0 $DENALI_QEMU \"$@\"\n";
         fs::create_dir_all(&folder).expect("a folder of ours");
         fs::write(&wrapper, script).expect("a script of ours");
         fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).expect("a script of ours");
         home.denali(["host", "up"])
+            .args(options)
             .env("DENALI_PATH", &path)
-            .env("DENALI_TRACE", home.path().join(TRACE))
+            .env("DENALI_QEMU", qemu)
             .env("PATH", format!("{}:{path}", folder.display()))
             .succeeds();
         Self { home }

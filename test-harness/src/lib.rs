@@ -17,6 +17,8 @@
 //! | [`game_load`] | players of the example game server, and how evenly they are served |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`gdb`]     | QEMU's debugger stub                                                  |
+//! | [`load`]      | requests to very many services, many at once                          |
+//! | [`scale`]     | very many services on one host, in figures                            |
 //! | [`sabotage`] | kernels that lack one protection each                                |
 //! | [`soak`]    | many requests, and the memory they leave behind                       |
 //! | [`suite`]   | test binaries whose facts share one host                              |
@@ -34,9 +36,11 @@ pub mod home;
 pub mod host;
 pub mod http;
 pub mod lives;
+pub mod load;
 pub mod machine;
 pub mod project;
 pub mod sabotage;
+pub mod scale;
 pub mod soak;
 pub mod suite;
 pub mod wait;

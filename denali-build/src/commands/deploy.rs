@@ -1,6 +1,7 @@
 //! `cargo denali deploy`
 
 use super::build::BuildOptions;
+use crate::client::DeployRequest;
 use crate::console::{self, Steps};
 use crate::deployment::{self, Deployed};
 use crate::host::Target;
@@ -24,10 +25,14 @@ pub struct Args {
     /// Publish these ports instead of those in the manifest
     #[arg(long, value_name = "HOST:GUEST", value_parser = published_port)]
     publish: Vec<PublishedPort>,
-    /// Make so many services of it, NAME-1 and so on, which share its image and publish no port
+    /// Make so many services of it, NAME-1 and so on, which share its image and publish no port:
+    /// each is reached at its own address
     #[arg(long, value_name = "N", conflicts_with = "publish",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     copies: Option<u32>,
+    /// Have it begin with the first packet for it: until then it takes no memory
+    #[arg(long, conflicts_with = "publish")]
+    dormant: bool,
     /// Print the service as JSON
     #[arg(long)]
     json: bool,
@@ -43,8 +48,12 @@ pub fn exec(args: &Args) -> Result<()> {
     let mut steps = Steps::new();
     let built = build(&mut steps, &args.options)?;
     let instance = built.instance(args.name.as_deref(), &args.publish)?;
-    if let Some(copies) = args.copies {
-        let last = deployment::deploy_copies(&target, &instance, copies, &mut steps)?;
+    if args.copies.is_some() || args.dormant {
+        let request = DeployRequest {
+            copies: args.copies,
+            dormant: args.dormant,
+        };
+        let last = deployment::deploy_unpublished(&target, &instance, request, &mut steps)?;
         return if args.json {
             console::json(&last)
         } else {

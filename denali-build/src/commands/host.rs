@@ -66,6 +66,21 @@ struct Up {
     /// Let services reach what this machine reaches
     #[arg(long)]
     internet: bool,
+    /// Have room for so many services, each of which takes 1 KiB of memory; default: 32 for each MiB
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=131_071))]
+    services: Option<u32>,
+    /// Its Ethernet: frames are datagrams of the Unix sockets `host` and `peer` in this folder. Who is
+    /// at the other end leads --port to port 22 of 10.90.0.15
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        requires = "port",
+        conflicts_with = "internet"
+    )]
+    ethernet: Option<PathBuf>,
+    /// A word for the kernel's command line, for example `replacement=clock`; may be repeated
+    #[arg(long = "kernel", value_name = "WORD", value_parser = kernel_word)]
+    words: Vec<String>,
 }
 
 /// Arguments of `host erase`.
@@ -193,6 +208,15 @@ fn erase(args: &Erase) -> Result<()> {
     .into())
 }
 
+fn kernel_word(text: &str) -> Result<String, String> {
+    let fits = text.bytes().all(|byte| byte.is_ascii_graphic()) && text.contains('=');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("write for example replacement=clock".to_owned())
+    }
+}
+
 fn up(args: Up) -> Result<()> {
     let started = Instant::now();
     let internet = if args.internet {
@@ -200,6 +224,8 @@ fn up(args: Up) -> Result<()> {
     } else {
         Internet::Closed
     };
+    let services = args.services.map(|number| format!("vms={number}"));
+    let words: Vec<String> = args.words.into_iter().chain(services).collect();
     let options = Options {
         name: args.name,
         memory: args.memory,
@@ -207,6 +233,8 @@ fn up(args: Up) -> Result<()> {
         disks: args.disks,
         data: args.data.map_or(Data::AsBefore, Data::Disk),
         internet,
+        ethernet: args.ethernet,
+        command_line: words.join(" "),
     };
     let running = host::up(&options)?;
     let time = console::seconds(started.elapsed());

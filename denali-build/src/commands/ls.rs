@@ -1,6 +1,6 @@
 //! `cargo denali ls`
 
-use crate::client::Client;
+use crate::client::{Client, Selection};
 use crate::console;
 use crate::host::Target;
 use anyhow::Result;
@@ -15,9 +15,28 @@ pub struct Args {
     /// Show what each service may take of CPU and network, too
     #[arg(long)]
     wide: bool,
+    /// Show at most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Show those in this state
+    #[arg(long, value_parser = ["running", "idle", "dormant", "stopped", "exited", "crashed"])]
+    state: Option<String>,
+    /// Show those whose names begin so
+    #[arg(long, value_name = "TEXT", value_parser = name_part)]
+    prefix: Option<String>,
     /// Print the services as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Reads the beginning of a name.
+fn name_part(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("no name begins so".to_owned())
+    }
 }
 
 /// Which host, for every verb that talks to one.
@@ -51,63 +70,94 @@ impl HostOption {
 ///
 /// The host cannot be asked.
 pub fn exec(args: &Args) -> Result<()> {
-    let services = Client::connect(&args.host.target()?)?.services()?;
+    let client = Client::connect(&args.host.target()?)?;
+    let selection = Selection {
+        limit: args.limit,
+        state: args.state.clone(),
+        prefix: args.prefix.clone(),
+        ..Selection::default()
+    };
     if args.json {
-        console::json(&services)
-    } else {
-        print(&services, args.wide)
+        return print_json(&client, &selection);
     }
+    console::line(&heading(args.wide))?;
+    client.pages(&selection, |services| {
+        for service in services {
+            console::line(&row(service, args.wide))?;
+        }
+        Ok(())
+    })
 }
 
-fn print(services: &[Service], wide: bool) -> Result<()> {
-    let columns = |service: Option<&Service>| match service {
-        _ if !wide => String::new(),
-        None => limit_columns("WEIGHT", "CAP", "PACKETS", "BYTES"),
-        Some(Service { limits, .. }) => limit_columns(
-            &limits.cpu_weight.to_string(),
-            &limits.cap_text(),
-            &limits.packets_text(),
-            &limits.bytes_text(),
-        ),
+/// Prints one JSON array, a service at a time.
+fn print_json(client: &Client, selection: &Selection) -> Result<()> {
+    let mut separator = "[";
+    client.pages(selection, |services| {
+        for service in services {
+            console::line(separator)?;
+            separator = ",";
+            console::json(service)?;
+        }
+        Ok(())
+    })?;
+    console::line(if separator == "[" { "[]" } else { "]" })
+}
+
+fn heading(wide: bool) -> String {
+    let columns = if wide {
+        limit_columns("WEIGHT", "CAP", "PACKETS", "BYTES")
+    } else {
+        String::new()
     };
-    console::line(&format!(
-        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
+    format!(
+        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>8} {:>9} {:>9}  {columns}{:<16} {}",
         "NAME",
         "STATE",
         "ADDRESS",
         "RESIDENT",
         "SWAPPED",
         "MEMORY",
+        "FAULTS",
         "CPU",
         "AGE",
-        columns(None),
         "PORTS",
         "REASON"
-    ))?;
-    for service in services {
-        console::line(&format!(
-            "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>9} {:>9}  {}{:<16} {}",
-            service.name,
-            state(service.state),
-            service.address.as_deref().unwrap_or("-"),
-            console::size(service.resident),
-            console::size(service.swapped),
-            console::size(service.memory),
-            console::seconds(Duration::from_nanos(service.cpu_ns)),
-            console::seconds(Duration::from_nanos(service.age_ns)),
-            columns(Some(service)),
-            ports(&service.publish),
-            service.reason.as_deref().unwrap_or("-")
-        ))?;
-    }
-    Ok(())
+    )
+}
+
+fn row(service: &Service, wide: bool) -> String {
+    let Service { limits, .. } = service;
+    let columns = if wide {
+        limit_columns(
+            &limits.cpu_weight.to_string(),
+            &limits.cap_text(),
+            &limits.packets_text(),
+            &limits.bytes_text(),
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>8} {:>9} {:>9}  {columns}{:<16} {}",
+        service.name,
+        state(service.state),
+        service.address.as_deref().unwrap_or("-"),
+        console::size(service.resident),
+        console::size(service.swapped),
+        console::size(service.memory),
+        service.faults,
+        console::seconds(Duration::from_nanos(service.cpu_ns)),
+        console::seconds(Duration::from_nanos(service.age_ns)),
+        ports(&service.publish),
+        service.reason.as_deref().unwrap_or("-")
+    )
 }
 
 fn limit_columns(weight: &str, cap: &str, packets: &str, bytes: &str) -> String {
     format!("{weight:>6} {cap:>5} {packets:>9} {bytes:>9}  ")
 }
 
-const fn state(state: ServiceState) -> &'static str {
+pub(super) const fn state(state: ServiceState) -> &'static str {
     match state {
         ServiceState::Running => "running",
         ServiceState::Idle => "idle",

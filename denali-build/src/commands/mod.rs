@@ -4,6 +4,7 @@ pub mod build;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
+pub mod fit;
 pub mod host;
 pub mod limits;
 pub mod logs;
@@ -17,6 +18,7 @@ pub mod secret;
 pub mod start;
 pub mod stop;
 pub mod test;
+pub mod top;
 
 use crate::cli::{Arguments, Verb};
 use anyhow::Result;
@@ -34,6 +36,8 @@ pub fn exec(arguments: Arguments) -> Result<()> {
         Verb::Deploy(args) => deploy::exec(&args),
         Verb::Doctor(args) => doctor::exec(&args),
         Verb::Ls(args) => ls::exec(&args),
+        Verb::Top(args) => top::exec(&args),
+        Verb::Fit(args) => fit::exec(&args),
         Verb::Logs(args) => logs::exec(&args),
         Verb::Limits(args) => limits::exec(&args),
         Verb::Stop(args) => stop::exec(&args),

@@ -63,6 +63,8 @@ pub fn boot(
     steps.take("host", || {
         let name = format!("{verb}-{}", std::process::id());
         let options = Options {
+            ethernet: None,
+            command_line: String::new(),
             name: name.clone(),
             memory: MEMORY,
             port: None,

@@ -1,7 +1,7 @@
 //! `cargo denali start`
 
 use super::ls::HostOption;
-use crate::client::Client;
+use crate::client::{Client, Selection};
 use crate::console;
 use crate::deployment;
 use crate::ports::Ports;
@@ -30,7 +30,8 @@ pub fn exec(args: &Args) -> Result<()> {
     let service = client.service(&args.name)?;
     let mut ports = target.running().map(Ports::of).transpose()?;
     if let Some(ports) = &mut ports {
-        ports.check(&args.name, &service.publish, &client.services()?)?;
+        let others = client.list(&Selection::published())?;
+        ports.check(&args.name, &service.publish, &others)?;
     }
     client.start(&args.name)?;
     if let Some(ports) = &mut ports {

@@ -48,6 +48,10 @@ pub struct Options {
     pub data: Data,
     /// Whether services reach what this machine reaches.
     pub internet: Internet,
+    /// A folder for the sockets of its Ethernet, instead of QEMU's user network.
+    pub ethernet: Option<PathBuf>,
+    /// The kernel's command line.
+    pub command_line: String,
 }
 
 /// Where a host keeps what outlives it.
@@ -109,7 +113,7 @@ pub fn up(options: &Options) -> Result<Running> {
         Data::None => None,
     });
     check_count(disks.len())?;
-    let port = options.port.map_or_else(free_port, check_port)?;
+    let port = choose_port(options)?;
     let machine = Machine {
         kernel: artifacts.kernel,
         module,
@@ -117,6 +121,8 @@ pub fn up(options: &Options) -> Result<Running> {
         disks,
         ssh_port: port,
         internet: options.internet,
+        ethernet: options.ethernet.clone(),
+        command_line: options.command_line.clone(),
         monitor: state::monitor_in(&folder),
         serial_log: state::serial_log_in(&folder),
         log: folder.join("qemu.log"),
@@ -135,6 +141,14 @@ pub fn up(options: &Options) -> Result<Running> {
     publish_restored(&running, &keys)?;
     starting.keep();
     Ok(running)
+}
+
+fn choose_port(options: &Options) -> Result<u16> {
+    match (options.port, &options.ethernet) {
+        // Whoever is at the other end of the Ethernet has it already.
+        (Some(port), Some(_)) => Ok(port),
+        (port, _) => port.map_or_else(free_port, check_port),
+    }
 }
 
 fn check_count(disks: usize) -> Result<()> {

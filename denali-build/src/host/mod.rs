@@ -20,8 +20,8 @@ pub const DEFAULT_NAME: &str = "local";
 
 /// The network of local hosts, which QEMU provides.
 pub mod network {
-    /// The network itself.
-    pub const NETWORK: &str = "10.90.0.0/16";
+    /// The network itself: two to the power of 17 addresses, as many as a host can have services.
+    pub const NETWORK: &str = "10.90.0.0/15";
     /// The router.
     pub const GATEWAY: &str = "10.90.0.2";
     /// The name server.
@@ -31,7 +31,7 @@ pub mod network {
     /// The supervisor.
     pub const SUPERVISOR: &str = "10.90.0.15";
     /// The supervisor with its prefix length.
-    pub const SUPERVISOR_SUBNET: &str = "10.90.0.15/16";
+    pub const SUPERVISOR_SUBNET: &str = "10.90.0.15/15";
     /// First address of the pool for services.
     pub const POOL: &str = "10.90.1.1";
     /// The TCP port of the supervisor's SSH server.

@@ -3,7 +3,7 @@
 use super::choice::Chosen;
 use super::progress::{self, Event, Outcome};
 use super::report::Report;
-use crate::client::{Client, Logs};
+use crate::client::{Client, DeployRequest, Logs};
 use crate::service::Service;
 use anyhow::{Result, bail};
 use denali_protocol::ServiceState;
@@ -173,7 +173,8 @@ impl Vm<'_> {
         environment.insert(CHOICE_VARIABLE.to_owned(), ranges(batch));
         let service = service.instance(None, &[])?;
         let name = &service.manifest.name;
-        self.client.deploy(name, &service.package, None, |_| {})?;
+        self.client
+            .deploy(name, &service.package, DeployRequest::default(), |_| {})?;
 
         let program = service.executable.display().to_string();
         let mut done = false;

@@ -81,11 +81,18 @@ pub struct VmConfig {
     pub volumes: u64,
     /// How many they are, at most [`VOLUMES_MAX`](crate::block::VOLUMES_MAX).
     pub volumes_len: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Bits of [`vm_flags`]; others must be zero.
+    pub flags: u32,
 }
 
 const _: () = assert!(size_of::<VmConfig>() == 128);
+
+/// Flags of a new VM.
+pub mod vm_flags {
+    /// It is registered and begins when the first packet for it comes, not before. That takes a
+    /// host with disks, and a VM without volumes.
+    pub const DORMANT: u32 = 1;
+}
 
 /// What a VM is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

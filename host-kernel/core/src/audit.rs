@@ -6,6 +6,7 @@ use crate::kernel::{Kernel, may_run};
 use crate::machine::{Access, FrameId, Machine, Page};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{FrameUse, Owner};
+use crate::paging::birth::Birth;
 use crate::paging::{NO_SPACE, NOWHERE, Residence, Standing, Swap};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::{Vm, VmId, page_number};
@@ -31,7 +32,7 @@ pub enum AuditError {
     Remains(VmId),
     /// The sum of all promises is wrong.
     Promises,
-    /// The number of VMs that run an image is wrong.
+    /// The number of VMs that run an image, or that have not begun to, is wrong.
     Users(ImageId),
     /// The number of runnable VMs is wrong.
     ReadyCount,
@@ -273,7 +274,9 @@ impl Kernel {
         }
         let runs = |vm: &Vm| vm.image == id && vm.state != VmState::Ended;
         let users = self.vms.iter().filter(|(_, vm)| runs(vm)).count();
-        if users != u32_to_usize(image.users) {
+        let ahead = |vm: &Vm| vm.image == id && vm.birth == Birth::Ahead;
+        let unborn = self.vms.iter().filter(|(_, vm)| ahead(vm)).count();
+        if users != u32_to_usize(image.users) || unborn != u32_to_usize(image.unborn) {
             return Err(AuditError::Users(id));
         }
         Ok(())

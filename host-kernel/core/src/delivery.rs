@@ -215,12 +215,13 @@ impl Kernel {
         let Some(id) = self.vms.id_at(to) else {
             return Readiness::Closed;
         };
+        let away = |vm: &Vm| vm.state == VmState::Dormant && vm.swap.is_some();
+        if self.vms.get(id).is_some_and(away) || self.is_held_fresh(id, machine) {
+            return Readiness::Asleep(id);
+        }
         let Some(vm) = self.vms.get_mut(id) else {
             return Readiness::Closed;
         };
-        if vm.state == VmState::Dormant && vm.swap.is_some() {
-            return Readiness::Asleep(id);
-        }
         let limited = length > 0 && vm.allowance.limits_frames();
         if !vm.is_active()
             || vm.swap.is_some() && short

@@ -52,8 +52,14 @@ const HEAP_BYTES_PER_VM: u64 = 1024;
 const HEAP_BYTES_PER_FRAME: u64 = 24;
 
 /// Bytes of the kernel's heap for what does not grow with VMs or memory: transfers between memory
-/// and disk under way, tables of drivers and policies.
-const HEAP_BYTES_FIXED: u64 = 512 * 1024;
+/// and disk under way, arguments of VMs that have not begun, tables of drivers and policies.
+const HEAP_BYTES_FIXED: u64 = 640 * 1024;
+
+/// Returns how many bytes of heap a host with `frames` frames needs for `vms` VMs.
+#[must_use]
+pub const fn heap_bytes(frames: u64, vms: u64) -> u64 {
+    frames * HEAP_BYTES_PER_FRAME + HEAP_BYTES_FIXED + vms * HEAP_BYTES_PER_VM
+}
 
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
@@ -155,7 +161,7 @@ impl Kernel {
             machine.log(format!("{unknown}\n").as_bytes());
         });
         let mut kernel = Self::with_partitions(boot.memory, policies, &partitions, machine);
-        let other = u64::from(kernel.frames.total()) * HEAP_BYTES_PER_FRAME + HEAP_BYTES_FIXED;
+        let other = heap_bytes(u64::from(kernel.frames.total()), 0);
         let fit = boot.heap_bytes.saturating_sub(other) / HEAP_BYTES_PER_VM;
         kernel
             .vms

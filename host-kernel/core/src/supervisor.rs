@@ -22,6 +22,10 @@ use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
 use zerocopy::FromBytes;
 
+/// The part of a host's memory that the supervisor may use at most, if that is more than its image
+/// asks for.
+const SUPERVISOR_PART: u32 = 16;
+
 /// The shortest pause before the supervisor begins anew, in nanoseconds.
 const RESTART_PAUSE_NS_MIN: u64 = 1_000_000_000;
 
@@ -136,7 +140,10 @@ impl Kernel {
         };
         let spec = VmSpec {
             image,
-            memory_pages: header.memory_pages,
+            // What it knows of services grows with the host that has room for them.
+            memory_pages: header
+                .memory_pages
+                .max(self.commit.total() / SUPERVISOR_PART),
             network,
             limits: Limits::default(),
             name,

@@ -6,6 +6,7 @@ use crate::kernel::fake::FakeKernel;
 use crate::kernel::{ConsolePiece, ImageId, Kernel, VmId};
 use crate::service::{Origin, Service, name_of};
 use crate::supervisor::Supervisor;
+use crate::table::SERVICES_MAX;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -132,7 +133,6 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
     Service {
         name: name.into(),
         image: ImageId(1),
-        digest: None,
         vm: Some(VmId(1)),
         network: NetworkConfig {
             address,
@@ -141,13 +141,22 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
         memory_pages: 256,
         limits: Limits::default(),
         asked_to_stop: false,
-        origin: Some(Origin {
-            manifest: manifest(name),
+        origin: Some(Arc::new(Origin {
+            version: manifest(name).version,
+            publish: manifest(name).publish,
             arguments: Vec::new(),
             volumes: Vec::new(),
             build_id: [0xb1; BUILD_ID_LEN],
-        }),
+            digest: [0xd1; 32],
+        })),
     }
+}
+
+/// Returns the services of a supervisor.
+pub(crate) fn list(supervisor: &mut Supervisor) -> Vec<denali_protocol::Service> {
+    let (services, more) = supervisor.page(None, usize::MAX, |_| true);
+    assert_eq!(more, None, "a test has few services");
+    services
 }
 
 /// The kernel of a test, in the hands of a supervisor and of the test.
@@ -169,7 +178,12 @@ impl SharedKernel {
 
     /// Returns a supervisor on this kernel, as it is after boot or after a crash.
     pub(crate) fn supervisor(&self) -> Supervisor {
-        Supervisor::new(Box::new(self.clone()), settings(), VmId(u64::MAX))
+        Supervisor::new(
+            Box::new(self.clone()),
+            settings(),
+            VmId(u64::MAX),
+            SERVICES_MAX,
+        )
     }
 
     /// Returns how many VMs and images there are.

@@ -9,6 +9,9 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use denali_abi::convert::u64_to_usize;
+use denali_abi::layout::PAGE_SIZE;
+use denali_protocol::PACKAGE_LEN_MAX;
 use denali_rt::time::Instant;
 use denali_rt::{env, net, random, registers, thread};
 use denali_store::Opened;
@@ -19,9 +22,13 @@ use denali_supervisor::kernel::hypercalls::Hypercalls;
 use denali_supervisor::shared::Shared;
 use denali_supervisor::ssh::{self, Identity};
 use denali_supervisor::supervisor::Supervisor;
+use denali_supervisor::table::{SERVICE_BYTES, SERVICES_MAX};
 use denali_supervisor::{config, releases};
 
 denali_rt::entry!(main);
+
+/// Memory for code, stacks and connections.
+const LOGINS_BYTES: usize = 4 << 20;
 
 fn main() -> Result<(), String> {
     let settings = config::parse(env::arguments_raw()).map_err(|error| {
@@ -44,7 +51,8 @@ fn main() -> Result<(), String> {
     let identity = Identity::new(&settings);
     let keeper = open_keeper(&settings.host_key);
     let own = VmId(registers::get().vm_id);
-    let supervisor = Supervisor::new(Box::new(Hypercalls), settings, own);
+    let services_max = services_max(registers::get().memory_pages);
+    let supervisor = Supervisor::new(Box::new(Hypercalls), settings, own, services_max);
     log::info!("supervisor of {name}: SSH at {address}, port {port}");
     let shared = Shared::new(supervisor);
     let shared = Arc::new(match keeper {
@@ -116,4 +124,12 @@ fn start_restoring(shared: &Arc<Shared>) -> Result<(), String> {
         })
         .map(drop)
         .map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// Returns how many services the memory of the supervisor is enough for, beside a package and the
+/// logins.
+fn services_max(memory_pages: u32) -> usize {
+    let other = u64_to_usize(PACKAGE_LEN_MAX) + LOGINS_BYTES;
+    let memory = u64_to_usize(u64::from(memory_pages) * PAGE_SIZE);
+    (memory.saturating_sub(other) / SERVICE_BYTES).min(SERVICES_MAX)
 }

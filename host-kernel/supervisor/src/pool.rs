@@ -28,6 +28,18 @@ impl Pool {
         }
     }
 
+    /// Returns how many addresses it has, the host's own and the like included.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        u64::from(self.last - self.first) + 1
+    }
+
+    /// Returns whether it has none, which no pool is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Returns an address for which `taken` is false, or `None` if there is none left.
     pub fn take(&mut self, taken: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
         for _ in self.first..=self.last {

@@ -193,8 +193,7 @@ fn with_kept<'a>(
         .volumes(name, &package.manifest.volumes, blocks, random::fill)
         .map_err(Refused::admission)?;
     let secrets = keeper.secrets(name);
-    let package = package.with_environment(&secrets)?;
-    Ok(Package { volumes, ..package })
+    Ok(package.with_environment(&secrets)?.with_volumes(volumes))
 }
 
 /// Returns the failure on a host that keeps nothing.

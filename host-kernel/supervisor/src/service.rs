@@ -4,6 +4,7 @@ use crate::hex;
 use crate::kernel::{ImageId, VmId};
 use alloc::format;
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use denali_abi::block::VolumeConfig;
@@ -12,17 +13,15 @@ use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::NAME_MAX;
-use denali_protocol::{self as protocol, Limits, Manifest, PublishedPort, ServiceState};
+use denali_protocol::{self as protocol, Limits, PublishedPort, ServiceState};
 
 /// What the supervisor knows of one service.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its image, which services of the same bytes share.
     pub image: ImageId,
-    /// The digest of the image; `None` if the supervisor restarted since.
-    pub digest: Option<[u8; 32]>,
     /// Its VM; `None` after a VM could not be created again.
     pub vm: Option<VmId>,
     /// The network its VM was created with.
@@ -33,21 +32,25 @@ pub struct Service {
     pub limits: Limits,
     /// Whether its VM was asked to end by itself.
     pub asked_to_stop: bool,
-    /// What came with the package; `None` if the supervisor restarted since.
-    pub origin: Option<Origin>,
+    /// What came with the package, which copies share; `None` if the supervisor restarted since.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// What only the package says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The manifest.
-    pub manifest: Manifest,
+    /// Version of its crate.
+    pub version: String,
+    /// Its published ports.
+    pub publish: Vec<PublishedPort>,
     /// Its arguments, encoded.
     pub arguments: Vec<u8>,
     /// Its volumes.
     pub volumes: Vec<VolumeConfig>,
     /// The image's build-id.
     pub build_id: [u8; denali_abi::image::BUILD_ID_LEN],
+    /// The digest of the image.
+    pub digest: [u8; 32],
 }
 
 impl Service {
@@ -60,9 +63,8 @@ impl Service {
             network.address = [0; 4];
         }
         Self {
-            name: name_of(status),
+            name: name_of(status).into(),
             image: ImageId(status.image),
-            digest: None,
             vm: Some(VmId(status.vm)),
             network,
             memory_pages: status.memory_pages,
@@ -92,9 +94,13 @@ impl Service {
     /// Returns the ports it publishes, as far as known.
     #[must_use]
     pub fn publish(&self) -> &[PublishedPort] {
-        self.origin
-            .as_ref()
-            .map_or(&[], |origin| &origin.manifest.publish)
+        self.origin.as_ref().map_or(&[], |origin| &origin.publish)
+    }
+
+    /// Returns the digest of its image, if it is known.
+    #[must_use]
+    pub fn digest(&self) -> Option<&[u8; 32]> {
+        self.origin.as_ref().map(|origin| &origin.digest)
     }
 
     /// Returns its static address, if it has one.
@@ -123,16 +129,11 @@ impl Service {
             described => described,
         };
         let address = known_address(status.network.address).or_else(|| self.address());
-        let manifest = self.origin.as_ref().map(|origin| &origin.manifest);
+        let origin = self.origin.as_ref();
         protocol::Service {
-            name: self.name.clone(),
-            version: manifest
-                .map(|manifest| manifest.version.clone())
-                .unwrap_or_default(),
-            build_id: self
-                .origin
-                .as_ref()
-                .map_or_else(String::new, |it| hex::encode(&it.build_id)),
+            name: self.name.to_string(),
+            version: origin.map_or_else(String::new, |it| it.version.clone()),
+            build_id: origin.map_or_else(String::new, |it| hex::encode(&it.build_id)),
             state,
             reason,
             exit_code,
@@ -143,6 +144,7 @@ impl Service {
             swapped: u64::from(status.swapped_pages) * PAGE_SIZE,
             cpu_ns: status.cpu_ns,
             age_ns: now_ns.saturating_sub(status.created_ns),
+            faults: status.page_faults,
             rx_frames: status.rx_frames,
             tx_frames: status.tx_frames,
             limits: self.limits,

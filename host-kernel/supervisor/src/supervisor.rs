@@ -10,6 +10,7 @@ use crate::table::Table;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -17,8 +18,8 @@ use denali_abi::control::{PagingStatus, VmStatus};
 use denali_abi::layout::PAGE_SIZE;
 use denali_protocol::{self as protocol, Limits};
 
-/// VMs looked at when the table is rebuilt, at most.
-const REBUILD_VMS_MAX: usize = 1 << 17;
+/// Services looked at for one page of a list, at most.
+const PAGE_SERVICES: usize = 64;
 
 /// Kernel, table and settings of one host.
 pub struct Supervisor {
@@ -50,16 +51,22 @@ pub enum Failure {
 }
 
 impl Supervisor {
-    /// Returns a supervisor that knows the services whose VMs the kernel has already.
+    /// Returns a supervisor of at most `services_max` services that knows those whose VMs the kernel
+    /// has already.
     #[must_use]
-    pub fn new(kernel: Box<dyn Kernel + Send>, settings: Settings, own: VmId) -> Self {
+    pub fn new(
+        kernel: Box<dyn Kernel + Send>,
+        settings: Settings,
+        own: VmId,
+        services_max: usize,
+    ) -> Self {
         let pool = settings
             .pool_start
             .zip(settings.subnet)
             .map(|(start, subnet)| Pool::new(subnet, start));
         let mut supervisor = Self {
             kernel,
-            table: Table::default(),
+            table: Table::new(services_max),
             settings,
             pool,
             own,
@@ -74,15 +81,34 @@ impl Supervisor {
         &self.settings
     }
 
-    /// Returns all services as clients see them, in order of name.
-    pub fn list(&mut self) -> Vec<protocol::Service> {
+    /// Returns up to `count` services behind the name `after` as clients see them, in order of name,
+    /// as far as `wanted`; and the name of the last one looked at, if there may be more.
+    ///
+    /// It looks at a bounded number of services, so others get their turn between two calls.
+    pub fn page(
+        &mut self,
+        after: Option<&str>,
+        count: usize,
+        wanted: impl Fn(&protocol::Service) -> bool,
+    ) -> (Vec<protocol::Service>, Option<Arc<str>>) {
         let now_ns = self.kernel.host_status().now_ns;
         let Self { kernel, table, .. } = self;
-        let view = |service: &Service| {
+        let mut found = Vec::new();
+        let mut last = None;
+        let mut services = table.iter_behind(after);
+        for service in services.by_ref().take(PAGE_SERVICES) {
+            last = Some(Arc::clone(&service.name));
             let status = service.vm.and_then(|vm| kernel.vm_status(vm).ok());
-            service.view(status.as_ref(), now_ns)
-        };
-        table.iter().map(view).collect()
+            let view = service.view(status.as_ref(), now_ns);
+            if wanted(&view) {
+                found.push(view);
+            }
+            if found.len() >= count {
+                break;
+            }
+        }
+        let is_over = services.next().is_none();
+        (found, last.filter(|_| !is_over))
     }
 
     /// Returns the service `name` as clients see it.
@@ -162,9 +188,8 @@ impl Supervisor {
         self.kernel
             .vm_ask_to_stop(vm, deadline_ns)
             .map_err(|error| Failure::Other(format!("cannot stop: {error}")))?;
-        if let Some(service) = self.table.get_mut(name) {
-            service.asked_to_stop = true;
-        }
+        self.table
+            .change(name, |service| service.asked_to_stop = true);
         Ok(())
     }
 
@@ -209,10 +234,10 @@ impl Supervisor {
         let created =
             self.kernel
                 .vm_create(service.vm_config(), &origin.arguments, &origin.volumes);
-        if let Some(entry) = self.table.get_mut(name) {
+        self.table.change(name, |entry| {
             entry.vm = created.ok();
             entry.asked_to_stop = false;
-        }
+        });
         created
             .map(|_| ())
             .map_err(|errno| Failure::Refused(admission::refused_by_kernel(errno, need, &host)))
@@ -236,9 +261,7 @@ impl Supervisor {
                 .vm_limits(vm, &limits.to_abi())
                 .map_err(|error| Failure::Other(format!("cannot change its limits: {error}")))?;
         }
-        if let Some(service) = self.table.get_mut(name) {
-            service.limits = limits;
-        }
+        self.table.change(name, |service| service.limits = limits);
         Ok(())
     }
 
@@ -272,8 +295,7 @@ impl Supervisor {
     /// Two VMs of one name are what an interrupted replacement leaves: the younger one is kept.
     fn rebuild(&mut self) {
         let mut after = None;
-        let mut newest: Vec<VmStatus> = Vec::new();
-        for _ in 0..REBUILD_VMS_MAX {
+        for _ in 0..=self.table.limit() {
             let Some(vm) = self.kernel.vm_next(after) else {
                 break;
             };
@@ -284,20 +306,17 @@ impl Supervisor {
             if vm == self.own {
                 continue;
             }
-            match newest.iter_mut().find(|other| other.name == status.name) {
-                None => newest.push(status),
-                Some(other) => {
-                    let older = if other.created_ns < status.created_ns {
-                        core::mem::replace(other, status)
-                    } else {
-                        status
-                    };
-                    self.discard(&older);
+            let service = Service::from_status(&status);
+            let other = self.table.get(&service.name).and_then(|other| other.vm);
+            match other.and_then(|other| self.kernel.vm_status(other).ok()) {
+                Some(other) if other.created_ns >= status.created_ns => self.discard(&status),
+                other => {
+                    self.table.insert(service);
+                    if let Some(older) = other {
+                        self.discard(&older);
+                    }
                 }
             }
-        }
-        for status in newest {
-            self.table.insert(Service::from_status(&status));
         }
     }
 
@@ -451,7 +470,7 @@ mod tests {
         supervisor.remove("web").unwrap();
         assert_eq!(kernel.counts(), (0, 0));
         assert_eq!(supervisor.remove("web"), Err(Failure::NoSuchService));
-        assert_eq!(supervisor.list(), []);
+        assert_eq!(fixtures::list(&mut supervisor), []);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::wait;
 use anyhow::{Context as _, Result};
 use denali_attacks::{Attack, End, THEMES, VICTIM};
 use denali_build::cargo::BuildRequest;
-use denali_build::client::{Client, Logs};
+use denali_build::client::{Client, DeployRequest, Logs};
 use denali_build::host::keys::Keys;
 use denali_build::image::Image;
 use denali_build::manifest::Settings;
@@ -200,7 +200,9 @@ impl Arena {
     pub fn run_packages(&self) -> Result<Vec<String>> {
         let mut wrong = Vec::new();
         for (name, package) in packages::malformed(image(), &manifest("package")) {
-            let answer = self.client.deploy("package", &package, None, |_| {});
+            let answer = self
+                .client
+                .deploy("package", &package, DeployRequest::default(), |_| {});
             let refusal = match answer {
                 Ok(_) => {
                     wrong.push(format!("the package `{name}` was taken"));
@@ -404,7 +406,7 @@ fn start_victim(client: &Client, status: &Status) -> Result<Watch> {
 fn deploy(client: &Client, name: &str) -> Result<Service> {
     let packed = package::pack(&manifest(name), image())?;
     client
-        .deploy(name, &packed, None, |_| {})
+        .deploy(name, &packed, DeployRequest::default(), |_| {})
         .with_context(|| format!("deploying `{name}`"))
 }
 

@@ -12,7 +12,7 @@ use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Handle;
 use denali_abi::ABI_VERSION;
 use denali_abi::block::{VOLUMES_MAX, VolumeConfig};
-use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
+use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus, vm_flags};
 use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
@@ -145,6 +145,11 @@ impl Kernel {
         if !is_name(&config.name) || config.network.mac == [0; 6] {
             return Err(Errno::Invalid);
         }
+        let entrance = match config.flags {
+            0 => Entrance::Gatekeeper,
+            vm_flags::DORMANT if self.pager.is_some() => Entrance::Dormant,
+            _ => return Err(Errno::Invalid),
+        };
         let spec = VmSpec {
             image: ImageId::from_raw(config.image).ok_or(Errno::NotFound)?,
             memory_pages: config.memory_pages,
@@ -157,7 +162,7 @@ impl Kernel {
         let volumes = volumes.get_mut(..count).ok_or(Errno::Invalid)?;
         self.copy_in(caller, config.volumes, volumes.as_mut_bytes(), machine)?;
         let boot = BootData { arguments, volumes };
-        self.create_vm(&spec, &boot, Entrance::Gatekeeper, machine)
+        self.create_vm(&spec, &boot, entrance, machine)
             .map(VmId::raw)
     }
 

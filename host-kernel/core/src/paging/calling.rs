@@ -3,6 +3,7 @@
 //! Whoever is called stands before the gatekeeper, which admits it when its working set fits: what
 //! it had in memory when it left. Nobody is called twice.
 
+use super::birth::{Birth, FIRST_FRAMES, frames_wanted};
 use super::{Residence, Standing, Swap};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
@@ -14,15 +15,8 @@ use crate::vm::{FIXED_FRAMES, Vm, VmId};
 use denali_abi::control::VmState;
 use denali_abi::errno::Errno;
 
-/// Frames a VM is given room for besides those it left with: it will touch new ones.
-const GROWTH_FRAMES: u32 = 4;
-
 /// VMs admitted at one go.
 const ADMISSIONS_MAX: usize = 16;
-
-/// Frames a new VM asks for, if its limit is not less: what a small service has touched when it
-/// begins to wait for its first client.
-const FIRST_FRAMES: u32 = 48;
 
 impl Kernel {
     /// Gives a new VM with a memory limit of `limit` pages its part of swap space, and asks the
@@ -56,6 +50,17 @@ impl Kernel {
         }
     }
 
+    /// Gives a new VM that nobody has called yet its part of swap space.
+    pub(crate) fn reserve_asleep(
+        &mut self,
+        limit: u32,
+        now: Time,
+    ) -> Result<(VmState, Option<Swap>), Errno> {
+        let pager = self.pager.as_deref_mut().ok_or(Errno::Invalid)?;
+        let swap = pager.reserve(limit, now)?;
+        Ok((VmState::Dormant, Some(swap)))
+    }
+
     /// Puts a VM that was just created where the hand finds it.
     pub(crate) fn keep_track(&mut self, id: VmId) {
         let Some((vm, pager)) = self.vms.get(id).zip(self.pager.as_deref_mut()) else {
@@ -63,6 +68,7 @@ impl Kernel {
         };
         match (vm.swap, vm.state) {
             (None, _) => {}
+            (Some(_), VmState::Dormant) if vm.birth == Birth::Ahead => {}
             (Some(_), VmState::Dormant) => pager.newcomers.push_back(id),
             (Some(_), _) => pager.hand.push_back(id),
         }
@@ -81,6 +87,7 @@ impl Kernel {
             return;
         }
         let available = self.available();
+        let frames = self.vms.get(id).map_or(0, frames_wanted);
         let vm = self.vms.get_mut(id).and_then(|vm| {
             vm.counters.wakes = vm.counters.wakes.saturating_add(1);
             vm.swap.as_mut()
@@ -88,7 +95,6 @@ impl Kernel {
         let Some((swap, pager)) = vm.zip(self.pager.as_deref_mut()) else {
             return;
         };
-        let frames = swap.frames_needed() + GROWTH_FRAMES;
         let request = Request {
             vm: id,
             frames,
@@ -136,11 +142,11 @@ impl Kernel {
     /// Puts a VM back into the gatekeeper's queue that was admitted while it did not fit.
     fn send_back(&mut self, id: VmId, now: Time) {
         self.stats.gatekeeper_refused += 1;
+        let frames = self.vms.get(id).map_or(0, frames_wanted);
         let swap = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
         let Some((swap, pager)) = swap.zip(self.pager.as_deref_mut()) else {
             return;
         };
-        let frames = swap.frames_needed() + GROWTH_FRAMES;
         let request = Request {
             vm: id,
             frames,
@@ -242,6 +248,8 @@ impl Kernel {
         let Some(mut swap) = vm.swap.take() else {
             return;
         };
+        let unborn = (vm.birth == Birth::Ahead).then_some(vm.image);
+        vm.birth = Birth::Over;
         pager.stats.held_dropped += pager.pool.take(id.index()).len() as u64;
         if swap.standing == Standing::Queued {
             pager.unqueue(&mut swap, now);
@@ -251,6 +259,9 @@ impl Kernel {
             Residence::In | Residence::Out => pager.give_back(swap.extent(limit)),
             // Disks may still work on it.
             Residence::Leaving | Residence::Entering => pager.transfers.abandon(id),
+        }
+        if let Some(image) = unborn {
+            self.forget_birth(image);
         }
     }
 }

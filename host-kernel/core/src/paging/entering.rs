@@ -4,6 +4,7 @@
 //! is opened, then each page by its seal, and the address space is made anew around them. A block
 //! that does not open ends the VM, and nobody else.
 
+use super::birth::Birth;
 use super::transfer::{ATTEMPTS_MAX, Direction, Progress, STEP_BLOCKS, Transfer};
 use super::{NO_SPACE, Residence, Resume, Standing};
 use crate::kernel::Kernel;
@@ -33,6 +34,9 @@ enum Obstacle {
 impl Kernel {
     /// Begins to bring an admitted VM in. Returns whether there is memory for it.
     pub(super) fn enter(&mut self, id: VmId, machine: &mut dyn Machine) -> bool {
+        if self.vms.get(id).is_some_and(|vm| vm.birth == Birth::Ahead) {
+            return self.bring_forth(id, machine);
+        }
         let spare = self.spare();
         let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return true;

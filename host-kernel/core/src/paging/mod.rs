@@ -12,6 +12,7 @@
 //!
 //! | file        | holds                                                          |
 //! |-------------|----------------------------------------------------------------|
+//! | `birth`     | VMs that are registered and have never run                      |
 //! | `transfer`  | one VM on its way, and requests to disks                        |
 //! | `leaving`   | from memory to swap                                             |
 //! | `entering`  | from swap to memory                                             |
@@ -21,6 +22,7 @@
 //!
 //! On a host without disks there is no `Pager`, and nothing of this happens.
 
+pub(crate) mod birth;
 mod calling;
 mod entering;
 mod leaving;
@@ -47,6 +49,9 @@ use denali_abi::latency::Latencies;
 use pool::Pool;
 use pressure::Marks;
 use transfer::{Transfer, Transfers};
+
+/// Frames a VM is given room for besides those it left with: it will touch new ones.
+const GROWTH_FRAMES: u32 = 4;
 
 /// Where the frames of a VM are that has none.
 pub const NOWHERE: FrameId = FrameId(u32::MAX);
@@ -229,6 +234,8 @@ pub(crate) struct Pager {
     /// Since when the first of them waits.
     queued_since: Option<Time>,
     buffer: Box<[u8; BLOCK_LEN]>,
+    /// Bytes of all arguments that VMs without frames begin with, at their cost.
+    birth_bytes: usize,
     pub(crate) stats: PagingStats,
 }
 
@@ -288,6 +295,7 @@ impl Pager {
                 called: false,
                 queued_since: None,
                 buffer: Box::new([0; BLOCK_LEN]),
+                birth_bytes: 0,
                 stats: PagingStats::default(),
             })
         })

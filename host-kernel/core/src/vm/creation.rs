@@ -13,7 +13,8 @@ use crate::machine::{FrameId, Machine, Space};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{Fill, FrameList, FrameUse, Owner};
 use crate::net::ring::RingState;
-use crate::paging::Swap;
+use crate::paging::birth::Birth;
+use crate::paging::{NO_SPACE, NOWHERE, Swap};
 use crate::policy::gatekeeper::{Occasion, Request, Verdict};
 use crate::time::Time;
 use crate::trace::{Event, Name};
@@ -56,6 +57,8 @@ pub(crate) struct BootData<'a> {
 pub(crate) enum Entrance {
     /// By the gatekeeper.
     Gatekeeper,
+    /// By the gatekeeper, when the first packet for it comes.
+    Dormant,
     /// It is the supervisor: at once.
     Privileged,
     /// It is the supervisor again, and begins at this time.
@@ -84,17 +87,14 @@ impl Kernel {
         let id = self.vms.next_id()?;
         self.connect(id, &spec.network)?;
         let now = machine.now();
-        let (state, swap) = self.promise(id, limit, entrance, now).inspect_err(|_| {
+        let (state, mut swap) = self.promise(id, limit, entrance, now).inspect_err(|_| {
             self.switch.disconnect(id.index());
         })?;
-        let mut frames = FrameList::new();
-        let FixedFrames {
-            space,
-            registers,
-            shared,
-            console,
-        } = self.fixed_frames(id, &mut frames, machine);
-        machine.create_space(space, header.entry, INITIAL_STACK_TOP);
+        let birth = self.birth_of(spec.image, boot, swap.as_mut(), state);
+        if matches!(entrance, Entrance::Dormant) && birth == Birth::Over {
+            self.unpromise(id, limit, swap);
+            return Err(Errno::OutOfMemory);
+        }
         let vm = Vm {
             id,
             state,
@@ -102,11 +102,11 @@ impl Kernel {
             deadline: None,
             capped_until: None,
             allowance: Allowance::new(spec.limits),
-            space,
-            registers,
-            shared,
-            console,
-            frames,
+            space: NO_SPACE,
+            registers: NOWHERE,
+            shared: NOWHERE,
+            console: NOWHERE,
+            frames: FrameList::new(),
             image: spec.image,
             memory_pages: limit,
             promised: if state == VmState::Dormant && swap.is_none() {
@@ -116,6 +116,7 @@ impl Kernel {
             },
             is_promised: swap.is_none(),
             swap,
+            birth,
             upcall: None,
             ring: RingState::default(),
             awaits_nic: false,
@@ -127,11 +128,12 @@ impl Kernel {
             network: Network::new(&spec.network),
             name: spec.name,
         };
-        self.random.stir(machine);
-        let contents = self.registers_of(&vm, &header, boot, machine);
-        machine.write_frame(registers, 0, contents.as_bytes());
+        let begins_now = birth == Birth::Over;
         self.vms.insert(vm)?;
         self.give_volumes(id, boot.volumes);
+        if begins_now {
+            self.furnish(id, &header, boot, machine);
+        }
         if let Some(image) = self.images.get_mut(spec.image) {
             image.users += 1;
             image.contents = Contents::Sealed;
@@ -147,6 +149,33 @@ impl Kernel {
         self.policies.scheduler.set_weight(id, spec.limits.weight());
         self.begin(id, entrance);
         Ok(id)
+    }
+
+    /// Gives a VM its fixed frames, which must be free, and its registers.
+    pub(crate) fn furnish(
+        &mut self,
+        id: VmId,
+        header: &ImageHeader,
+        boot: &BootData<'_>,
+        machine: &mut dyn Machine,
+    ) {
+        let mut frames = FrameList::new();
+        let fixed = self.fixed_frames(id, &mut frames, machine);
+        machine.create_space(fixed.space, header.entry, INITIAL_STACK_TOP);
+        self.random.stir(machine);
+        let mut seed = [0; 32];
+        self.random.fill(&mut seed);
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
+        vm.frames = frames;
+        vm.space = fixed.space;
+        vm.registers = fixed.registers;
+        vm.shared = fixed.shared;
+        vm.console = fixed.console;
+        let network = vm.network.offered(self.policies.net_offload.features());
+        let contents = registers_of(vm, header, boot, network, seed, machine);
+        machine.write_frame(vm.registers, 0, contents.as_bytes());
     }
 
     /// Returns the header of the image and the memory limit of a VM that may be created.
@@ -192,6 +221,7 @@ impl Kernel {
     ) -> Result<(VmState, Option<Swap>), Errno> {
         let state = match entrance {
             Entrance::Gatekeeper if self.pager.is_some() => return self.reserve(id, limit, now),
+            Entrance::Dormant => return self.reserve_asleep(limit, now),
             Entrance::Privileged | Entrance::PrivilegedAt(_) | Entrance::Gatekeeper => {
                 self.promise_frames(id, limit, entrance)?
             }
@@ -207,6 +237,7 @@ impl Kernel {
     ) -> Result<VmState, Errno> {
         let verdict = match entrance {
             Entrance::Privileged | Entrance::PrivilegedAt(_) => Verdict::Admit,
+            Entrance::Dormant => Verdict::Refuse,
             Entrance::Gatekeeper if self.commit.available() < FIXED_FRAMES => Verdict::Refuse,
             Entrance::Gatekeeper => {
                 let request = Request {
@@ -254,39 +285,38 @@ impl Kernel {
             console: take(FrameUse::Console),
         }
     }
+}
 
-    fn registers_of(
-        &mut self,
-        vm: &Vm,
-        header: &ImageHeader,
-        boot: &BootData<'_>,
-        machine: &dyn Machine,
-    ) -> VirtualRegisters {
-        let mut seed = [0; 32];
-        self.random.fill(&mut seed);
-        let mut bytes = [0; ARGUMENTS_MAX];
-        let mut arguments_len = 0;
-        for (place, &byte) in bytes.iter_mut().zip(boot.arguments) {
-            *place = byte;
-            arguments_len += 1;
-        }
-        VirtualRegisters {
-            abi_version: ABI_VERSION,
-            resume_generation: 0,
-            vm_id: vm.id.raw(),
-            memory_pages: vm.memory_pages,
-            resident_pages: vm.frames.count(),
-            cpu_hz: machine.cpu_hz(),
-            heap_start: header.end_address(),
-            clock: machine.clock(),
-            network: vm.network.offered(self.policies.net_offload.features()),
-            seed,
-            name: vm.name,
-            arguments_len,
-            reserved: 0,
-            arguments: bytes,
-            stop_deadline_ns: 0,
-            volumes: infos(boot.volumes),
-        }
+fn registers_of(
+    vm: &Vm,
+    header: &ImageHeader,
+    boot: &BootData<'_>,
+    network: NetworkConfig,
+    seed: [u8; 32],
+    machine: &dyn Machine,
+) -> VirtualRegisters {
+    let mut bytes = [0; ARGUMENTS_MAX];
+    let mut arguments_len = 0;
+    for (place, &byte) in bytes.iter_mut().zip(boot.arguments) {
+        *place = byte;
+        arguments_len += 1;
+    }
+    VirtualRegisters {
+        abi_version: ABI_VERSION,
+        resume_generation: 0,
+        vm_id: vm.id.raw(),
+        memory_pages: vm.memory_pages,
+        resident_pages: vm.frames.count(),
+        cpu_hz: machine.cpu_hz(),
+        heap_start: header.end_address(),
+        clock: machine.clock(),
+        network,
+        seed,
+        name: vm.name,
+        arguments_len,
+        reserved: 0,
+        arguments: bytes,
+        stop_deadline_ns: 0,
+        volumes: infos(boot.volumes),
     }
 }

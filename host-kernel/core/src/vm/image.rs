@@ -41,6 +41,10 @@ pub struct Image {
     pub contents: Contents,
     /// VMs that run it.
     pub users: u32,
+    /// VMs that will run it and have not begun.
+    pub unborn: u32,
+    /// The arguments they begin with.
+    pub birth: Vec<u8>,
 }
 
 impl Image {
@@ -66,6 +70,8 @@ impl Image {
             frames,
             contents: Contents::Open,
             users: 0,
+            unborn: 0,
+            birth: Vec::new(),
         })
     }
 

@@ -73,6 +73,7 @@ impl Kernel {
             swap.since = machine.now();
         }
         self.sleep(id, deadline);
+        self.end_freshness(id, machine);
     }
 
     /// Makes an idle VM runnable. What its wait returned is in its registers already.

@@ -28,6 +28,7 @@ use crate::memory::frame::FrameList;
 use crate::net::ring::RingState;
 use crate::net::switch::ENTRY_BYTES;
 use crate::paging::Swap;
+use crate::paging::birth::Birth;
 use crate::time::Time;
 use alloc::boxed::Box;
 use allowance::Allowance;
@@ -150,6 +151,8 @@ pub struct Vm {
     pub is_promised: bool,
     /// Its part of swap space, if it is paged.
     pub swap: Option<Swap>,
+    /// Where it is in the beginning of its life.
+    pub birth: Birth,
     /// Where it wants its interrupts, if not by asking.
     pub upcall: Option<Upcall>,
     /// The kernel's own ring indices.

@@ -157,6 +157,9 @@ pub struct Service {
     pub cpu_ns: u64,
     /// Time since its VM was created in nanoseconds.
     pub age_ns: u64,
+    /// Pages given to it on demand.
+    #[serde(default)]
+    pub faults: u64,
     /// Frames received and sent.
     pub rx_frames: u64,
     /// Frames sent.
@@ -164,6 +167,84 @@ pub struct Service {
     /// What it may take of CPU and network.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// By what services are put in order, most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// CPU time.
+    Cpu,
+    /// Resident memory.
+    Resident,
+    /// Memory on swap.
+    Swapped,
+    /// Pages given on demand.
+    Faults,
+    /// Frames received.
+    Frames,
+}
+
+impl SortKey {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Cpu,
+        Self::Resident,
+        Self::Swapped,
+        Self::Faults,
+        Self::Frames,
+    ];
+
+    /// Returns its name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Resident => "resident",
+            Self::Swapped => "swapped",
+            Self::Faults => "faults",
+            Self::Frames => "frames",
+        }
+    }
+
+    /// Returns what has this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// Returns this number of a service.
+    #[must_use]
+    pub const fn of(self, service: &Service) -> u64 {
+        match self {
+            Self::Cpu => service.cpu_ns,
+            Self::Resident => service.resident,
+            Self::Swapped => service.swapped,
+            Self::Faults => service.faults,
+            Self::Frames => service.rx_frames,
+        }
+    }
+}
+
+/// How many more VMs of an image fit, as `fit --json` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fit {
+    /// How many: the least of all bounds.
+    pub vms: u64,
+    /// What binds: the first bound that allows no more.
+    pub binds: String,
+    /// Each bound and how many VMs it allows.
+    pub bounds: Vec<Bound>,
+}
+
+/// One bound of [`Fit`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Bound {
+    /// `memory`, `swap`, `descriptors`, `services` or `addresses`.
+    pub what: String,
+    /// How many VMs it allows.
+    pub vms: u64,
 }
 
 /// The host, as `host --json` shows it.
@@ -284,6 +365,13 @@ pub enum DeployStep {
     Verified {
         /// Bytes received.
         length: u64,
+    },
+    /// Some of several copies are made.
+    Copied {
+        /// How many.
+        copies: u32,
+        /// The host's time since its boot in nanoseconds.
+        uptime_ns: u64,
     },
     /// The gatekeeper admitted the VM.
     Admitted {

@@ -22,6 +22,9 @@ const COPIES_MAX: u32 = 100_000;
 /// Copies made before other logins and the network get their turn.
 const COPIES_BETWEEN_PAUSES: u32 = 16;
 
+/// Copies made between two words about it.
+const COPIES_BETWEEN_REPORTS: u32 = 1000;
+
 /// How often a login asks for the upload slot, and how long it waits between.
 const SLOT_TRIES: u32 = 300;
 const SLOT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,6 +37,8 @@ struct Args<'a> {
     digest: [u8; 32],
     /// How many services to make of it, named `NAME-1` and so on; `None` makes the one.
     copies: Option<u32>,
+    /// Whether it begins with the first packet for it.
+    dormant: bool,
     format: Format,
 }
 
@@ -64,6 +69,7 @@ impl<'a> Args<'a> {
                     .ok_or_else(|| Refused::usage("--copies takes a number from 1 to 100000"))?,
             ),
         };
+        let dormant = words.flag("--dormant");
         let name = words.name().map_err(usage)?;
         if length > PACKAGE_LEN_MAX {
             return Err(Refused::admission(format!(
@@ -76,6 +82,7 @@ impl<'a> Args<'a> {
             length,
             digest,
             copies,
+            dormant,
             format,
         })
     }
@@ -132,11 +139,15 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
             length: args.length,
         },
     )?;
-    let package = package::parse(&bytes, args.name)?;
+    let mut package = package::parse(&bytes, args.name)?;
+    if args.dormant {
+        package = package.into_dormant();
+    }
     let deployed = match args.copies {
         None => releases::deploy(shared, &bytes, package, &terminal.who(), None)?,
-        Some(copies) => deploy_copies(&package, copies, shared, terminal)?,
+        Some(copies) => deploy_copies(&package.without_ports(), copies, args, shared, terminal)?,
     };
+    shared.with(|supervisor| supervisor.log_fit(&deployed.service));
     let (memory, available) = (deployed.memory, deployed.available);
     show(args, terminal, &DeployStep::Admitted { memory, available })?;
     let Deployed {
@@ -161,6 +172,7 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
 fn deploy_copies(
     package: &package::Package<'_>,
     copies: u32,
+    args: &Args<'_>,
     shared: &Shared,
     terminal: &mut dyn Terminal,
 ) -> Result<Deployed, Failed> {
@@ -173,6 +185,11 @@ fn deploy_copies(
         last = Some(shared.with(|supervisor| supervisor.deploy(copy))?);
         if number % COPIES_BETWEEN_PAUSES == 0 {
             terminal.pause(Duration::ZERO).map_err(Stop::from)?;
+        }
+        if number % COPIES_BETWEEN_REPORTS == 0 && number < copies {
+            let uptime_ns = shared.with(|supervisor| supervisor.host().uptime_ns);
+            let copies = number;
+            show(args, terminal, &DeployStep::Copied { copies, uptime_ns })?;
         }
     }
     last.ok_or_else(|| Refused::usage("no copies").into())
@@ -247,6 +264,7 @@ fn sentence(step: &DeployStep) -> String {
     match step {
         DeployStep::Ready => "ready for the package\n".into(),
         DeployStep::Verified { length } => format!("verified {length} bytes\n"),
+        DeployStep::Copied { copies, .. } => format!("{copies} copies made\n"),
         DeployStep::Admitted { memory, available } => {
             let (memory, available) = (table::kib(*memory), table::kib(*available));
             format!("admitted with {memory}, {available} left\n")

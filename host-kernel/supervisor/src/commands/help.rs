@@ -6,7 +6,11 @@ use crate::terminal::Terminal;
 const TEXT: &str = "\
 commands:
   ls [--wide] [--json]               services, their state and addresses (also: ps)
-  deploy NAME --length N --sha256 HEX [--json]
+     [--limit N] [--after NAME] [--name NAME] [--prefix TEXT] [--state STATE]
+     [--published]                   only some of them
+     [--sort cpu|resident|swapped|faults|frames]
+                                     the first by that, at most 1000
+  deploy NAME --length N --sha256 HEX [--copies N] [--dormant] [--json]
                                      run the package on standard input
                                      (easier: cargo denali deploy)
   logs NAME [-f] [--lines N] [--json]
@@ -25,6 +29,8 @@ commands:
                                      the service's environment when it next starts
   secret ls NAME [--json]            the keys of a service's secrets
   secret rm NAME --key KEY           forget a secret
+  fit --memory BYTES [--image BYTES] [--json]
+                                     how many more VMs with that limit fit
   host [--json]                      memory, VMs and counters of the host
   version [--json]                   versions of supervisor and kernel interface
   help                               this text

@@ -1,6 +1,7 @@
 //! The command language: one line of words, one file per verb.
 
 mod deploy;
+mod fit;
 mod help;
 mod host;
 mod limits;
@@ -127,6 +128,7 @@ fn dispatch(line: &str, shared: &Shared, terminal: &mut dyn Terminal) -> Result<
         Some("releases") => releases::exec(words, shared, terminal),
         Some("rollback") => rollback::exec(words, shared, terminal),
         Some("secret") => secret::exec(words, shared, terminal),
+        Some("fit") => fit::exec(words, shared, terminal),
         Some("host") => host::exec(words, shared, terminal),
         Some("version") => version::exec(words, terminal),
         Some(verb) => Err(Stop::usage(format!(
@@ -143,10 +145,7 @@ fn print(terminal: &mut dyn Terminal, text: &str) -> Result<(), Stop> {
 
 /// Writes `value` as one line of JSON to standard output.
 fn print_json(terminal: &mut dyn Terminal, value: &impl Serialize) -> Result<(), Stop> {
-    let mut line = serde_json::to_string(value).map_err(|error| Stop::Failed {
-        status: status::FAILED,
-        message: error.to_string(),
-    })?;
+    let mut line = to_json(value)?;
     line.push('\n');
     print(terminal, &line)
 }
@@ -160,6 +159,14 @@ fn keep_stopped(name: &str, stopped: bool, shared: &Shared) -> Result<(), Stop> 
     kept.map_err(|error| {
         let failure = Failure::Other(format!("what it is now cannot be kept: {error}"));
         Stop::of_service(name, failure)
+    })
+}
+
+/// Returns `value` as JSON.
+fn to_json(value: &impl Serialize) -> Result<String, Stop> {
+    serde_json::to_string(value).map_err(|error| Stop::Failed {
+        status: status::FAILED,
+        message: error.to_string(),
     })
 }
 

@@ -2,31 +2,52 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use denali_protocol::{PublishedPort, ServiceState};
 
-/// Returns `rows` as lines with aligned columns; the first row is the heading.
+/// Widths of columns, which grow as wider cells come.
+#[derive(Debug, Default)]
+pub struct Columns {
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// Returns `rows` as lines, aligned with each other and, as far as that can be known, with what
+    /// comes later.
+    #[must_use]
+    pub fn render(&mut self, rows: &[Vec<String>]) -> String {
+        for row in rows {
+            self.widths.resize(self.widths.len().max(row.len()), 0);
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let mut text = String::new();
+        for row in rows {
+            let mut line = String::new();
+            for (width, cell) in self.widths.iter().zip(row) {
+                let width = *width;
+                line.push_str(&format!("{cell:<width$}  "));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Returns the state with this name.
 #[must_use]
-pub fn render(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let mut widths = vec![0; columns];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            let width = *width;
-            line.push_str(&format!("{cell:<width$}  "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+pub fn state_of(name: &str) -> Option<ServiceState> {
+    const STATES: [ServiceState; 6] = [
+        ServiceState::Running,
+        ServiceState::Idle,
+        ServiceState::Dormant,
+        ServiceState::Stopped,
+        ServiceState::Exited,
+        ServiceState::Crashed,
+    ];
+    STATES.into_iter().find(|state| state_name(*state) == name)
 }
 
 /// Returns the name of a state.
@@ -80,6 +101,7 @@ pub fn duration(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use denali_protocol::Transport;
 
     #[test]
@@ -88,7 +110,15 @@ mod tests {
             vec!["NAME".into(), "STATE".into()],
             vec!["a-long-name".into(), "idle".into()],
         ];
-        assert_eq!(render(&rows), "NAME         STATE\na-long-name  idle\n");
+        let mut columns = Columns::default();
+        assert_eq!(
+            columns.render(&rows),
+            "NAME         STATE\na-long-name  idle\n"
+        );
+        assert_eq!(
+            columns.render(&[vec!["b".into(), "idle".into()]]),
+            "b            idle\n"
+        );
     }
 
     #[test]

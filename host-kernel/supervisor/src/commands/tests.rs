@@ -3,8 +3,10 @@
 use super::*;
 use crate::fixtures::{self, SharedKernel, manifest};
 use crate::hex;
+use crate::kernel::VmId;
 use crate::terminal::fake::FakeTerminal;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
 use denali_abi::end::EndReason;
 use denali_protocol::{DeployStep, Host, LogLine, Refusal, Removed, Service, ServiceState};
@@ -376,4 +378,84 @@ fn limits_that_cannot_be_are_usage_errors() {
         assert!(errors.contains(part), "{errors}");
     }
     assert_eq!(bench.run("limits nobody --weight 5").0, status::NOT_FOUND);
+}
+
+#[test]
+fn a_long_list_is_shown_in_turns_and_can_be_narrowed() {
+    let kernel = SharedKernel::new(1 << 20);
+    kernel.lock().vms_max = 1000;
+    let shared = Shared::new(kernel.supervisor());
+    let bench = Bench { kernel, shared };
+    let mut terminal = FakeTerminal::new(&fixtures::package(&manifest("web")));
+    terminal.on_pause = Box::new(|_| Ok(()));
+    let package = fixtures::package(&manifest("web"));
+    let line = format!("{} --copies 200", deploy_line("web", &package));
+    assert_eq!(bench.run_with(&line, &mut terminal).0, status::OK);
+
+    let list = |options: &str| -> (Vec<String>, usize) {
+        let mut terminal = FakeTerminal::new(b"");
+        terminal.on_pause = Box::new(|_| Ok(()));
+        let line = format!("ls --json {options}");
+        let (code, output, errors) = bench.run_with(&line, &mut terminal);
+        assert_eq!(code, status::OK, "{errors}");
+        let services: Vec<Service> = json(&output);
+        let names = services.into_iter().map(|it| it.name).collect();
+        (names, terminal.pauses)
+    };
+    let (all, pauses) = list("");
+    assert_eq!((all.len(), pauses), (200, 3));
+    assert!(all.is_sorted());
+    assert_eq!(list("--limit 3").0, ["web-1", "web-10", "web-100"]);
+    assert_eq!(list("--limit 2 --after web-98").0, ["web-99"]);
+    assert_eq!(list("--prefix web-19").0.len(), 11);
+    assert_eq!(list("--name web-7").0, ["web-7"]);
+    assert_eq!(list("--name nobody --published").0.len(), 0);
+    assert_eq!(list("--state crashed").0.len(), 0);
+
+    let busy = bench.kernel.vm_named("web-42");
+    let record = |vm: VmId, cpu_ns| {
+        let mut kernel = bench.kernel.lock();
+        kernel
+            .vms
+            .get_mut(&vm.0)
+            .expect("it is there")
+            .status
+            .cpu_ns = cpu_ns;
+    };
+    record(busy, 1000);
+    record(bench.kernel.vm_named("web-7"), 500);
+    assert_eq!(list("--sort cpu --limit 3").0, ["web-42", "web-7", "web-1"]);
+    for wrong in ["ls --sort age", "ls --limit 0", "ls --state well"] {
+        assert_eq!(bench.run(wrong).0, status::USAGE, "{wrong}");
+    }
+}
+
+#[test]
+fn a_dormant_service_needs_a_disk_and_an_address() {
+    let bench = Bench::new();
+    let (code, _, errors) = bench.deploy("web", "--dormant");
+    assert_eq!(code, status::REFUSED);
+    assert!(errors.contains("this host has no disk"), "{errors}");
+    bench.kernel.lock().swap_blocks = 1 << 20;
+    let mut by_dhcp = manifest("web");
+    by_dhcp.address = Some(denali_protocol::Address::Dhcp);
+    let package = fixtures::package(&by_dhcp);
+    let line = format!("{} --dormant", deploy_line("web", &package));
+    let (code, _, errors) = bench.run_with(&line, &mut FakeTerminal::new(&package));
+    assert_eq!(code, status::REFUSED);
+    assert!(errors.contains("needs an address"), "{errors}");
+    assert_eq!(bench.deploy("web", "--dormant").0, status::OK);
+    let services: Vec<Service> = json(&bench.run("ls --json").1);
+    assert_eq!(services[0].state, ServiceState::Dormant);
+}
+
+#[test]
+fn fit_says_what_binds() {
+    let bench = Bench::new();
+    let (code, output, _) = bench.run("fit --memory 1048576");
+    assert_eq!(code, status::OK);
+    assert!(output.starts_with("7 more fit: memory binds\n"), "{output}");
+    let fit: denali_protocol::Fit = json(&bench.run("fit --memory 1048576 --json").1);
+    assert_eq!((fit.vms, fit.binds.as_str()), (7, "memory"));
+    assert_eq!(bench.run("fit").0, status::USAGE);
 }

@@ -4,10 +4,12 @@ use crate::admission::{self, Need, Place, Predecessor};
 use crate::kernel::{ImageId, VmId};
 use crate::package::Package;
 use crate::refusal::Refused;
-use crate::service::{Origin, Service, has_ended};
+use crate::service::{Service, has_ended};
 use crate::supervisor::Supervisor;
 use alloc::format;
+use alloc::sync::Arc;
 use core::net::Ipv4Addr;
+use denali_abi::control::{VmConfig, vm_flags};
 use denali_abi::errno::Errno;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
@@ -42,6 +44,9 @@ impl Supervisor {
     /// a predecessor which had to make way was started anew.
     pub fn deploy(&mut self, package: Package<'_>) -> Result<Deployed, Refused> {
         self.table.admit(&package.manifest)?;
+        if package.dormant {
+            self.admit_dormant(&package)?;
+        }
         let name = package.manifest.name.clone();
         let old = self.table.get(&name).cloned();
         let network = self.network_for(&package, old.as_ref())?;
@@ -51,7 +56,10 @@ impl Supervisor {
             memory_pages: u64::from(package.memory_pages),
         };
         let mut predecessor = old.as_ref().and_then(|old| self.predecessor(old, &network));
-        if let Some(old) = predecessor.as_mut().filter(|_| !package.volumes.is_empty()) {
+        if let Some(old) = predecessor
+            .as_mut()
+            .filter(|_| !package.origin.volumes.is_empty())
+        {
             // Two VMs cannot have the same volume.
             old.is_in_the_way = true;
         }
@@ -60,22 +68,21 @@ impl Supervisor {
             (Place::Instead, Some(old)) => self.make_way(old)?,
             _ => false,
         };
-        let origin = Origin {
-            build_id: package.header.build_id,
-            manifest: package.manifest.clone(),
-            arguments: package.arguments.clone(),
-            volumes: package.volumes.clone(),
-        };
+        if package.dormant && network.addressing == addressing::DHCP {
+            return Err(Refused::conflict(
+                "a dormant service needs an address before it runs, and this one would ask for it \
+                 by DHCP: give it `address` in [package.metadata.denali]",
+            ));
+        }
         let mut service = Service {
-            name: name.clone(),
+            name: name.as_str().into(),
             image: ImageId(0),
-            digest: Some(package.image_digest()),
             vm: None,
             network,
             memory_pages: package.memory_pages,
             limits: package.manifest.limits,
             asked_to_stop: false,
-            origin: Some(origin),
+            origin: Some(Arc::clone(&package.origin)),
         };
         if let Err(errno) = self.create(&mut service, &package) {
             let refused = admission::refused_by_kernel(errno, need, &host);
@@ -106,14 +113,9 @@ impl Supervisor {
     /// As [`deploy`](Self::deploy).
     pub fn restore(&mut self, package: Package<'_>, stopped: bool) -> Result<(), Refused> {
         let name = package.manifest.name.clone();
-        if let Some(service) = self.table.get_mut(&name) {
-            service.digest = Some(package.image_digest());
-            service.origin = Some(Origin {
-                build_id: package.header.build_id,
-                manifest: package.manifest,
-                arguments: package.arguments,
-                volumes: package.volumes,
-            });
+        if self.table.get(&name).is_some() {
+            self.table
+                .change(&name, |service| service.origin = Some(package.origin));
             return Ok(());
         }
         self.deploy(package)?;
@@ -121,6 +123,13 @@ impl Supervisor {
             log::warn!("{name} was stopped before the reboot and is not now: {failure:?}");
         }
         Ok(())
+    }
+
+    /// Tells the boot log how many more of a service that was just deployed fit.
+    pub fn log_fit(&mut self, service: &protocol::Service) {
+        let fit = self.fit(service.memory, 0);
+        let (name, vms, binds) = (&service.name, fit.vms, &fit.binds);
+        log::info!("{name}: {vms} more VMs of this image fit, bound by {binds}");
     }
 
     fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
@@ -137,11 +146,21 @@ impl Supervisor {
 
     /// Makes VM and image, unless another service has one of the same bytes; on an error neither is left.
     fn create(&mut self, service: &mut Service, package: &Package<'_>) -> Result<(), Errno> {
+        let flags = if package.dormant {
+            vm_flags::DORMANT
+        } else {
+            0
+        };
+        let Origin {
+            arguments, volumes, ..
+        } = &*package.origin;
+        let config = |service: &Service| VmConfig {
+            flags,
+            ..service.vm_config()
+        };
         if let Some(image) = self.table.image_for(service) {
             service.image = image;
-            let vm =
-                self.kernel
-                    .vm_create(service.vm_config(), &package.arguments, &package.volumes)?;
+            let vm = self.kernel.vm_create(config(service), arguments, volumes)?;
             service.vm = Some(vm);
             return Ok(());
         }
@@ -149,10 +168,7 @@ impl Supervisor {
         let created = self
             .kernel
             .image_write(service.image, package.contents)
-            .and_then(|()| {
-                self.kernel
-                    .vm_create(service.vm_config(), &package.arguments, &package.volumes)
-            });
+            .and_then(|()| self.kernel.vm_create(config(service), arguments, volumes));
         match created {
             Ok(vm) => {
                 service.vm = Some(vm);
@@ -165,6 +181,22 @@ impl Supervisor {
                 Err(errno)
             }
         }
+    }
+
+    /// Checks that services can be dormant here.
+    fn admit_dormant(&mut self, package: &Package<'_>) -> Result<(), Refused> {
+        if !package.origin.volumes.is_empty() {
+            return Err(Refused::usage(
+                "a service with volumes cannot be dormant: deploy it without --dormant",
+            ));
+        }
+        if self.kernel.host_status().paging.swap_blocks > 0 {
+            return Ok(());
+        }
+        Err(Refused::admission(
+            "this host has no disk, so no service can be dormant: \
+             start it with `--disk`, or deploy without --dormant",
+        ))
     }
 
     /// Returns what comes back when the VM of `old` goes, if it has one.
@@ -193,9 +225,7 @@ impl Supervisor {
         let status = self.kernel.vm_status(vm).map_err(refused)?;
         self.kernel.vm_stop(vm).map_err(refused)?;
         self.kernel.vm_destroy(vm).map_err(refused)?;
-        if let Some(entry) = self.table.get_mut(&old.name) {
-            entry.vm = None;
-        }
+        self.table.change(&old.name, |entry| entry.vm = None);
         Ok(!has_ended(&status))
     }
 

@@ -66,7 +66,7 @@ fn services_of_the_same_bytes_share_an_image_until_the_last_goes() {
     let kernel = SharedKernel::new(1000);
     let mut supervisor = kernel.supervisor();
     let bytes = fixtures::package(&manifest("web"));
-    let package = package::parse(&bytes, "web").unwrap();
+    let package = package::parse(&bytes, "web").unwrap().without_ports();
     for number in 1..=3 {
         supervisor.deploy(package.copy(number).unwrap()).unwrap();
     }
@@ -98,7 +98,7 @@ fn each_failing_call_leaves_nothing_behind() {
             kernel.lock().failures.push((call, errno));
             deploy(&mut supervisor, &manifest("web")).unwrap_err();
             assert_eq!(holdings(&kernel), before, "{call:?} {errno:?}");
-            assert_eq!(supervisor.list().len(), others);
+            assert_eq!(fixtures::list(&mut supervisor).len(), others);
             deploy(&mut supervisor, &manifest("web")).unwrap();
         }
     }
@@ -127,8 +127,14 @@ fn the_last_release_runs_again_if_the_new_one_fails_in_its_place() {
             refused.message
         );
         assert_eq!(holdings(&kernel), (1, 1, SERVICE_PAGES));
-        assert_eq!(supervisor.list()[0].state, ServiceState::Running);
-        assert_eq!(supervisor.list()[0].address.as_deref(), Some("10.90.1.1"));
+        assert_eq!(
+            fixtures::list(&mut supervisor)[0].state,
+            ServiceState::Running
+        );
+        assert_eq!(
+            fixtures::list(&mut supervisor)[0].address.as_deref(),
+            Some("10.90.1.1")
+        );
     }
 }
 
@@ -146,7 +152,10 @@ fn a_service_that_had_ended_is_not_started_by_a_failed_deployment() {
         .push((Call::VmCreate, Errno::OutOfMemory));
     deploy(&mut supervisor, &fixed).unwrap_err();
     assert_eq!(holdings(&kernel), (0, 1, 3));
-    assert_eq!(supervisor.list()[0].state, ServiceState::Stopped);
+    assert_eq!(
+        fixtures::list(&mut supervisor)[0].state,
+        ServiceState::Stopped
+    );
 }
 
 #[test]
@@ -201,7 +210,10 @@ fn a_service_with_dhcp_has_no_address_of_ours() {
         .status
         .network
         .address = [192, 168, 7, 7];
-    assert_eq!(supervisor.list()[0].address.as_deref(), Some("192.168.7.7"));
+    assert_eq!(
+        fixtures::list(&mut supervisor)[0].address.as_deref(),
+        Some("192.168.7.7")
+    );
 }
 
 #[test]
@@ -226,7 +238,7 @@ fn a_supervisor_that_restarts_finds_the_services_again() {
     let kernel = SharedKernel::new(1000);
     deploy(&mut kernel.supervisor(), &manifest("web")).unwrap();
     let mut supervisor = kernel.supervisor();
-    let found = supervisor.list();
+    let found = fixtures::list(&mut supervisor);
     assert_eq!(found.len(), 1);
     assert_eq!(
         (found[0].name.as_str(), found[0].state),
@@ -249,15 +261,17 @@ fn an_interrupted_replacement_is_completed_after_a_restart() {
     let old = kernel.vm_named("web");
     // The new VM was created, and the supervisor died before it freed the old one.
     supervisor.table.remove("web");
-    supervisor
-        .table
-        .insert(fixtures::service("hold", [10, 90, 1, 1]));
-    supervisor.table.get_mut("hold").unwrap().network = kernel.lock().vms[&old.0].status.network;
-    supervisor.table.get_mut("hold").unwrap().origin = None;
+    let mut hold = fixtures::service("hold", [10, 90, 1, 1]);
+    hold.network = kernel.lock().vms[&old.0].status.network;
+    hold.origin = None;
+    supervisor.table.insert(hold);
     deploy(&mut supervisor, &manifest("web")).unwrap();
     assert_eq!(holdings(&kernel).0, 2);
     let mut supervisor = kernel.supervisor();
     assert_eq!(holdings(&kernel), (1, 1, SERVICE_PAGES));
     assert!(!kernel.lock().vms.contains_key(&old.0));
-    assert_eq!(supervisor.list()[0].address.as_deref(), Some("10.90.1.2"));
+    assert_eq!(
+        fixtures::list(&mut supervisor)[0].address.as_deref(),
+        Some("10.90.1.2")
+    );
 }

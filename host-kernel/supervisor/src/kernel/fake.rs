@@ -5,7 +5,9 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
 use denali_abi::block::VolumeConfig;
-use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus};
+use denali_abi::control::{
+    HostStatus, Limits, PagingStatus, VmConfig, VmState, VmStatus, vm_flags,
+};
 use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
@@ -51,6 +53,8 @@ pub struct FakeKernel {
     pub frames_total: u64,
     /// VM slots there are.
     pub vms_max: u64,
+    /// Blocks of swap space, all free.
+    pub swap_blocks: u64,
     /// The clock.
     pub now_ns: u64,
     /// Whether VMs end when they are asked to.
@@ -68,6 +72,7 @@ impl FakeKernel {
             images: BTreeMap::new(),
             frames_total,
             vms_max: 16,
+            swap_blocks: 0,
             now_ns: 1_000_000_000,
             obedient: true,
             failures: Vec::new(),
@@ -188,7 +193,11 @@ impl Kernel for FakeKernel {
         let status = VmStatus {
             vm: id,
             image: config.image,
-            state: VmState::Ready.code(),
+            state: match config.flags {
+                vm_flags::DORMANT => VmState::Dormant,
+                _ => VmState::Ready,
+            }
+            .code(),
             memory_pages: config.memory_pages,
             created_ns: self.now_ns + id,
             network: config.network,
@@ -284,6 +293,11 @@ impl Kernel for FakeKernel {
             images_max: 16,
             now_ns: self.now_ns,
             nic_mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
+            paging: PagingStatus {
+                swap_blocks: self.swap_blocks,
+                swap_free: self.swap_blocks,
+                ..PagingStatus::default()
+            },
             ..HostStatus::default()
         }
     }

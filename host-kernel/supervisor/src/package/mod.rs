@@ -7,8 +7,10 @@ pub mod manifest;
 
 use crate::hex;
 use crate::refusal::Refused;
+use crate::service::Origin;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
 use denali_abi::block::VolumeConfig;
@@ -36,17 +38,40 @@ pub struct Package<'a> {
     pub header: ImageHeader,
     /// The image's contents: text, rodata and data.
     pub contents: &'a [u8],
-    /// The arguments as the runtime reads them: see `encode_arguments`.
-    pub arguments: Vec<u8>,
+    /// What is kept of it for its service.
+    pub origin: Arc<Origin>,
+    /// Whether the service begins with the first packet for it.
+    pub dormant: bool,
     /// Memory limit in pages.
     pub memory_pages: u32,
-    /// Its volumes, which the keeper gives.
-    pub volumes: Vec<VolumeConfig>,
 }
 
 impl Package<'_> {
-    /// Returns the package of the copy with this number: a service of its own name, which publishes
-    /// no port.
+    /// Returns the package of a service that begins with the first packet for it.
+    ///
+    /// Services of one image that have not begun have their arguments in common, so arguments count
+    /// as part of what an image is the same by.
+    #[must_use]
+    pub fn into_dormant(mut self) -> Self {
+        self.dormant = true;
+        let origin = Arc::make_mut(&mut self.origin);
+        origin.digest = Sha256::new()
+            .chain_update(origin.digest)
+            .chain_update(&origin.arguments)
+            .finalize()
+            .into();
+        self
+    }
+
+    /// Returns the package as its copies share it: they publish no port.
+    #[must_use]
+    pub fn without_ports(mut self) -> Self {
+        self.manifest.publish.clear();
+        Arc::make_mut(&mut self.origin).publish.clear();
+        self
+    }
+
+    /// Returns the package of the copy with this number: a service of its own name.
     ///
     /// # Errors
     ///
@@ -60,7 +85,6 @@ impl Package<'_> {
                 "`{name}` is longer than {NAME_MAX} bytes: choose a shorter --name"
             )));
         }
-        copy.manifest.publish.clear();
         Ok(copy)
     }
 
@@ -75,18 +99,20 @@ impl Package<'_> {
         }
         let mut manifest = self.manifest.clone();
         manifest.environment.extend(more.iter().cloned());
-        self.arguments = encode_arguments(&manifest)?;
+        Arc::make_mut(&mut self.origin).arguments = encode_arguments(&manifest)?;
+        if self.dormant {
+            self = self.into_dormant();
+        }
         Ok(self)
     }
 
-    /// Returns what two packages with the same image have in common.
+    /// Returns the package with volumes, which the keeper gives.
     #[must_use]
-    pub fn image_digest(&self) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(self.header.as_bytes())
-            .chain_update(self.contents)
-            .finalize()
-            .into()
+    pub fn with_volumes(mut self, volumes: Vec<VolumeConfig>) -> Self {
+        if !volumes.is_empty() {
+            Arc::make_mut(&mut self.origin).volumes = volumes;
+        }
+        self
     }
 }
 
@@ -114,16 +140,27 @@ pub fn parse<'a>(bytes: &'a [u8], name: &str) -> Result<Package<'a>, Refused> {
             "manifest, image and build-id do not belong together",
         ));
     }
-    let arguments = encode_arguments(&manifest)?;
+    let digest = Sha256::new()
+        .chain_update(header.as_bytes())
+        .chain_update(contents)
+        .finalize();
+    let origin = Origin {
+        version: manifest.version.clone(),
+        publish: manifest.publish.clone(),
+        arguments: encode_arguments(&manifest)?,
+        volumes: Vec::new(),
+        build_id: header.build_id,
+        digest: digest.into(),
+    };
     let memory_pages = u32::try_from(manifest.memory / PAGE_SIZE)
         .map_err(|_| Refused::package("`memory` is larger than any host"))?;
     Ok(Package {
         manifest,
         header,
         contents,
-        arguments,
+        origin: Arc::new(origin),
+        dormant: false,
         memory_pages,
-        volumes: Vec::new(),
     })
 }
 
@@ -237,7 +274,7 @@ mod tests {
         assert_eq!(package.manifest, manifest("hello"));
         assert_eq!(package.contents.len(), 3 * 4096);
         assert_eq!(package.memory_pages, 256);
-        assert_eq!(package.arguments, b"--verbose\0\0LEVEL=info\0");
+        assert_eq!(package.origin.arguments, b"--verbose\0\0LEVEL=info\0");
     }
 
     #[test]
