@@ -1,5 +1,7 @@
 //! The files under `static/`, embedded by `build.rs`.
 
+use crate::date;
+use alloc::string::String;
 use denali_rt::sync::OnceLock;
 
 /// An embedded file.
@@ -42,6 +44,12 @@ pub fn count() -> usize {
 pub fn modified() -> u64 {
     static STARTED: OnceLock<u64> = OnceLock::new();
     *STARTED.get_or_init(|| denali_rt::time::wall().as_secs())
+}
+
+/// Returns the same as a date of HTTP.
+pub fn last_modified() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| date::imf_fixdate(modified()))
 }
 
 #[cfg(test)]

@@ -73,10 +73,6 @@ mod tests {
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 
-    fn with(fields: &str) -> Request {
-        Request { head: format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n"), ..Request::default() }
-    }
-
     #[test]
     fn preconditions_come_in_their_order() {
         for (fields, verdict) in [
@@ -99,7 +95,7 @@ mod tests {
             (&format!("If-Unmodified-Since: {THEN}"), Verdict::Holds),
             ("If-Match: \"a\"\r\nIf-None-Match: \"a\"", Verdict::NotModified),
         ] {
-            assert_eq!(evaluate(&with(fields), FILE), verdict, "{fields}");
+            assert_eq!(evaluate(&Request::with(fields), FILE), verdict, "{fields}");
         }
     }
 
@@ -113,7 +109,7 @@ mod tests {
             (&format!("If-Range: {THEN}"), true),
             (&format!("If-Range: {BEFORE}"), false),
         ] {
-            assert_eq!(range_holds(&with(fields), FILE), holds, "{fields}");
+            assert_eq!(range_holds(&Request::with(fields), FILE), holds, "{fields}");
         }
     }
 }

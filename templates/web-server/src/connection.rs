@@ -83,10 +83,8 @@ pub fn serve(client: &mut impl Peer) -> io::Result<()> {
         let head_only = request.as_ref().is_some_and(|request| request.method == "HEAD");
         let sent = response.write(Framing { head_only, keep_alive }, client)?;
         access_log::note(client.address(), reader.line(), response.status, sent);
-        // With pipelining the answers go out together.
-        if !keep_alive || !reader.has_more() {
-            client.flush()?;
-        }
+        // The answer leaves when this thread waits for the next request, with those that other
+        // threads have written by then.
         if request.is_none() {
             reader.bid_farewell(client);
         }

@@ -2,6 +2,8 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
+use denali_rt::sync::Mutex;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -15,6 +17,21 @@ pub fn imf_fixdate(unix_seconds: u64) -> String {
     let (year, month, day) = civil(days);
     let (weekday, month) = (WEEKDAYS[(days % 7) as usize], MONTHS[month]);
     format!("{weekday}, {day:02} {month} {year} {} GMT", time_of_day(unix_seconds))
+}
+
+/// Returns the present date of HTTP, which is written once a second.
+pub fn now() -> Arc<str> {
+    static LAST: Mutex<Option<(u64, Arc<str>)>> = Mutex::new(None);
+    let second = denali_rt::time::wall().as_secs();
+    let mut last = LAST.lock();
+    match &*last {
+        Some((written, date)) if *written == second => Arc::clone(date),
+        _ => {
+            let date: Arc<str> = imf_fixdate(second).into();
+            *last = Some((second, Arc::clone(&date)));
+            date
+        }
+    }
 }
 
 /// Returns the present date for the access log.

@@ -2,7 +2,6 @@
 
 use crate::assets::{self, Asset, Variant};
 use crate::conditions::{self, Validators, Verdict};
-use crate::date;
 use crate::encoding;
 use crate::ranges::{self, Requested};
 use crate::request::Request;
@@ -27,7 +26,7 @@ pub fn answer(asset: &'static Asset, request: &Request) -> Response {
     };
     let mut response = response
         .field("ETag", form.etag)
-        .field("Last-Modified", date::imf_fixdate(file.modified))
+        .field("Last-Modified", assets::last_modified())
         .field("Cache-Control", "no-cache");
     if asset.gzip.is_some() {
         response = response.field("Vary", "Accept-Encoding");
@@ -93,8 +92,7 @@ mod tests {
 
     fn ask(fields: &str) -> Response {
         let asset = assets::find("/").expect("static/index.html");
-        let head = format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
-        answer(asset, &Request { method: "GET".into(), head, ..Request::default() })
+        answer(asset, &Request::with(fields))
     }
 
     fn text(response: &Response) -> String {

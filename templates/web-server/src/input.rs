@@ -2,16 +2,22 @@
 
 use crate::connection::{IDLE_TIMEOUT, Peer, REQUEST_TIMEOUT};
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::time::Duration;
 use denali_rt::io::{self, ErrorKind};
 use denali_rt::time::Instant;
 
 const READ_LEN: usize = 1024;
 
+/// Longest buffer that a connection keeps while it waits for a request.
+const IDLE_LEN_MAX: usize = READ_LEN;
+
 /// Bytes of a connection, in the order they came.
 #[derive(Debug, Default)]
 pub struct Input {
     buffer: Vec<u8>,
+    /// Where in the buffer those lie that are there.
+    filled: Range<usize>,
     /// By when the request that has begun has to be complete.
     deadline: Option<Instant>,
 }
@@ -19,12 +25,12 @@ pub struct Input {
 impl Input {
     /// Returns what is there.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer
+        &self.buffer[self.filled.clone()]
     }
 
     /// Forgets the first bytes.
     pub fn consume(&mut self, len: usize) {
-        self.buffer.drain(..len);
+        self.filled.start += len.min(self.filled.len());
     }
 
     /// Returns whether a request has begun to arrive.
@@ -34,9 +40,8 @@ impl Input {
 
     /// Starts to wait for the next request.
     pub fn begin(&mut self) {
-        self.deadline = (!self.buffer.is_empty()).then(|| Instant::now() + REQUEST_TIMEOUT);
-        // An idle connection keeps no buffer.
-        if self.buffer.is_empty() {
+        self.deadline = (!self.filled.is_empty()).then(|| Instant::now() + REQUEST_TIMEOUT);
+        if self.filled.is_empty() && self.buffer.len() > IDLE_LEN_MAX {
             self.buffer = Vec::new();
         }
     }
@@ -56,15 +61,25 @@ impl Input {
             return Err(ErrorKind::TimedOut.into());
         }
         peer.wait_at_most(patience);
-        let len = self.buffer.len();
-        self.buffer.resize(len + READ_LEN, 0);
-        let read = peer.read(&mut self.buffer[len..]);
-        self.buffer.truncate(len + read.as_ref().copied().unwrap_or(0));
-        if self.deadline.is_none() && self.buffer.len() > len {
+        self.make_room();
+        let read = peer.read(&mut self.buffer[self.filled.end..])?;
+        self.filled.end += read;
+        if self.deadline.is_none() && read > 0 {
             self.deadline = Some(now + REQUEST_TIMEOUT);
             peer.set_idle(false);
         }
-        read
+        Ok(read)
+    }
+
+    /// Makes room for a read behind what is there.
+    fn make_room(&mut self) {
+        if self.filled.start > 0 {
+            self.buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        if self.filled.end == self.buffer.len() {
+            self.buffer.resize(self.filled.end + READ_LEN, 0);
+        }
     }
 
     /// Drops the next `len` bytes, waiting for those that have not come yet.
@@ -74,10 +89,10 @@ impl Input {
     /// As [`fill`](Self::fill); [`ErrorKind::UnexpectedEof`] if they never come.
     pub fn skip(&mut self, mut len: u64, peer: &mut impl Peer) -> io::Result<()> {
         while len > 0 {
-            if self.buffer.is_empty() && self.fill(peer)? == 0 {
+            if self.filled.is_empty() && self.fill(peer)? == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
-            let now = self.buffer.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+            let now = self.filled.len().min(usize::try_from(len).unwrap_or(usize::MAX));
             self.consume(now);
             len -= now as u64;
         }

@@ -17,6 +17,7 @@ mod conditions;
 mod connection;
 mod connections;
 mod date;
+mod decimal;
 mod encoding;
 mod files;
 mod input;

@@ -6,6 +6,9 @@ use crate::input::Input;
 use crate::path;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::time::Duration;
 use denali_rt::io::{self, ErrorKind};
 
@@ -25,10 +28,19 @@ pub struct Request {
     pub method: String,
     /// The path, percent-decoded, without the query.
     pub path: String,
-    /// Everything up to the body, as sent.
-    pub head: String,
     /// Whether the client wants the connection kept.
     pub keep_alive: bool,
+    /// Everything up to the body, as sent.
+    head: String,
+    /// Where in it the header fields lie.
+    fields: Vec<Field>,
+}
+
+/// The places of a header field's name and value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 /// Why a request cannot be served.
@@ -89,17 +101,29 @@ struct Head {
 impl Request {
     /// Returns the values of the header fields of this name, in the order they came.
     pub fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        let named = fields.filter(move |(known, _)| known.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.trim())
+        let named = self.fields.iter().filter(move |field| self.is_named(field, name));
+        named.map(|field| self.value(field))
     }
 
     /// Returns the value of the first header field of this name.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (known, value) = line.split_once(':')?;
-            known.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        let first = self.fields.iter().find(|field| self.is_named(field, name));
+        first.map(|field| self.value(field))
+    }
+
+    fn is_named(&self, field: &Field, name: &str) -> bool {
+        field.name.len() == name.len() && self.head[field.name.clone()].eq_ignore_ascii_case(name)
+    }
+
+    fn value(&self, field: &Field) -> &str {
+        self.head[field.value.clone()].trim()
+    }
+
+    /// Makes a request to read a file, with these header fields.
+    #[cfg(test)]
+    pub fn with(fields: &str) -> Self {
+        let head = alloc::format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+        parse(head.as_bytes()).ok().flatten().expect("a whole request").request
     }
 }
 
@@ -151,11 +175,21 @@ impl RequestReader {
         }
     }
 
+    /// Keeps the first line for the log.
+    fn note_line(&mut self) {
+        let line = self.input.bytes().split(|byte| *byte == b'\n').next().unwrap_or_default();
+        self.line.clear();
+        self.line.push_str(&String::from_utf8_lossy(line.trim_ascii_end()));
+    }
+
     fn read(&mut self, peer: &mut impl Peer) -> Result<Option<Request>, Stop> {
+        self.line.clear();
         let head = loop {
-            self.line = first_line(self.input.bytes());
-            if let Some(head) = parse(self.input.bytes())? {
-                break head;
+            if self.has_more() {
+                self.note_line();
+                if let Some(head) = parse(self.input.bytes())? {
+                    break head;
+                }
             }
             if self.input.bytes().len() >= HEAD_MAX {
                 return Err(Malformed::HeaderFieldsTooLarge.into());
@@ -189,17 +223,11 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Returns the first line for the log.
-fn first_line(bytes: &[u8]) -> String {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
-}
-
 /// Parses a request head, if all of it is there.
 fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let len = match parsed.parse(bytes) {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    let len = match parsed.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(len)) if len <= HEAD_MAX => len,
         Ok(httparse::Status::Complete(_)) => return Err(Malformed::HeaderFieldsTooLarge),
         Ok(httparse::Status::Partial) => return Ok(None),
@@ -209,11 +237,20 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
     };
     let http_1_1 = parsed.version == Some(1);
     let head = core::str::from_utf8(&bytes[..len]).map_err(|_| Malformed::BadRequest)?;
+    let place = |part: &[u8]| {
+        let start = part.as_ptr().addr() - bytes.as_ptr().addr();
+        start..start + part.len()
+    };
+    let fields = parsed
+        .headers
+        .iter()
+        .map(|header| Field { name: place(header.name.as_bytes()), value: place(header.value) });
     let request = Request {
         method: parsed.method.unwrap_or_default().to_owned(),
         path: path::decode(parsed.path.unwrap_or_default()).ok_or(Malformed::BadRequest)?,
-        head: head.trim_start().to_owned(),
         keep_alive: http_1_1,
+        head: head.to_owned(),
+        fields: fields.collect(),
     };
     // RFC 9112 §3.2: exactly one Host field in HTTP/1.1.
     let hosts = request.fields("host").count();

@@ -2,6 +2,7 @@
 
 use crate::connection::{self, Peer};
 use crate::date;
+use crate::decimal;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
@@ -12,6 +13,12 @@ use denali_rt::time::Instant;
 
 /// A body up to this length is sent together with its head.
 const JOINED_BODY_MAX: usize = 1024;
+
+/// Room for a head as files have it; a longer one makes more.
+const HEAD_ROOM: usize = 512;
+
+/// Header fields most answers have at most.
+const FIELDS: usize = 6;
 
 /// A status code with its reason phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +59,12 @@ impl Response {
         media_type: impl Into<Cow<'static, str>>,
         body: impl Into<Body>,
     ) -> Self {
-        Self { status, media_type: media_type.into(), fields: Vec::new(), body: body.into() }
+        Self {
+            status,
+            media_type: media_type.into(),
+            fields: Vec::with_capacity(FIELDS),
+            body: body.into(),
+        }
     }
 
     /// Makes a response with a plain-text body of one line.
@@ -100,7 +112,7 @@ impl Response {
     pub fn write(&self, framing: Framing, peer: &mut impl Peer) -> io::Result<u64> {
         let len: usize = self.pieces().map(<[u8]>::len).sum();
         let deadline = connection::answer_deadline(len as u64);
-        let mut head = self.head(len, framing.keep_alive).into_bytes();
+        let mut head = self.head(len, framing.keep_alive);
         if framing.head_only || len == 0 {
             return write_all(&head, deadline, peer).map(|()| 0);
         }
@@ -115,26 +127,25 @@ impl Response {
         Ok(len as u64)
     }
 
-    fn head(&self, len: usize, keep_alive: bool) -> String {
+    /// Returns the head, with room for a short body.
+    fn head(&self, len: usize, keep_alive: bool) -> Vec<u8> {
         let Status(code, reason) = self.status;
-        let date = date::imf_fixdate(denali_rt::time::wall().as_secs());
-        let mut head = format!("HTTP/1.1 {code} {reason}\r\nDate: {date}\r\nServer: denali\r\n");
-        let mut field = |name: &str, value: &str| {
-            head.push_str(name);
-            head.push_str(": ");
-            head.push_str(value);
-            head.push_str("\r\n");
+        let mut head = Vec::with_capacity(HEAD_ROOM + len.min(JOINED_BODY_MAX));
+        let mut push = |parts: &[&str]| {
+            parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
         };
+        let mut digits = decimal::Buffer::default();
+        push(&["HTTP/1.1 ", digits.write(code.into()), " ", reason]);
+        push(&["\r\nDate: ", &date::now(), "\r\nServer: denali\r\n"]);
         // RFC 9110 §15.4.5: 304 carries the validators, but nothing about a body.
         if code != 304 {
-            field("Content-Type", &self.media_type);
-            field("Content-Length", &format!("{len}"));
+            let length = digits.write(len as u64);
+            push(&["Content-Type: ", &self.media_type, "\r\nContent-Length: ", length, "\r\n"]);
         }
         for (name, value) in &self.fields {
-            field(name, value);
+            push(&[name, ": ", value, "\r\n"]);
         }
-        field("Connection", if keep_alive { "keep-alive" } else { "close" });
-        head.push_str("\r\n");
+        push(&["Connection: ", if keep_alive { "keep-alive" } else { "close" }, "\r\n\r\n"]);
         head
     }
 }

@@ -50,7 +50,10 @@ mod tests {
     use super::*;
 
     fn request(method: &str, path: &str) -> Request {
-        Request { method: method.into(), path: path.into(), ..Request::default() }
+        let mut request = Request::with("");
+        request.method = method.into();
+        request.path = path.into();
+        request
     }
 
     #[test]

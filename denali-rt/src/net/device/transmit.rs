@@ -15,8 +15,8 @@ use denali_abi::shared::SharedPage;
 /// Buffers kept for reuse.
 const SPARE_MAX: usize = 4;
 
-/// Buffers for super-segments kept for reuse.
-const LARGE_MAX: usize = 2;
+/// Bytes of buffers for super-segments kept for reuse.
+const LARGE_BYTES_MAX: usize = 128 * 1024;
 
 /// Polls without a super-segment after which no buffer for one is kept.
 const LARGE_CALM_POLLS: u32 = 64;
@@ -32,6 +32,8 @@ pub(super) struct Transmit {
     spare: Vec<Buffer>,
     /// The same for super-segments.
     large: Vec<Buffer>,
+    /// Bytes of those.
+    large_bytes: usize,
     /// Polls since the last super-segment.
     large_calm: u32,
     /// What the kernel takes, as bits of [`flags`].
@@ -50,6 +52,7 @@ impl Transmit {
             buffers: [const { None }; u32_to_usize(RING_LEN)],
             spare: Vec::new(),
             large: Vec::new(),
+            large_bytes: 0,
             large_calm: 0,
             features,
             produced: 0,
@@ -67,6 +70,7 @@ impl Transmit {
         self.large_calm = self.large_calm.saturating_add(1);
         if self.large_calm > LARGE_CALM_POLLS {
             self.large = Vec::new();
+            self.large_bytes = 0;
         }
     }
 
@@ -130,7 +134,10 @@ impl Transmit {
             self.consumed = self.consumed.wrapping_add(1);
             match buffer {
                 Some(buffer) if buffer.len() <= self.buffer_len => self.spare.push(buffer),
-                Some(buffer) if self.large.len() < LARGE_MAX => self.large.push(buffer),
+                Some(buffer) if self.large_bytes + buffer.len() <= LARGE_BYTES_MAX => {
+                    self.large_bytes += buffer.len();
+                    self.large.push(buffer);
+                }
                 _ => {}
             }
         }
@@ -144,8 +151,13 @@ impl Transmit {
         }
         self.large_calm = 0;
         // By powers of two, so that the next one fits, too.
-        let spare = self.large.pop().filter(|buffer| buffer.len() >= len);
-        spare.unwrap_or_else(|| Buffer::zeroed(len.next_power_of_two()))
+        let fitting = self.large.iter().rposition(|buffer| buffer.len() >= len);
+        let Some(place) = fitting else {
+            return Buffer::zeroed(len.next_power_of_two());
+        };
+        let buffer = self.large.swap_remove(place);
+        self.large_bytes -= buffer.len();
+        buffer
     }
 }
 

@@ -93,17 +93,25 @@ impl<L: Link, S: Signal> Stack<L, S> {
         connection.probe_if_silent(now);
         let mut sent = 0;
         while sent < EGRESS_BURST {
-            let set = &mut connection.set;
-            let result = match (connection.path, self.loopback.as_deref_mut()) {
-                (Path::Loopback, Some(Loopback { interface, queue })) => {
-                    interface.poll_egress(smol(now), queue, set)
+            let (set, at) = (&mut connection.set, smol(now));
+            let (result, next) = match (connection.path, self.loopback.as_deref_mut()) {
+                (Path::Loopback, Some(Loopback { interface, queue })) => (
+                    interface.poll_egress(at, queue, set),
+                    interface.poll_at(at, set),
+                ),
+                _ => {
+                    let result = self.interface.poll_egress(at, &mut self.link, set);
+                    (result, self.interface.poll_at(at, set))
                 }
-                _ => self.interface.poll_egress(smol(now), &mut self.link, set),
             };
             if result == PollResult::None {
                 break;
             }
             sent += 1;
+            // To ask is cheaper than to try in vain.
+            if next.is_none_or(|next| next > at) {
+                break;
+            }
         }
         if sent > 0 {
             connection.end_opening();
