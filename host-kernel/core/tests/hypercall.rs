@@ -88,7 +88,7 @@ fn an_unknown_number_ends_the_vm() {
         1,
         60,
         0x4444_ffff,
-        Hypercall::RegisterUpcall.number() + 1,
+        Hypercall::BlockSubmit.number() + 1,
         u64::MAX,
     ] {
         let (mut host, vm) = host();
@@ -301,7 +301,8 @@ fn idle_returns_at_once_what_is_pending() {
         | interrupt::TRANSMIT
         | interrupt::TIMER
         | interrupt::CONTROL
-        | interrupt::STOP;
+        | interrupt::STOP
+        | interrupt::BLOCK;
     assert_eq!(
         host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]),
         Some(i64::from(all)),

@@ -27,11 +27,12 @@ pub const ATTACKS: &[Attack] = &[
     control!("console-read", ConsoleRead),
     control!("host-status", HostStatus),
     control!("vm-limits", VmLimits),
+    control!("store-open", StoreOpen),
     Attack::new(
         "every-control-call",
         End::Refused(Errno::NotPermitted),
         || {
-            for number in CONTROL_BASE..=Hypercall::VmLimits.number() {
+            for number in CONTROL_BASE..=Hypercall::StoreOpen.number() {
                 for argument in FOREIGN {
                     refused(call(number, [argument; 4]), Errno::NotPermitted)?;
                 }

@@ -11,6 +11,9 @@ use denali_abi::block::{BLOCK_LEN, VOLUME_KEY_LEN};
 /// Bytes that AES works on.
 const UNIT: usize = 16;
 
+/// Bytes of a key of AES-256.
+const KEY_LEN: usize = 32;
+
 /// Units in a block.
 const UNITS: usize = BLOCK_LEN / UNIT;
 
@@ -18,8 +21,40 @@ const UNITS: usize = BLOCK_LEN / UNIT;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WeakKey;
 
+/// The key of a volume: for its contents, and for its tweaks. The cipher made of it is thirty times
+/// as long, so a volume keeps the key.
+#[derive(Clone, Copy)]
+pub struct Key {
+    contents: [u8; KEY_LEN],
+    tweak: [u8; KEY_LEN],
+}
+
+impl core::fmt::Debug for Key {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Key").finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    /// Takes the key apart.
+    ///
+    /// # Errors
+    ///
+    /// [`WeakKey`].
+    pub fn new(bytes: &[u8; VOLUME_KEY_LEN]) -> Result<Self, WeakKey> {
+        let (contents, rest) = bytes.split_first_chunk().ok_or(WeakKey)?;
+        let (tweak, _) = rest.split_first_chunk().ok_or(WeakKey)?;
+        if contents == tweak {
+            return Err(WeakKey);
+        }
+        Ok(Self {
+            contents: *contents,
+            tweak: *tweak,
+        })
+    }
+}
+
 /// Encrypts and decrypts the blocks of a volume.
-#[derive(Clone)]
 pub struct Cipher {
     contents: Aes256,
     tweak: Aes256,
@@ -39,20 +74,12 @@ enum Way {
 
 impl Cipher {
     /// Returns the cipher with this key.
-    ///
-    /// # Errors
-    ///
-    /// [`WeakKey`].
-    pub fn new(key: &[u8; VOLUME_KEY_LEN]) -> Result<Self, WeakKey> {
-        let (contents, tweak) = key.split_at(VOLUME_KEY_LEN / 2);
-        if contents == tweak {
-            return Err(WeakKey);
+    #[must_use]
+    pub fn new(key: &Key) -> Self {
+        Self {
+            contents: Aes256::new(&key.contents.into()),
+            tweak: Aes256::new(&key.tweak.into()),
         }
-        let cipher = |half: &[u8]| Aes256::new_from_slice(half).map_err(|_| WeakKey);
-        Ok(Self {
-            contents: cipher(contents)?,
-            tweak: cipher(tweak)?,
-        })
     }
 
     /// Encrypts what is to be block `number` of the volume.
@@ -124,7 +151,7 @@ mod tests {
             "2718281828459045235360287471352662497757247093699959574966967627",
             "3141592653589793238462643383279502884197169399375105820974944592",
         ));
-        Cipher::new(&key.try_into().unwrap()).unwrap()
+        Cipher::new(&Key::new(&key.try_into().unwrap()).unwrap())
     }
 
     #[test]
@@ -152,7 +179,7 @@ mod tests {
         cipher().encrypt(2, &mut second);
         let mut key = [3; VOLUME_KEY_LEN];
         key[0] = 4;
-        Cipher::new(&key).unwrap().encrypt(1, &mut other);
+        Cipher::new(&Key::new(&key).unwrap()).encrypt(1, &mut other);
         assert!(first != plain && first != second && first != other);
         cipher().decrypt(1, &mut first);
         assert_eq!(first, plain);
@@ -160,6 +187,6 @@ mod tests {
 
     #[test]
     fn a_key_with_equal_halves_is_refused() {
-        assert_eq!(Cipher::new(&[9; VOLUME_KEY_LEN]).err(), Some(WeakKey));
+        assert_eq!(Key::new(&[9; VOLUME_KEY_LEN]).err(), Some(WeakKey));
     }
 }

@@ -1,6 +1,6 @@
 //! Requests on their way: from a ring to a disk, and back.
 
-use super::cipher::Cipher;
+use super::cipher::{Cipher, Key};
 use super::ring::BlockRing;
 use super::volume::{Guest, Place};
 use super::{BLOCK_LEN, BlockLayer};
@@ -11,7 +11,6 @@ use crate::machine::{FaultAccess, Machine};
 use crate::memory::address_space::GuestView;
 use crate::net::ring::RingViolation;
 use crate::vm::VmId;
-use alloc::sync::Arc;
 use denali_abi::block::{BlockRequest, operation};
 use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
@@ -31,7 +30,7 @@ pub(super) struct Job {
     operation: DiskOperation,
     /// The block in the volume.
     block: u64,
-    cipher: Arc<Cipher>,
+    key: Key,
     address: u64,
     tag: u64,
 }
@@ -186,7 +185,7 @@ impl Kernel {
             place,
             operation,
             block,
-            cipher: volume.cipher.clone(),
+            key: volume.key,
             address: request.address,
             tag: request.tag,
         };
@@ -222,7 +221,7 @@ impl Kernel {
         let mut block = [0; BLOCK_LEN];
         let mut view = self.view(id, machine).ok_or(Errno::NotFound)?;
         view.copy_in(job.address, &mut block)?;
-        job.cipher.encrypt(job.block, &mut block);
+        Cipher::new(&job.key).encrypt(job.block, &mut block);
         if let Some(layer) = &mut self.block {
             *layer.buffer = block;
         }
@@ -268,7 +267,7 @@ impl Kernel {
             machine.read_frame(frame, 0, &mut block);
             // What was never written reads as zeros.
             if block != [0; BLOCK_LEN] {
-                job.cipher.decrypt(job.block, &mut block);
+                Cipher::new(&job.key).decrypt(job.block, &mut block);
             }
             let mut view = self.view(id, machine)?;
             match view.copy_out(job.address, &block).map_err(Refused::from) {

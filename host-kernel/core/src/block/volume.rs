@@ -1,13 +1,12 @@
 //! Volumes: whose they are, and which block of which disk is meant.
 
 use super::BlockLayer;
-use super::cipher::Cipher;
+use super::cipher::Key;
 use super::partition::Part;
 use super::ring::BlockRing;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::vm::VmId;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use denali_abi::block::{VOLUME_KEY_LEN, VOLUMES_MAX, VolumeConfig, VolumeInfo};
 use denali_abi::errno::Errno;
@@ -17,7 +16,7 @@ use denali_abi::errno::Errno;
 pub(super) struct Volume {
     /// Its blocks on the disk.
     pub(super) part: Part,
-    pub(super) cipher: Arc<Cipher>,
+    pub(super) key: Key,
 }
 
 /// What a VM with volumes has.
@@ -90,11 +89,8 @@ impl BlockLayer {
             if twice || self.is_in_use(part) {
                 return Err(Errno::Busy);
             }
-            let cipher = Cipher::new(&config.key).map_err(|_| Errno::Invalid)?;
-            volumes.push(Volume {
-                part,
-                cipher: Arc::new(cipher),
-            });
+            let key = Key::new(&config.key).map_err(|_| Errno::Invalid)?;
+            volumes.push(Volume { part, key });
         }
         Ok(volumes)
     }
@@ -174,16 +170,13 @@ impl Kernel {
     ) -> Result<u64, Errno> {
         let mut key = [0; VOLUME_KEY_LEN];
         self.copy_in(caller, address, &mut key, machine)?;
-        let cipher = Cipher::new(&key).map_err(|_| Errno::Invalid)?;
+        let key = Key::new(&key).map_err(|_| Errno::Invalid)?;
         let layer = self.block.as_mut().ok_or(Errno::NotFound)?;
         let part = layer.store.ok_or(Errno::NotFound)?;
         if layer.guests.contains_key(&caller.index()) {
             return Err(Errno::Exists);
         }
-        let volume = Volume {
-            part,
-            cipher: Arc::new(cipher),
-        };
+        let volume = Volume { part, key };
         layer.add(caller, alloc::vec![volume]);
         Ok(part.blocks)
     }
