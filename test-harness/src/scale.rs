@@ -208,7 +208,6 @@ fn first_address(host: &Host) -> Ipv4Addr {
 }
 
 impl<'a> Crowd<'a> {
-    #[expect(clippy::print_stdout, reason = "the figures are the result")]
     fn gather(plan: &'a Plan) -> Self {
         let home = Home::new();
         let folder = home.path().join("ethernet");
