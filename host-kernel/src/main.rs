@@ -21,7 +21,8 @@ use ::log::{error, info, warn};
 use alloc::vec::Vec;
 use arch::paging::Isolation;
 use arch::{Apic, Clock, Loader, Paging, World, cpu};
-use denali_kernel_core::kernel::{Boot, Handled, Kernel, Next, VMS_MAX, heap_bytes};
+use denali_kernel_core::heap as heap_budget;
+use denali_kernel_core::kernel::{Boot, Handled, Kernel, Next, VMS_MAX};
 use denali_kernel_core::machine::{Event, FrameId, Machine};
 use denali_kernel_core::memory::FrameRange;
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
@@ -227,7 +228,7 @@ fn take_heap(boot: &mut BootInfo) -> PhysicalRange {
     });
     let needed = match asked.min(VMS_MAX) {
         0 => 0,
-        vms => heap_bytes(ram / 4096, u64::from(vms) + 1),
+        vms => heap_budget::bytes(ram / 4096, u64::from(vms) + 1),
     };
     let bytes = (ram / 32).max(HEAP_BYTES_MIN).max(needed);
     let bytes = bytes.next_multiple_of(4096);

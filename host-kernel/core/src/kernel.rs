@@ -14,6 +14,7 @@
 use crate::block::BlockLayer;
 use crate::block::partition::Partitions;
 use crate::fault::end_by_exception;
+use crate::heap;
 use crate::hypercall::needs_memory;
 use crate::machine::{Event, Exit, FaultAccess, Machine, Space};
 use crate::memory::FrameRange;
@@ -42,24 +43,6 @@ use denali_abi::control::VmState;
 
 /// Most VMs a host can have, however much memory.
 pub const VMS_MAX: u32 = 1 << 17;
-
-/// Bytes of the kernel's heap for each VM: its descriptor and its places in tables, which grow by
-/// doubling.
-const HEAP_BYTES_PER_VM: u64 = 1024;
-
-/// Bytes of the kernel's heap for each frame of memory: its record, and its part of the frames that
-/// are held for VMs that sleep.
-const HEAP_BYTES_PER_FRAME: u64 = 24;
-
-/// Bytes of the kernel's heap for what does not grow with VMs or memory: transfers between memory
-/// and disk under way, arguments of VMs that have not begun, tables of drivers and policies.
-const HEAP_BYTES_FIXED: u64 = 640 * 1024;
-
-/// Returns how many bytes of heap a host with `frames` frames needs for `vms` VMs.
-#[must_use]
-pub const fn heap_bytes(frames: u64, vms: u64) -> u64 {
-    frames * HEAP_BYTES_PER_FRAME + HEAP_BYTES_FIXED + vms * HEAP_BYTES_PER_VM
-}
 
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
@@ -161,8 +144,7 @@ impl Kernel {
             machine.log(format!("{unknown}\n").as_bytes());
         });
         let mut kernel = Self::with_partitions(boot.memory, policies, &partitions, machine);
-        let other = heap_bytes(u64::from(kernel.frames.total()), 0);
-        let fit = boot.heap_bytes.saturating_sub(other) / HEAP_BYTES_PER_VM;
+        let fit = heap::vms_in(boot.heap_bytes, u64::from(kernel.frames.total()));
         kernel
             .vms
             .lower_limit(u32::try_from(fit).unwrap_or(u32::MAX));

@@ -30,6 +30,7 @@ pub mod block;
 pub mod console;
 mod delivery;
 pub mod fault;
+pub mod heap;
 pub mod hypercall;
 pub mod kernel;
 pub mod machine;

@@ -37,7 +37,7 @@ pub struct Service {
 }
 
 /// What only the package says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// Version of its crate.
     pub version: String,

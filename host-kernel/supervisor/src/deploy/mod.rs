@@ -4,7 +4,7 @@ use crate::admission::{self, Need, Place, Predecessor};
 use crate::kernel::{ImageId, VmId};
 use crate::package::Package;
 use crate::refusal::Refused;
-use crate::service::{Service, has_ended};
+use crate::service::{Origin, Service, has_ended};
 use crate::supervisor::Supervisor;
 use alloc::format;
 use alloc::sync::Arc;
