@@ -4,7 +4,7 @@ use crate::failure::{Failure, Status};
 use crate::host::Target;
 use crate::image::hexadecimal;
 use crate::ssh::{Access, Exit, Patience, Session};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use denali_protocol::releases::{Release, Secrets};
 use denali_protocol::{DeployStep, Fit, Host, Refusal, Service, SortKey, status};
 use serde::de::DeserializeOwned;
@@ -146,16 +146,25 @@ impl Client {
         mut show: impl FnMut(&[Service]) -> Result<()>,
     ) -> Result<()> {
         let mut left = selection.limit.unwrap_or(usize::MAX);
-        let mut after = None;
+        let mut after: Option<String> = None;
         loop {
             let count = left.min(PAGE_SERVICES);
-            let services: Vec<Service> = self.ask(&selection.command(after.as_deref(), count))?;
+            let mut services: Vec<Service> =
+                self.ask(&selection.command(after.as_deref(), count))?;
+            if selection.sort.is_none() {
+                services.sort_by(|one, other| one.name.cmp(&other.name));
+            }
             show(&services)?;
             left -= services.len().min(left);
-            after = services.into_iter().next_back().map(|last| last.name);
-            if after.is_none() || left == 0 || selection.sort.is_some() {
+            let is_short = services.len() < count;
+            let last = services.into_iter().next_back().map(|last| last.name);
+            if is_short || left == 0 || selection.sort.is_some() {
                 return Ok(());
             }
+            if last <= after {
+                bail!("the host's pages of services do not go on: it lists the same ones again");
+            }
+            after = last;
         }
     }
 

@@ -86,6 +86,21 @@ fn services_are_listed_in_order_of_name() {
 }
 
 #[test]
+fn a_host_that_lists_the_same_page_for_ever_is_found_out() {
+    let service = |nth: u32| {
+        format!(
+            r#"{{"name":"s{nth:03}","version":"1.0.0","build-id":"00","state":"idle","reason":null,
+            "exit-code":null,"address":null,"publish":[],"memory":1048576,"resident":4096,
+            "cpu-ns":1,"age-ns":2,"rx-frames":3,"tx-frames":4}}"#
+        )
+    };
+    let page: Vec<String> = (0..500).map(service).collect();
+    let json = format!("[{}]\n", page.join(","));
+    let output = User::new().run_at(answering("ls --json", &json, "", 0), &["ls"]);
+    check(&output, 1, "it lists the same ones again");
+}
+
+#[test]
 fn a_log_is_printed_as_it_is() {
     let output = User::new().run_at(answering("logs web", "one\ntwo", "", 0), &["logs", "web"]);
     check(&output, 0, "");
@@ -110,7 +125,7 @@ fn a_host_of_another_version_is_named() {
     check(
         &output,
         1,
-        "the host's answer to `ls --json` is of another version of Denali",
+        "the host's answer to `ls --json --limit 500` is of another version of Denali",
     );
 }
 
