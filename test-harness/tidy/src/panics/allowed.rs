@@ -154,6 +154,7 @@ pub const ALLOWED: &[Allowed] = &[
             "alloc::collections::btree::*",
             "<alloc::collections::btree::*",
             "alloc::collections::vec_deque::*",
+            "core/src/block/volume.rs add",
             "core/src/block/volume.rs is_in_use",
             "core/src/paging/pool.rs take",
             "core/src/policy/gatekeeper/line.rs join",
