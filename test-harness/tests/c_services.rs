@@ -146,12 +146,12 @@ fn the_library_keeps_its_word(site: &Site) {
 }
 
 fn an_absent_function_fails_by_its_name(site: &Site) {
-    site.write("int fork(void);\nint main(void) { return fork(); }\n");
+    site.write("int vfork(void);\nint main(void) { return vfork(); }\n");
     let build = site.host.home().denali(["build"]);
     let outcome = build.within(site.project.folder()).run();
     assert_ne!(outcome.code, Some(0), "{outcome}");
     assert!(
-        outcome.stderr.contains("undefined symbol: fork"),
+        outcome.stderr.contains("undefined symbol: vfork"),
         "{outcome}"
     );
 }
