@@ -2,8 +2,8 @@
 //! the microcode of 2025 unless the name says otherwise.
 //!
 //! Which model has which leak was compared with the lists of Linux (`cpu_vuln_whitelist` and
-//! `cpu_vuln_blacklist` in arch/x86/kernel/cpu/common.c, models of Zen in amd.c), which follow Intel's
-//! "Affected Processors" and AMD's bulletins.
+//! `cpu_vuln_blacklist` in arch/x86/kernel/cpu/common.c), as far as they went in 2024; ITS, TSA and
+//! SRSO of family 0x1a, and the models of Zen, are from the makers' bulletins as we know them.
 
 use super::super::Feature::*;
 use super::super::Vulnerability::{
