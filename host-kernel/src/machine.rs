@@ -8,8 +8,8 @@ use core::ops::Range;
 use denali_abi::registers::ClockParameters;
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
-    Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
-    NicFull, Page, Position, Space, TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FaultAccess, FrameId,
+    Machine, Marks, NicFull, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
 use host_kernel::drivers::disk::{DISKS_MAX, Disks};
@@ -226,6 +226,19 @@ impl Machine for Pc {
             paging::flush(page);
         }
         Some(frame)
+    }
+
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
+        paging::touch(space, page, wanted)
+    }
+
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks> {
+        let marks = paging::take_marks(space, page)?;
+        // The CPU marks a page when it loads its translation.
+        if marks.referenced && self.world.is_loaded(space) {
+            paging::flush(page);
+        }
+        Some(marks)
     }
 
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {

@@ -11,7 +11,7 @@
 //! The state is here; what is done with it lies in `vm/lifecycle.rs` (lives of VMs),
 //! [`crate::hypercall`] (what guests ask for) and `network.rs` (frames on their way).
 
-use crate::fault::end_by_exception;
+use crate::fault::{Fault, end_by_exception};
 use crate::hypercall::needs_memory;
 use crate::machine::{Event, Exit, FaultAccess, Machine, Space};
 use crate::memory::FrameRange;
@@ -47,7 +47,7 @@ const HEAP_BYTES_PER_VM: u64 = 1024;
 
 /// Bytes of the kernel's heap for each frame of memory: its record, and its part of the frames that
 /// are held for VMs that sleep.
-const HEAP_BYTES_PER_FRAME: u64 = 24;
+const HEAP_BYTES_PER_FRAME: u64 = 28;
 
 /// Bytes of the kernel's heap for what does not grow with VMs or memory: transfers between memory
 /// and disk under way, tables of drivers and policies.
@@ -335,11 +335,13 @@ impl Kernel {
         };
         let vm = self.vms.get_mut(id)?;
         let (frames, images) = (&mut self.frames, &mut self.images);
+        let pager = self.pager.as_deref_mut();
         Some(GuestView {
             frames,
             images,
             vm,
             machine,
+            directories: pager.map(|pager| &mut pager.directories),
             floor,
             fault: None,
         })
@@ -354,7 +356,15 @@ impl Kernel {
     /// Returns whether a VM that wants memory has to wait for it; it tries again then.
     fn waits(&mut self, id: VmId, exit: &Exit, machine: &mut dyn Machine) -> bool {
         let is_paged = self.vms.get(id).is_some_and(|vm| vm.swap.is_some());
-        if !is_paged || !self.is_short() {
+        if !is_paged {
+            return false;
+        }
+        if let Exit::Hypercall { number, arguments } = *exit
+            && self.waits_for_pages(id, number, arguments, machine)
+        {
+            return true;
+        }
+        if !self.is_short() {
             return false;
         }
         let space = self.vms.get(id).map(|vm| vm.space);
@@ -381,8 +391,10 @@ impl Kernel {
         let Some(mut view) = self.view(id, machine) else {
             return;
         };
-        if let Err(fault) = view.fault_in(address, access) {
-            self.end_vm(id, fault.into(), address, machine);
+        match view.fault_in(address, access) {
+            Ok(_) => {}
+            Err(Fault::OnSwap) => self.await_page(id, address, machine),
+            Err(fault) => self.end_vm(id, fault.into(), address, machine),
         }
     }
 

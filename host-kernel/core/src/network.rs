@@ -3,6 +3,7 @@
 //! A crossing moves as many frames as the queue discipline's budget allows. A frame the NIC has no
 //! room for stays in its sender's ring until the NIC reports room.
 
+use crate::fault::Fault;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, NicFull};
 use crate::memory::address_space::GuestView;
@@ -61,8 +62,19 @@ pub(crate) enum Drained {
     Partly,
     /// The rest waits until the VM's rate lets it send again.
     Limited(Time),
+    /// The rest waits for the page at this address, which is on swap.
+    OnSwap(u64),
     /// The guest broke the rules and ended.
     Ended,
+}
+
+/// Why nothing was done with a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missed {
+    /// The VM ended.
+    Ended,
+    /// The page at this address is on swap.
+    OnSwap(u64),
 }
 
 /// On what occasion a VM sends.
@@ -119,13 +131,17 @@ impl Kernel {
                 ring.next_transmit(view, &mut buffer)
             });
             let outgoing = match next {
-                None => return Drained::Ended,
-                Some(None) => {
+                Err(Missed::Ended) => return Drained::Ended,
+                Err(Missed::OnSwap(address)) => {
+                    drained = Drained::OnSwap(address);
+                    break;
+                }
+                Ok(None) => {
                     self.policies.queue.ring_empty(id.index());
                     drained = Drained::All;
                     break;
                 }
-                Some(Some(outgoing)) => outgoing,
+                Ok(Some(outgoing)) => outgoing,
             };
             let length = outgoing.frame_len();
             match self.permission(id, length, nth == 0, machine) {
@@ -159,9 +175,9 @@ impl Kernel {
         }
         self.staging.0 = Some(buffer);
         match self.with_ring(id, machine, |ring, view| ring.finish_transmit(view)) {
-            None => return Drained::Ended,
-            Some(Room::Regained) => self.raise(id, TRANSMIT, machine),
-            Some(Room::AsBefore) => {}
+            Err(_) => return Drained::Ended,
+            Ok(Room::Regained) => self.raise(id, TRANSMIT, machine),
+            Ok(Room::AsBefore) => {}
         }
         if drained == Drained::AwaitsNic {
             let place = self.place_to_wait(id, turn);
@@ -253,7 +269,10 @@ impl Kernel {
             match drained {
                 Drained::AwaitsNic => return,
                 Drained::Partly if takes_turns => self.await_nic(id, Place::Back),
-                Drained::Partly | Drained::Limited(_) => self.raise(id, TRANSMIT, machine),
+                // Its next crossing waits for the page.
+                Drained::Partly | Drained::Limited(_) | Drained::OnSwap(_) => {
+                    self.raise(id, TRANSMIT, machine);
+                }
                 Drained::All | Drained::Ended => {}
             }
         }
@@ -426,38 +445,48 @@ impl Kernel {
         if vm.allowance.limits_frames() && !vm.allowance.take_receive(frame.len(), machine.now()) {
             return false;
         }
+        if self.holds_for(id) {
+            return self.hold_more(id, frame);
+        }
         match self.with_ring(id, machine, |ring, view| ring.deliver(view, frame)) {
-            Some(Delivery::Filled) => {
+            Ok(Delivery::Filled) => {
                 self.count(id, |counters| counters.rx_frames += 1);
                 self.raise(id, RECEIVE, machine);
                 true
             }
-            Some(Delivery::NoBuffer) | None => false,
+            Err(Missed::OnSwap(address)) => {
+                self.page_in(id, address, machine);
+                self.hold_more(id, frame)
+            }
+            Ok(Delivery::NoBuffer) | Err(Missed::Ended) => false,
         }
     }
 
-    /// Works on a VM's ring; a violation ends the VM and returns `None`.
+    /// Works on a VM's ring; a violation ends the VM. If a page is on swap, nothing was done.
     fn with_ring<T>(
         &mut self,
         id: VmId,
         machine: &mut dyn Machine,
         work: impl FnOnce(&mut RingState, &mut GuestView<'_>) -> Result<T, RingViolation>,
-    ) -> Option<T> {
-        let mut view = self.view(id, machine)?;
+    ) -> Result<T, Missed> {
+        let mut view = self.view(id, machine).ok_or(Missed::Ended)?;
         let mut ring = view.vm.ring;
         let result = work(&mut ring, &mut view);
-        view.vm.ring = ring;
         let fault = view.fault;
+        if let (Err(_), Some((Fault::OnSwap, at))) = (&result, fault) {
+            return Err(Missed::OnSwap(at));
+        }
+        view.vm.ring = ring;
         match result {
-            Ok(value) => Some(value),
+            Ok(value) => Ok(value),
             Err(_violation) => {
                 let (reason, detail) = match fault {
-                    Some((crate::fault::Fault::OutOfMemory, at)) => (EndReason::OutOfMemory, at),
+                    Some((Fault::OutOfMemory, at)) => (EndReason::OutOfMemory, at),
                     Some((_, at)) => (EndReason::RingViolation, at),
                     None => (EndReason::RingViolation, 0),
                 };
                 self.end_vm(id, reason, detail, machine);
-                None
+                Err(Missed::Ended)
             }
         }
     }

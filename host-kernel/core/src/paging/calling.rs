@@ -213,6 +213,24 @@ impl Kernel {
         true
     }
 
+    /// Returns whether frames are held for a VM, behind which others must stay.
+    pub(crate) fn holds_for(&self, id: VmId) -> bool {
+        self.pager
+            .as_ref()
+            .is_some_and(|pager| pager.pool.holds_for(id.index()))
+    }
+
+    /// Holds a frame for a VM in memory, until a page of it is there. Returns whether there is room.
+    pub(crate) fn hold_more(&mut self, id: VmId, frame: &[u8]) -> bool {
+        let Some(pager) = &mut self.pager else {
+            return false;
+        };
+        // Without a page on its way nobody would hand it out.
+        let is_held = pager.moves_pages(id) && pager.pool.hold(id.index(), frame).is_ok();
+        pager.stats.held_dropped += u64::from(!is_held);
+        is_held
+    }
+
     /// Takes note that a VM sent a frame: how long it took since it was called for.
     pub(crate) fn answered(&mut self, id: VmId, machine: &mut dyn Machine) {
         let swap = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
@@ -248,7 +266,8 @@ impl Kernel {
             self.policies.gatekeeper.leave(id);
         }
         match swap.residence {
-            Residence::In | Residence::Out => pager.give_back(swap.extent(limit)),
+            Residence::In => pager.abandon_pages(id, swap.extent(limit)),
+            Residence::Out => pager.give_back(swap.extent(limit)),
             // Disks may still work on it.
             Residence::Leaving | Residence::Entering => pager.transfers.abandon(id),
         }

@@ -15,6 +15,7 @@
 //! | `transfer`  | one VM on its way, and requests to disks                        |
 //! | `leaving`   | from memory to swap                                             |
 //! | `entering`  | from swap to memory                                             |
+//! | `pages`     | single pages of VMs that stay in memory                         |
 //! | `pressure`  | when memory is short: who waits, who goes                       |
 //! | `calling`   | who is wanted back: packets, alarms, the gatekeeper             |
 //! | `pool`      | frames held for VMs that are not in memory                      |
@@ -24,14 +25,17 @@
 mod calling;
 mod entering;
 mod leaving;
+mod pages;
 mod pool;
 mod pressure;
 pub(crate) mod transfer;
 
 use crate::kernel::Kernel;
 use crate::machine::{FrameId, Machine, Space};
+use crate::policy::WorkingSets;
 use crate::random::Generator;
 use crate::swap::BLOCK_LEN;
+use crate::swap::directory::Directory;
 use crate::swap::extent::{Extent, Extents};
 use crate::swap::map::{extent_blocks, map_blocks};
 use crate::swap::seal::{Seal, Sealer};
@@ -39,10 +43,11 @@ use crate::swap::stripe::Stripe;
 use crate::time::Time;
 use crate::vm::VmId;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use denali_abi::control::PagingStatus;
 use denali_abi::errno::Errno;
 use denali_abi::latency::Latencies;
+pub(crate) use leaving::is_fixed;
 use pool::Pool;
 use pressure::Marks;
 use transfer::{Transfer, Transfers};
@@ -55,6 +60,9 @@ pub const NO_SPACE: Space = Space {
     root: NOWHERE,
     context: NOWHERE,
 };
+
+/// Pages a VM cannot be without: context, registers, shared page, console.
+const FIXED_PAGES: u32 = 4;
 
 /// Where a VM is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +102,16 @@ pub enum Resume {
 pub struct Swap {
     /// The first of its blocks; how many they are follows from the VM's memory limit.
     pub start: u64,
-    /// How many of them hold pages; the map follows.
+    /// Pages in its map.
     pub entries: u32,
+    /// How many of them were in memory when it left: its working set.
+    pub resident: u32,
     /// Page tables it needs besides its root.
-    pub tables: u32,
+    pub tables: u16,
+    /// How many pages that were in memory lie behind the map in a row.
+    pub first: u8,
+    /// Bad places that its map had before.
+    pub map_moved: u8,
     /// The seal of the first block of its map.
     pub root: Seal,
     /// Frames it asked the gatekeeper for, if it waits there.
@@ -114,6 +128,17 @@ pub struct Swap {
     pub standing: Standing,
     /// How it goes on.
     pub resume: Resume,
+    /// What it waits for while it is in memory.
+    pub wait: Wait,
+}
+
+/// What a VM in memory waits for, besides memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing.
+    Nothing,
+    /// Pages on their way between memory and swap.
+    Page,
 }
 
 const _: () = assert!(size_of::<Swap>() <= 72, "it is part of every descriptor");
@@ -137,14 +162,29 @@ impl Swap {
         }
     }
 
-    /// Returns how many blocks are read when the VM comes back.
-    pub(crate) const fn blocks(&self) -> u32 {
-        self.entries + map_blocks(self.entries)
+    /// Returns how many pages come back with the VM.
+    pub(crate) fn pages_to_enter(&self, working_sets: WorkingSets) -> u32 {
+        match working_sets {
+            WorkingSets::On => self.resident,
+            WorkingSets::Off => self.resident.min(FIXED_PAGES),
+        }
     }
 
-    /// Returns how many frames that takes: blocks, root, tables, and fixed frames that are all zero.
-    pub(crate) const fn frames_needed(&self) -> u32 {
-        self.blocks() + 1 + self.tables + 2
+    /// Returns how many of them are read with the map.
+    pub(crate) fn first_blocks(&self, working_sets: WorkingSets) -> u32 {
+        u32::from(self.first).min(self.pages_to_enter(working_sets))
+    }
+
+    /// Returns how many frames it takes to bring the VM in: blocks, root, tables, and fixed frames
+    /// that are all zero.
+    pub(crate) fn frames_to_enter(&self, working_sets: WorkingSets) -> u32 {
+        let pages = self.pages_to_enter(working_sets);
+        pages + map_blocks(self.entries) + 1 + u32::from(self.tables) + 2
+    }
+
+    /// Returns how many frames it will have soon: its working set, however it comes in.
+    pub(crate) fn frames_needed(&self) -> u32 {
+        self.frames_to_enter(WorkingSets::On)
     }
 }
 
@@ -198,6 +238,14 @@ pub struct PagingStats {
     pub wake_latency: Latencies,
 }
 
+/// Single pages of a VM on their way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moves {
+    transfers: u32,
+    /// Its extent, if it ended: nobody may have it while a disk works on it.
+    orphan: Option<Extent>,
+}
+
 /// The pager of a host with disks.
 #[derive(Debug)]
 pub(crate) struct Pager {
@@ -209,6 +257,12 @@ pub(crate) struct Pager {
     pool: Pool,
     /// VMs in memory, first the one that would be looked at next to make room.
     hand: VecDeque<VmId>,
+    /// What is known of the pages on swap of VMs in memory, by their indices.
+    pub(crate) directories: BTreeMap<u32, Directory>,
+    /// Most entries in all of them, about.
+    entries_max: u64,
+    /// VMs with single pages on their way.
+    moves: BTreeMap<VmId, Moves>,
     /// New VMs that were not admitted and still have frames.
     newcomers: VecDeque<VmId>,
     /// VMs that wait for memory to go on.
@@ -281,6 +335,9 @@ impl Pager {
                 transfers: Transfers::default(),
                 pool: Pool::for_host(frames),
                 hand: VecDeque::new(),
+                directories: BTreeMap::new(),
+                entries_max: u64::from(frames),
+                moves: BTreeMap::new(),
                 newcomers: VecDeque::new(),
                 stalled: VecDeque::new(),
                 admitted: VecDeque::new(),
@@ -309,7 +366,10 @@ impl Pager {
         Ok(Swap {
             start: extent.start,
             entries: 0,
+            resident: 0,
             tables: 0,
+            first: 0,
+            map_moved: 0,
             root: Seal::default(),
             asked: 0,
             since: now,
@@ -318,12 +378,77 @@ impl Pager {
             residence: Residence::In,
             standing: Standing::Asleep,
             resume: Resume::Ready,
+            wait: Wait::Nothing,
         })
     }
 
     /// Frees an extent.
     pub(crate) fn give_back(&mut self, extent: Extent) {
         self.extents.give_back(extent);
+    }
+
+    /// Returns whether there is memory for `more` entries of directories; forgets what lies on swap
+    /// and in memory alike where that helps.
+    fn has_entries_for(&mut self, more: u32) -> bool {
+        let cost: u64 = self.directories.values().map(Directory::cost).sum();
+        let mut over = (cost + u64::from(more)).saturating_sub(self.entries_max);
+        if over > 0 {
+            self.directories.retain(|_, directory| {
+                let stays = over == 0 || directory.absent() > 0 || directory.moving() > 0;
+                over = if stays {
+                    over
+                } else {
+                    over.saturating_sub(directory.cost())
+                };
+                stays
+            });
+        }
+        over == 0
+    }
+
+    /// Returns whether single pages of a VM are on their way.
+    fn moves_pages(&self, id: VmId) -> bool {
+        self.moves.contains_key(&id)
+    }
+
+    /// Begins to move pages of a VM.
+    fn begin_pages(&mut self, transfer: Box<Transfer>) {
+        self.moves.entry(transfer.vm).or_default().transfers += 1;
+        self.transfers.add(transfer);
+    }
+
+    /// Takes note that pages of a VM were moved.
+    fn end_pages(&mut self, id: VmId) {
+        let Some(moves) = self.moves.get_mut(&id) else {
+            return;
+        };
+        moves.transfers -= 1;
+        if moves.transfers > 0 {
+            return;
+        }
+        let orphan = moves.orphan;
+        self.moves.remove(&id);
+        if let Some(extent) = orphan {
+            self.give_back(extent);
+        }
+    }
+
+    /// Frees the extent of a VM that ended in memory, once no disk works on it any more.
+    fn abandon_pages(&mut self, id: VmId, extent: Extent) {
+        self.directories.remove(&id.index());
+        match self.moves.get_mut(&id) {
+            Some(moves) => {
+                moves.orphan = Some(extent);
+                self.transfers.abandon(id);
+            }
+            None => self.give_back(extent),
+        }
+    }
+
+    /// Returns the blocks of extents whose VMs ended while a disk works on them.
+    pub(crate) fn orphaned_blocks(&self) -> u64 {
+        let orphans = self.moves.values().filter_map(|moves| moves.orphan);
+        orphans.map(|extent| u64::from(extent.blocks)).sum()
     }
 
     /// Returns the frames that must be left over however large a VM is.

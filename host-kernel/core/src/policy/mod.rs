@@ -33,7 +33,23 @@ pub struct Policies {
     pub scheduler: Box<dyn Scheduler>,
     /// Which frame goes.
     pub queue: Box<dyn QueueDiscipline>,
+    /// What comes back with a VM.
+    pub working_sets: WorkingSets,
+    /// Blocks of a VM that are read and written together.
+    pub cluster: u32,
 }
+
+/// What comes back with a VM that was on swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkingSets {
+    /// All that was in memory when it left; the rest when it is touched.
+    On,
+    /// What it cannot be without; all else when it is touched.
+    Off,
+}
+
+/// Blocks of 4 KiB in a cluster, if the command line says nothing.
+const CLUSTER_DEFAULT: u32 = 4;
 
 /// A policy the command line names but nobody wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +79,8 @@ impl Default for Policies {
             replacement: Box::<WsClock>::default(),
             scheduler: Box::<Fair>::default(),
             queue: Box::<DeficitRoundRobin>::default(),
+            working_sets: WorkingSets::On,
+            cluster: CLUSTER_DEFAULT,
         }
     }
 }
@@ -119,6 +137,25 @@ impl Policies {
                         key: "queue",
                         value,
                         known: "drr, drop-tail",
+                    });
+                }
+                Some(("working-set", "on")) => policies.working_sets = WorkingSets::On,
+                Some(("working-set", "off")) => policies.working_sets = WorkingSets::Off,
+                Some(("working-set", value)) => {
+                    complain(UnknownPolicy {
+                        key: "working-set",
+                        value,
+                        known: "on, off",
+                    });
+                }
+                Some(("cluster", "4")) => policies.cluster = 1,
+                Some(("cluster", "16")) => policies.cluster = 4,
+                Some(("cluster", "64")) => policies.cluster = 16,
+                Some(("cluster", value)) => {
+                    complain(UnknownPolicy {
+                        key: "cluster",
+                        value,
+                        known: "16, 4, 64",
                     });
                 }
                 _ => {}

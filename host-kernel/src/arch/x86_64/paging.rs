@@ -17,7 +17,8 @@ use core::arch::asm;
 use core::ops::Range;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::layout::GUEST_END;
-use denali_kernel_core::machine::{Access, FrameId, Page, Space, TableMissing};
+use denali_kernel_core::machine::{Access, FaultAccess, FrameId, Marks, Page, Space, TableMissing};
+use denali_kernel_core::memory::address_space::allows;
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
 use host_kernel::drivers::dma::DeviceMemory;
 use x86_64::VirtAddr;
@@ -38,6 +39,10 @@ const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 const WRITE_THROUGH: u64 = 1 << 3;
 const UNCACHED: u64 = 1 << 4;
+/// Set by the CPU when it uses an entry.
+const ACCESSED: u64 = 1 << 5;
+/// Set by the CPU when it writes through an entry.
+const DIRTY: u64 = 1 << 6;
 const LARGE: u64 = 1 << 7;
 const GLOBAL: u64 = 1 << 8;
 /// Ignored by the CPU: the page is meant to be executed, whether or not there is an NX bit.
@@ -432,13 +437,58 @@ pub(crate) fn lookup(space: Space, page: Page) -> Option<(FrameId, Access)> {
         return None;
     };
     let entry = read_entry(table, index_of(address_of(page), 0));
-    let access = match entry {
+    Some((frame_of(entry), access_of(entry)?))
+}
+
+/// Returns the frame of a guest's mapping that allows an access, and sets the bits that the CPU
+/// would set.
+pub(crate) fn touch(space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
+    let (table, 0) = walk(space, page) else {
+        return None;
+    };
+    let index = index_of(address_of(page), 0);
+    let entry = read_entry(table, index);
+    if !allows(access_of(entry)?, wanted) {
+        return None;
+    }
+    let bits = match wanted {
+        FaultAccess::Write => ACCESSED | DIRTY,
+        FaultAccess::Read | FaultAccess::Execute => ACCESSED,
+    };
+    if entry & bits != bits {
+        write_entry(table, index, entry | bits);
+    }
+    Some(frame_of(entry))
+}
+
+/// Returns what the CPU noted of a page, and clears that it was used. The caller flushes.
+pub(crate) fn take_marks(space: Space, page: Page) -> Option<Marks> {
+    let (table, 0) = walk(space, page) else {
+        return None;
+    };
+    let index = index_of(address_of(page), 0);
+    let entry = read_entry(table, index);
+    if entry & PRESENT == 0 {
+        return None;
+    }
+    let referenced = entry & ACCESSED != 0;
+    if referenced {
+        write_entry(table, index, entry & !ACCESSED);
+    }
+    Some(Marks {
+        referenced,
+        modified: entry & DIRTY != 0,
+    })
+}
+
+/// Returns what an entry of a guest's table of pages allows, if it maps anything.
+const fn access_of(entry: u64) -> Option<Access> {
+    Some(match entry {
         entry if entry & PRESENT == 0 => return None,
         entry if entry & WRITABLE != 0 => Access::ReadWrite,
         entry if entry & SOFTWARE_EXECUTE != 0 => Access::ReadExecute,
         _ => Access::Read,
-    };
-    Some((frame_of(entry), access))
+    })
 }
 
 /// Drops the cached translation of a page of the loaded guest.

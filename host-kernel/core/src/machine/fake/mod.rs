@@ -14,9 +14,10 @@ pub use disk::{DiskFault, FakeDisks};
 use lies::Lies;
 
 use super::{
-    Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit, FrameId,
-    Machine, NicFull, Page, Position, Space, TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit,
+    FaultAccess, FrameId, Machine, Marks, NicFull, Page, Position, Space, TableMissing,
 };
+use crate::memory::address_space::allows;
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -60,6 +61,7 @@ struct Guest {
     context: FrameId,
     tables: BTreeMap<(usize, u32), FrameId>,
     pages: BTreeMap<u32, (FrameId, Access)>,
+    marks: BTreeMap<u32, Marks>,
     result: Option<i64>,
     /// The hypercall it makes again when it runs next.
     repeats: Option<u64>,
@@ -290,6 +292,7 @@ impl Machine for FakeMachine {
             context: space.context,
             tables: BTreeMap::new(),
             pages: BTreeMap::new(),
+            marks: BTreeMap::new(),
             result: None,
             repeats: None,
             position: Position {
@@ -374,6 +377,7 @@ impl Machine for FakeMachine {
             }
         }
         guest.pages.insert(page.0, (frame, access));
+        guest.marks.insert(page.0, Marks::default());
         Ok(())
     }
 
@@ -391,10 +395,27 @@ impl Machine for FakeMachine {
 
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
         let (frame, access) = self.guest(space).pages.remove(&page.0)?;
+        self.guest(space).marks.remove(&page.0);
         if access == Access::ReadWrite {
             self.soil(frame);
         }
         Some(frame)
+    }
+
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
+        let (frame, access) = self.lookup(space, page)?;
+        if !allows(access, wanted) {
+            return None;
+        }
+        self.mark(space, page, wanted);
+        Some(frame)
+    }
+
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks> {
+        let marks = self.guest(space).marks.get_mut(&page.0)?;
+        let taken = *marks;
+        marks.referenced = false;
+        Some(taken)
     }
 
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {

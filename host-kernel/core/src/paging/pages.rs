@@ -1,0 +1,490 @@
+//! Single pages of VMs that stay in memory, to swap and back.
+//!
+//! A page that is on swap alone is read when its VM touches it, or the kernel does for it, and with
+//! it what lies beside it in its cluster. The VM waits meanwhile ([`VmState::Paging`]) and tries again
+//! what it did; others run. A page that a policy gives up goes in a cluster of its VM's pages, those
+//! that are on swap already without being written.
+
+use super::entering::Obstacle;
+use super::leaving::{NoSlot, is_fixed};
+use super::transfer::{Block, Kind, Progress, STEP_BLOCKS, Transfer};
+use super::{Residence, Wait, milliseconds};
+use crate::kernel::Kernel;
+use crate::machine::disk::DiskFull;
+use crate::machine::{FaultAccess, FrameId, Machine, Page};
+use crate::memory::frame::{Fill, FrameUse, Owner};
+use crate::policy::replacement::{Judgement, PageCandidate};
+use crate::swap::directory::Directory;
+use crate::swap::map::Entry;
+use crate::time::Time;
+use crate::vm::{VmId, page_number};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use denali_abi::control::VmState;
+use denali_abi::convert::{u32_to_usize, usize_to_u64};
+use denali_abi::end::EndReason;
+use denali_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, RANDOM_MAX};
+use denali_abi::layout::{GUEST_END, PAGE_SIZE};
+
+/// Clusters that a VM loses at one go.
+const CLUSTERS_MAX: usize = 4;
+
+/// The shortest time between two looks at the pages of a VM, in milliseconds.
+const LOOK_EVERY_MS: u32 = 10;
+
+/// Nanoseconds of CPU time in a unit of virtual time: two to this power.
+const VIRTUAL_UNIT_BITS: u32 = 16;
+
+/// Pages that a policy gave up.
+type Victims = Vec<(Page, FrameId)>;
+
+impl Kernel {
+    /// Lets a VM wait for the page at `address`, which is on swap, until it tries again.
+    pub(crate) fn await_page(&mut self, id: VmId, address: u64, machine: &mut dyn Machine) {
+        self.page_in(id, address, machine);
+        self.await_moves(id);
+    }
+
+    /// Lets a VM wait until pages of it were moved.
+    fn await_moves(&mut self, id: VmId) {
+        let is_ready = |state| state == VmState::Ready;
+        if !self.vms.get(id).is_some_and(|vm| is_ready(vm.state)) {
+            return;
+        }
+        self.cease_ready(id);
+        let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
+            return;
+        };
+        vm.state = VmState::Paging;
+        pager.stats.faults += 1;
+        if pager.moves_pages(id) {
+            if let Some(swap) = &mut vm.swap {
+                swap.wait = Wait::Page;
+            }
+        } else {
+            // Nothing could be asked for: it tries again when there is memory.
+            pager.stalled.push_back(id);
+        }
+    }
+
+    /// Asks for the page at `address` of a VM, if nobody has yet, and those beside it.
+    pub(crate) fn page_in(&mut self, id: VmId, address: u64, machine: &mut dyn Machine) {
+        let page = Page(page_number(address));
+        let room = self.spare().min(self.frames.free());
+        let (vm, pager) = (self.vms.get_mut(id), self.pager.as_deref_mut());
+        let Some((vm, pager)) = vm.zip(pager) else {
+            return;
+        };
+        let Some(extent) = vm.swap.map(|swap| swap.extent(vm.memory_pages)) else {
+            return;
+        };
+        let Some(directory) = pager.directories.get_mut(&id.index()) else {
+            return;
+        };
+        let mut entries = directory.cluster_of(page, self.policies.cluster);
+        let is_asked = !entries.iter().any(|entry| entry.page() == page);
+        if is_asked || room == 0 || !pager.transfers.has_room_for_pages() {
+            return;
+        }
+        // Reading ahead is for when there is memory.
+        if entries.len() > u32_to_usize(room / 2) {
+            entries.retain(|entry| entry.page() == page);
+        }
+        let mut transfer = Box::new(Transfer::new(id, Kind::PageIn, extent, vm.memory_pages));
+        let owner = Owner::Transfer(pager.transfers.next_index());
+        for entry in &entries {
+            let list = &mut transfer.frames;
+            let frame = self
+                .frames
+                .take(owner, FrameUse::Block, list, Fill::ByOwner, machine);
+            let Some(frame) = frame else { break };
+            directory.set(entry.page(), false, true);
+            let place = transfer.map_room + entry.slot();
+            transfer.blocks.push(Block::new(frame, entry.page(), place));
+        }
+        transfer.wanted = Some(page);
+        pager.begin_pages(transfer);
+    }
+
+    /// Reads, then opens and places pages.
+    pub(super) fn page_in_step(
+        &mut self,
+        index: u32,
+        transfer: &mut Transfer,
+        machine: &mut dyn Machine,
+    ) -> Result<Progress, DiskFull> {
+        if let Some(pager) = &mut self.pager {
+            pager.request(index, transfer, machine)?;
+        }
+        if transfer.is_under_way() {
+            return Ok(Progress::Waits);
+        }
+        if transfer.has_failed() {
+            if transfer.retry() {
+                return Ok(Progress::More);
+            }
+            return Ok(self.give_up(transfer, EndReason::DiskError, 0, machine));
+        }
+        while let Some(&block) = transfer.blocks.get(transfer.placed) {
+            match self.place_page(transfer, block, machine) {
+                Ok(()) => transfer.placed += 1,
+                Err(Obstacle::NoFrame) => return Ok(Progress::More),
+                Err(Obstacle::Corrupt(page)) => return Ok(self.corrupt(transfer, page, machine)),
+            }
+        }
+        self.paged_in(transfer, machine);
+        Ok(Progress::Over)
+    }
+
+    /// Gives a page back to its VM, unless the VM gave it up meanwhile.
+    fn place_page(
+        &mut self,
+        transfer: &mut Transfer,
+        block: Block,
+        machine: &mut dyn Machine,
+    ) -> Result<(), Obstacle> {
+        let pager = self.pager.as_deref().ok_or(Obstacle::NoFrame)?;
+        let directory = pager.directories.get(&transfer.vm.index());
+        let entry = directory.and_then(|directory| directory.find(block.page));
+        let Some(entry) = entry.copied().filter(Entry::is_moving) else {
+            self.frames.give_back(block.frame, &mut transfer.frames);
+            return Ok(());
+        };
+        self.place(transfer, &entry, block.frame, machine)?;
+        let Some((vm, pager)) = self.vms.get_mut(transfer.vm).zip(self.pager.as_deref_mut()) else {
+            return Ok(());
+        };
+        if transfer.wanted == Some(block.page) {
+            machine.touch(vm.space, block.page, FaultAccess::Read);
+        }
+        vm.counters.page_ins = vm.counters.page_ins.saturating_add(1);
+        pager.stats.page_ins += 1;
+        if let Some(directory) = pager.directories.get_mut(&transfer.vm.index()) {
+            directory.set(block.page, true, false);
+        }
+        Ok(())
+    }
+
+    fn paged_in(&mut self, transfer: &Transfer, machine: &mut dyn Machine) {
+        let id = transfer.vm;
+        if let Some(mut view) = self.view(id, machine) {
+            view.publish_resident();
+        }
+    }
+
+    /// Returns whether a call has to wait for pages: those its arguments name, which the kernel looks
+    /// at in one go, or if it gives pages back, those that are on their way.
+    pub(crate) fn waits_for_pages(
+        &mut self,
+        id: VmId,
+        number: u64,
+        arguments: [u64; 6],
+        machine: &mut dyn Machine,
+    ) -> bool {
+        let Some(space) = self.vms.get(id).map(|vm| vm.space) else {
+            return false;
+        };
+        let [address, length, ..] = arguments;
+        let most = match Hypercall::from_number(number) {
+            Some(Hypercall::ConsoleWrite) => CONSOLE_WRITE_MAX,
+            Some(Hypercall::Random) => RANDOM_MAX,
+            Some(Hypercall::ReleaseMemory) => {
+                let pager = self.pager.as_ref();
+                let moves = pager.is_some_and(|pager| pager.moves_pages(id));
+                if moves {
+                    machine.repeat_call(space, number);
+                    self.await_moves(id);
+                }
+                return moves;
+            }
+            _ => return false,
+        };
+        let away = self.first_away(id, address, length.min(most), machine);
+        if let Some(address) = away {
+            machine.repeat_call(space, number);
+            self.await_page(id, address, machine);
+        }
+        away.is_some()
+    }
+
+    /// Returns the first address in a range whose page is on swap alone.
+    fn first_away(
+        &mut self,
+        id: VmId,
+        address: u64,
+        length: u64,
+        machine: &dyn Machine,
+    ) -> Option<u64> {
+        let space = self.vms.get(id)?.space;
+        let directory = self.pager.as_deref()?.directories.get(&id.index())?;
+        if directory.absent() == 0 || length == 0 {
+            return None;
+        }
+        let end = address
+            .checked_add(length)
+            .filter(|&end| end <= GUEST_END)?;
+        let pages = page_number(address)..=page_number(end - 1);
+        let away = |&page: &u32| {
+            let is_known = directory.find(Page(page)).is_some();
+            is_known && machine.lookup(space, Page(page)).is_none()
+        };
+        let page = pages.into_iter().find(away)?;
+        Some(u64::from(page) * PAGE_SIZE)
+    }
+
+    /// Lets a VM go on that waits for pages, when some were moved.
+    pub(super) fn pages_moved(&mut self, id: VmId) {
+        let Some(pager) = &mut self.pager else {
+            return;
+        };
+        pager.end_pages(id);
+        let Some(vm) = self.vms.get_mut(id) else {
+            return;
+        };
+        let waits = |swap: &&mut super::Swap| swap.wait == Wait::Page;
+        if let Some(swap) = vm.swap.as_mut().filter(waits)
+            && vm.state == VmState::Paging
+        {
+            swap.wait = Wait::Nothing;
+            vm.state = VmState::Ready;
+            self.become_ready(id);
+        }
+    }
+
+    /// Shows a VM's pages to the replacement policy and sends away what it gives up, some clusters at
+    /// most. Returns whether there was something.
+    pub(super) fn trim(&mut self, id: VmId, now: Time, machine: &mut dyn Machine) -> bool {
+        let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref()) else {
+            return false;
+        };
+        let Some(swap) = &mut vm.swap else {
+            return false;
+        };
+        let passed_ms = milliseconds(now).wrapping_sub(swap.passed_ms);
+        let may = swap.residence == Residence::In
+            && !vm.awaits_nic
+            && passed_ms >= LOOK_EVERY_MS
+            && pager.transfers.has_room_for_pages();
+        if !may {
+            return false;
+        }
+        swap.passed_ms = milliseconds(now);
+        let mut victims = self.judge_pages(id, machine);
+        victims.sort_unstable();
+        victims.truncate(CLUSTERS_MAX * u32_to_usize(self.policies.cluster));
+        !victims.is_empty() && self.page_out(id, &victims, machine)
+    }
+
+    /// Returns the pages of a VM that the policy gives up.
+    fn judge_pages(&mut self, id: VmId, machine: &mut dyn Machine) -> Victims {
+        let Some(vm) = self.vms.get(id) else {
+            return Vec::new();
+        };
+        let space = vm.space;
+        let clock = virtual_time(vm.counters.cpu_ns);
+        let pages = self.frames.frames_of(&vm.frames);
+        let pages = pages.filter_map(|(frame, _, usage)| match usage {
+            FrameUse::Page(page) if !is_fixed(page) => Some((page, frame)),
+            _ => None,
+        });
+        let pages: Victims = pages.collect();
+        let mut victims = Vec::new();
+        for (page, frame) in pages {
+            let Some(marks) = machine.take_marks(space, page) else {
+                continue;
+            };
+            let age = self.frames.note_use(frame, clock, marks.referenced);
+            let candidate = PageCandidate {
+                vm: id,
+                referenced: marks.referenced,
+                unused_ns: u64::from(age) << VIRTUAL_UNIT_BITS,
+            };
+            if self.policies.replacement.judge_page(&candidate) == Judgement::Go {
+                victims.push((page, frame));
+            }
+        }
+        victims
+    }
+
+    /// Sends pages of a VM away. Returns whether any went.
+    fn page_out(
+        &mut self,
+        id: VmId,
+        victims: &[(Page, FrameId)],
+        machine: &mut dyn Machine,
+    ) -> bool {
+        let (vm, pager) = (self.vms.get_mut(id), self.pager.as_deref_mut());
+        let Some((vm, pager)) = vm.zip(pager) else {
+            return false;
+        };
+        let Some(extent) = vm.swap.map(|swap| swap.extent(vm.memory_pages)) else {
+            return false;
+        };
+        let more = u32::try_from(victims.len()).unwrap_or(u32::MAX);
+        if !pager.has_entries_for(more) {
+            return false;
+        }
+        let limit = vm.memory_pages;
+        let directory = match pager.directories.remove(&id.index()) {
+            Some(directory) => Ok(directory),
+            None => Directory::new(limit),
+        };
+        let Ok(mut directory) = directory else {
+            return false;
+        };
+        if directory.reserve(victims.len()).is_err() {
+            pager.directories.insert(id.index(), directory);
+            return false;
+        }
+        let mut transfer = Box::new(Transfer::new(id, Kind::PageOut, extent, limit));
+        let owner = Owner::Transfer(pager.transfers.next_index());
+        for &(page, frame) in victims.iter().rev() {
+            let marks = machine.take_marks(vm.space, page);
+            let is_known = directory.find(page).is_some();
+            let is_clean = marks.is_some_and(|marks| !marks.modified);
+            if machine.unmap(vm.space, page).is_none() {
+                continue;
+            }
+            pager.stats.page_outs += 1;
+            if is_known && is_clean {
+                directory.set(page, false, false);
+                self.frames.give_back(frame, &mut vm.frames);
+                pager.stats.pages_dropped += 1;
+                continue;
+            }
+            let (from, to) = (&mut vm.frames, &mut transfer.frames);
+            self.frames
+                .hand_over(frame, from, to, owner, FrameUse::Block);
+            transfer.pages.push((page, frame));
+            // Until it is sealed nobody must make a new page there.
+            if !is_known {
+                directory.announce(page);
+            }
+            directory.set(page, false, true);
+        }
+        pager.directories.insert(id.index(), directory);
+        if !transfer.pages.is_empty() {
+            pager.begin_pages(transfer);
+        }
+        if let Some(mut view) = self.view(id, machine) {
+            view.publish_resident();
+        }
+        true
+    }
+
+    /// Seals pages and writes them.
+    pub(super) fn page_out_step(
+        &mut self,
+        index: u32,
+        transfer: &mut Transfer,
+        machine: &mut dyn Machine,
+    ) -> Result<Progress, DiskFull> {
+        if !transfer.pages.is_empty() {
+            let sealed = self.seal_pages(transfer, machine);
+            if sealed.is_err() {
+                return Ok(self.give_up(transfer, EndReason::DiskError, 0, machine));
+            }
+        }
+        if let Some(pager) = &mut self.pager {
+            pager.request(index, transfer, machine)?;
+        }
+        if !transfer.pages.is_empty() {
+            Ok(Progress::More)
+        } else if transfer.is_under_way() {
+            Ok(Progress::Waits)
+        } else if transfer.has_failed() {
+            Ok(self.write_pages_elsewhere(transfer, machine))
+        } else if transfer.is_moved() {
+            self.paged_out(transfer);
+            Ok(Progress::Over)
+        } else {
+            Ok(Progress::Waits)
+        }
+    }
+
+    /// Seals some pages, into a cluster of free slots if there is one.
+    fn seal_pages(
+        &mut self,
+        transfer: &mut Transfer,
+        machine: &mut dyn Machine,
+    ) -> Result<(), NoSlot> {
+        let cluster = self.policies.cluster;
+        for _ in 0..STEP_BLOCKS {
+            let Some((page, frame)) = transfer.pages.pop() else {
+                break;
+            };
+            let mut slots = transfer.slots.clone();
+            let take = |directory: &mut Directory| {
+                if slots.is_empty() {
+                    let start = directory.take_cluster(cluster);
+                    slots = start.map_or(0..0, |start| start..start + cluster);
+                }
+                slots.next().or_else(|| directory.take_slot())
+            };
+            let sealed = self.seal_page(transfer, page, frame, take, machine);
+            transfer.slots = slots;
+            let directory = self.pager.as_deref_mut().and_then(|pager| {
+                let index = transfer.vm.index();
+                pager.directories.get_mut(&index)
+            });
+            if let (Some((seal, slot)), Some(directory)) = (sealed?, directory) {
+                directory.put(page, Some(slot), seal);
+                directory.set(page, false, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees what was written; the slots that were taken and not used, too.
+    fn paged_out(&mut self, transfer: &mut Transfer) {
+        self.frames.give_back_all(&mut transfer.frames, None);
+        let Some(pager) = &mut self.pager else { return };
+        let Some(directory) = pager.directories.get_mut(&transfer.vm.index()) else {
+            return;
+        };
+        for slot in transfer.slots.clone() {
+            directory.give_back_slot(slot);
+        }
+        for block in &transfer.blocks {
+            directory.set(block.page, false, false);
+        }
+    }
+
+    /// Writes pages that failed to other slots.
+    fn write_pages_elsewhere(
+        &mut self,
+        transfer: &mut Transfer,
+        machine: &mut dyn Machine,
+    ) -> Progress {
+        if !transfer.retry() {
+            return self.give_up(transfer, EndReason::DiskError, 0, machine);
+        }
+        let Some(pager) = &mut self.pager else {
+            return Progress::More;
+        };
+        let Some(directory) = pager.directories.get_mut(&transfer.vm.index()) else {
+            return Progress::More;
+        };
+        let mut moved = 0;
+        for block in &mut transfer.blocks {
+            if block.is_retried()
+                && let Some(slot) = directory.take_last_slot()
+            {
+                directory.relocate(block.page, slot);
+                block.retry_at(transfer.map_room + slot);
+                moved += 1;
+            }
+        }
+        pager.stats.blocks_retired += usize_to_u64(moved);
+        Progress::More
+    }
+}
+
+/// Returns the virtual time of a VM that used this much CPU time, modulo 2^32.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "differences are what counts"
+)]
+const fn virtual_time(cpu_ns: u64) -> u32 {
+    (cpu_ns >> VIRTUAL_UNIT_BITS) as u32
+}
