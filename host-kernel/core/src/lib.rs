@@ -35,6 +35,7 @@ pub mod memory;
 pub mod meter;
 pub mod net;
 mod network;
+mod nic_queue;
 pub mod paging;
 pub mod policy;
 pub mod random;

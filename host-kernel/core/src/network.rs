@@ -30,9 +30,6 @@ pub(crate) const RECEIVE_BATCH_MAX: usize = u32_to_usize(RING_LEN) / 2;
 /// Frames for all VMs from the wire per event: each costs a delivery to every VM.
 const BROADCASTS_MAX: usize = 4;
 
-/// Turns given per event beyond one for each VM that waits for the NIC: as many as it has room for.
-const RESUMED_TURNS_MAX: usize = 256;
-
 /// Where a frame lies between two rings. Taken while in use, so that its user may use the kernel.
 #[derive(Default)]
 pub(crate) struct Staging(Option<Box<[u8; FRAME_LEN_MAX]>>);
@@ -79,18 +76,11 @@ enum Missed {
 
 /// On what occasion a VM sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+pub(crate) enum Turn {
     /// It crossed into the kernel.
     Crossing,
     /// The NIC has room, and it is the VM's turn.
     Resumed,
-}
-
-/// Where a VM begins to wait for the NIC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Front,
-    Back,
 }
 
 /// What becomes of the next frame of a VM.
@@ -119,7 +109,12 @@ impl Kernel {
         self.drain_turn(id, Turn::Crossing, machine)
     }
 
-    fn drain_turn(&mut self, id: VmId, turn: Turn, machine: &mut dyn Machine) -> Drained {
+    pub(crate) fn drain_turn(
+        &mut self,
+        id: VmId,
+        turn: Turn,
+        machine: &mut dyn Machine,
+    ) -> Drained {
         let mut buffer = self.staging.take();
         let budget = queue::budget(self.policies.queue.as_mut(), id.index());
         let contended = !self.nic_waiters.is_empty();
@@ -243,75 +238,6 @@ impl Kernel {
             }
         }
         self.staging.0 = Some(buffer);
-    }
-
-    /// Sends on for the VMs that waited for room in the NIC, each at its own expense.
-    pub(crate) fn resume_transmit(&mut self, machine: &mut dyn Machine) {
-        let takes_turns = self.policies.queue.takes_turns();
-        let turns = if takes_turns {
-            self.nic_waiters.len() + RESUMED_TURNS_MAX
-        } else {
-            self.nic_waiters.len()
-        };
-        for _ in 0..turns {
-            let Some(id) = self.nic_waiters.pop_front() else {
-                return;
-            };
-            let waiting = self
-                .vms
-                .get_mut(id)
-                .filter(|vm| vm.is_active() && vm.awaits_nic);
-            let Some(vm) = waiting else { continue };
-            vm.awaits_nic = false;
-            let since = machine.now();
-            let drained = self.drain_turn(id, Turn::Resumed, machine);
-            self.charge_since(id, since, machine);
-            match drained {
-                Drained::AwaitsNic => return,
-                Drained::Partly if takes_turns => self.await_nic(id, Place::Back),
-                // Its next crossing waits for the page.
-                Drained::Partly | Drained::Limited(_) | Drained::OnSwap(_) => {
-                    self.raise(id, TRANSMIT, machine);
-                }
-                Drained::All | Drained::Ended => {}
-            }
-        }
-        // There is room, so the NIC will not ask again: whoever still waits has to.
-        while let Some(id) = self.nic_waiters.pop_front() {
-            if let Some(vm) = self.vms.get_mut(id) {
-                vm.awaits_nic = false;
-            }
-            self.raise(id, TRANSMIT, machine);
-        }
-    }
-
-    /// Decides where a VM waits that found no room in the NIC.
-    fn place_to_wait(&mut self, id: VmId, turn: Turn) -> Place {
-        let waiting = self.nic_waiters.len();
-        let queue = self.policies.queue.as_mut();
-        let first = match turn {
-            // A turn that was cut short goes on when there is room.
-            Turn::Resumed => queue.takes_turns(),
-            Turn::Crossing => {
-                let waits = self.vms.get(id).is_some_and(|vm| vm.awaits_nic);
-                !waits && queue.goes_first(id.index(), waiting)
-            }
-        };
-        if first { Place::Front } else { Place::Back }
-    }
-
-    /// Lets a VM wait for the NIC, unless it does.
-    fn await_nic(&mut self, id: VmId, place: Place) {
-        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
-            return;
-        };
-        if !vm.awaits_nic {
-            vm.awaits_nic = true;
-            match place {
-                Place::Front => self.nic_waiters.push_front(id),
-                Place::Back => self.nic_waiters.push_back(id),
-            }
-        }
     }
 
     /// Sends one frame of a VM to wherever the switch lets it. If the VM `waits` behind others, no

@@ -5,13 +5,20 @@
 use super::Request;
 use crate::vm::VmId;
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 /// Requests by their turns.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Line {
     by_turn: BTreeMap<u64, Request>,
     turns: BTreeMap<VmId, u64>,
     next_turn: u64,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({} wait)", self.turns.len())
+    }
 }
 
 impl Line {
