@@ -125,12 +125,29 @@ impl Kernel {
             if let Some(id) = pager.admitted.pop_front() {
                 let out = |vm: &Vm| vm.swap.is_some_and(|swap| swap.residence == Residence::Out);
                 if self.vms.get(id).is_some_and(out) && !self.enter(id, machine) {
-                    self.send_back(id, machine.now());
+                    let now = machine.now();
+                    if self.keeps_turn(id, now) {
+                        return;
+                    }
+                    self.send_back(id, now);
                 }
             } else if !self.admit_next(machine) {
                 return;
             }
         }
+    }
+
+    /// Lets an admitted VM wait in its turn if only room for what is known of its pages is missing,
+    /// which the gatekeeper knows nothing of. Returns whether it is so.
+    fn keeps_turn(&mut self, id: VmId, now: Time) -> bool {
+        let Some(pager) = &mut self.pager else {
+            return false;
+        };
+        if pager.is_short_of_entries {
+            pager.admitted.push_front(id);
+            pager.queued_since.get_or_insert(now);
+        }
+        pager.is_short_of_entries
     }
 
     /// Puts a VM back into the gatekeeper's queue that was admitted while it did not fit.

@@ -58,7 +58,12 @@ impl Kernel {
         };
         let frames = swap.frames_to_enter(working_sets);
         let fits = frames.saturating_add(pager.marks.min) <= spare;
-        if !fits || !pager.transfers.has_room() || !pager.has_entries_for(swap.entries) {
+        pager.is_short_of_entries = false;
+        if !fits || !pager.transfers.has_room() {
+            return false;
+        }
+        pager.is_short_of_entries = !pager.has_entries_for(swap.entries);
+        if pager.is_short_of_entries {
             return false;
         }
         let mut transfer = Box::new(Transfer::new(id, Kind::Enter, swap.extent(limit), limit));

@@ -158,6 +158,7 @@ impl Kernel {
         let clean = u64::try_from(luggage.clean.len()).unwrap_or(0);
         pager.stats.pages_dropped += clean;
         pager.stats.departures += 1;
+        pager.is_short_of_entries = false;
         let owner = Owner::Transfer(pager.transfers.next_index());
         for &(_, frame) in &transfer.pages {
             self.frames.hand_over(

@@ -15,7 +15,8 @@
 //! | `transfer`  | one VM on its way, and requests to disks                        |
 //! | `leaving`   | from memory to swap                                             |
 //! | `entering`  | from swap to memory                                             |
-//! | `pages`     | single pages of VMs that stay in memory                         |
+//! | `pages`     | single pages from swap, for VMs in memory                       |
+//! | `trimming`  | single pages of busy VMs to swap                                |
 //! | `pressure`  | when memory is short: who waits, who goes                       |
 //! | `calling`   | who is wanted back: packets, alarms, the gatekeeper             |
 //! | `pool`      | frames held for VMs that are not in memory                      |
@@ -28,9 +29,10 @@ mod leaving;
 mod pages;
 mod pool;
 mod pressure;
+mod stats;
 pub(crate) mod transfer;
+mod trimming;
 
-use crate::kernel::Kernel;
 use crate::machine::{FrameId, Machine, Space};
 use crate::policy::WorkingSets;
 use crate::random::Generator;
@@ -44,12 +46,11 @@ use crate::time::Time;
 use crate::vm::VmId;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
-use denali_abi::control::PagingStatus;
 use denali_abi::errno::Errno;
-use denali_abi::latency::Latencies;
 pub(crate) use leaving::is_fixed;
 use pool::Pool;
 use pressure::Marks;
+pub use stats::PagingStats;
 use transfer::{Transfer, Transfers};
 
 /// Where the frames of a VM are that has none.
@@ -197,47 +198,6 @@ pub(crate) const fn milliseconds(time: Time) -> u32 {
     (time.as_ns() / 1_000_000) as u32
 }
 
-/// What paging did since boot.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PagingStats {
-    /// VMs that left memory.
-    pub departures: u64,
-    /// VMs that came back.
-    pub arrivals: u64,
-    /// Blocks written.
-    pub blocks_written: u64,
-    /// Blocks read.
-    pub blocks_read: u64,
-    /// Pages dropped because they held nothing new.
-    pub pages_dropped: u64,
-    /// Times a VM had to wait for memory.
-    pub stalls: u64,
-    /// Requests to disks that failed.
-    pub disk_errors: u64,
-    /// Blocks of extents that are not used any more after a failed write.
-    pub blocks_retired: u64,
-    /// VMs that ended because what was read was not what was written.
-    pub corrupt: u64,
-    /// VMs that were woken by a packet or an alarm.
-    pub wakes: u64,
-    /// Sum of the times from their calls to their return, in nanoseconds.
-    pub wake_ns: u64,
-    /// Frames for VMs not in memory that were dropped because the pool was full.
-    pub held_dropped: u64,
-    /// VMs refused because swap space was full.
-    pub swap_full: u64,
-    /// Faults that waited for a disk.
-    pub faults: u64,
-    /// Pages read for them, those read ahead included.
-    pub page_ins: u64,
-    /// Pages of busy VMs sent out one by one.
-    pub page_outs: u64,
-    /// VMs kept before the gate because those in memory fault too often.
-    pub gate_closed: u64,
-    /// From the first packet for a VM on swap to the first frame it sends.
-    pub wake_latency: Latencies,
-}
-
 /// Single pages of a VM on their way.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moves {
@@ -261,6 +221,8 @@ pub(crate) struct Pager {
     pub(crate) directories: BTreeMap<u32, Directory>,
     /// Most entries in all of them, about.
     entries_max: u64,
+    /// Whether somebody could not come in for want of room for entries.
+    is_short_of_entries: bool,
     /// VMs with single pages on their way.
     moves: BTreeMap<VmId, Moves>,
     /// New VMs that were not admitted and still have frames.
@@ -285,38 +247,6 @@ pub(crate) struct Pager {
     pub(crate) stats: PagingStats,
 }
 
-impl Kernel {
-    /// Returns what the supervisor is told of paging.
-    pub(crate) fn paging_status(&self) -> PagingStatus {
-        let Some(pager) = &self.pager else {
-            return PagingStatus::default();
-        };
-        let (swap_blocks, swap_free) = pager.space();
-        let stats = pager.stats;
-        PagingStatus {
-            swap_blocks,
-            swap_free,
-            departures: stats.departures,
-            arrivals: stats.arrivals,
-            wakes: stats.wakes,
-            wake_ns: stats.wake_ns,
-            stalls: stats.stalls,
-            disk_errors: stats.disk_errors,
-            corrupt: stats.corrupt,
-            frames_dropped: stats.held_dropped,
-            refused: stats.swap_full,
-            faults: stats.faults,
-            page_ins: stats.page_ins,
-            page_outs: stats.page_outs,
-            blocks_read: stats.blocks_read,
-            blocks_written: stats.blocks_written,
-            pages_dropped: stats.pages_dropped,
-            gate_closed: stats.gate_closed,
-            wake_latency: stats.wake_latency,
-        }
-    }
-}
-
 impl Pager {
     /// Makes a pager for a host with `frames` frames, if it has disks to page to.
     pub(crate) fn new(
@@ -337,6 +267,7 @@ impl Pager {
                 hand: VecDeque::new(),
                 directories: BTreeMap::new(),
                 entries_max: u64::from(frames),
+                is_short_of_entries: false,
                 moves: BTreeMap::new(),
                 newcomers: VecDeque::new(),
                 stalled: VecDeque::new(),

@@ -83,7 +83,8 @@ impl Pager {
         // Room for some of them, and for the largest.
         let most = self.marks.wanted_max.max(self.asked_max);
         let wanted = self.wanted.min(most) + self.demand;
-        spare + self.transfers.frames_leaving() < mark + wanted
+        let short = spare + self.transfers.frames_leaving() < mark + wanted;
+        short || self.is_short_of_entries
     }
 }
 
