@@ -46,6 +46,7 @@ impl Kernel {
         match self.policies.gatekeeper.arrive(request, available) {
             Verdict::Admit => Ok((VmState::Ready, Some(swap))),
             Verdict::Wait => {
+                pager.count_closed(self.policies.gatekeeper.reason());
                 pager.queue(&mut swap, frames, now);
                 Ok((VmState::Dormant, Some(swap)))
             }
@@ -105,7 +106,10 @@ impl Kernel {
                     pager.admitted.push_back(id);
                 }
             }
-            Verdict::Wait => pager.queue(swap, frames, now),
+            Verdict::Wait => {
+                pager.count_closed(self.policies.gatekeeper.reason());
+                pager.queue(swap, frames, now);
+            }
             Verdict::Refuse => {
                 pager.stats.held_dropped += pager.pool.take(id.index()).len() as u64;
                 self.stats.gatekeeper_refused += 1;

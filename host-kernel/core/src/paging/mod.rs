@@ -19,6 +19,7 @@
 //! | `trimming`  | single pages of busy VMs to swap                                |
 //! | `pressure`  | when memory is short: who waits, who goes                       |
 //! | `calling`   | who is wanted back: packets, alarms, the gatekeeper             |
+//! | `load`      | how much VMs wait for pages                                     |
 //! | `pool`      | frames held for VMs that are not in memory                      |
 //!
 //! On a host without disks there is no `Pager`, and nothing of this happens.
@@ -26,6 +27,7 @@
 mod calling;
 mod entering;
 mod leaving;
+mod load;
 mod pages;
 mod pool;
 mod pressure;
@@ -48,6 +50,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use denali_abi::errno::Errno;
 pub(crate) use leaving::is_fixed;
+use load::LoadMeter;
 use pool::Pool;
 use pressure::Marks;
 pub use stats::PagingStats;
@@ -225,6 +228,7 @@ pub(crate) struct Pager {
     is_short_of_entries: bool,
     /// VMs with single pages on their way.
     moves: BTreeMap<VmId, Moves>,
+    load: LoadMeter,
     /// New VMs that were not admitted and still have frames.
     newcomers: VecDeque<VmId>,
     /// VMs that wait for memory to go on.
@@ -269,6 +273,7 @@ impl Pager {
                 entries_max: u64::from(frames),
                 is_short_of_entries: false,
                 moves: BTreeMap::new(),
+                load: LoadMeter::default(),
                 newcomers: VecDeque::new(),
                 stalled: VecDeque::new(),
                 admitted: VecDeque::new(),

@@ -96,6 +96,7 @@ impl Kernel {
             return;
         };
         pager.called = false;
+        self.measure_load(machine.now());
         self.step_transfer(machine);
         self.admit(machine);
         self.make_room(machine);

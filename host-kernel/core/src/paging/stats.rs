@@ -1,6 +1,8 @@
 //! What paging did, and what the supervisor is told of it.
 
+use super::Pager;
 use crate::kernel::Kernel;
+use crate::policy::gatekeeper::Reason;
 use crate::swap::directory::Directory;
 use crate::vm::VmId;
 use denali_abi::control::PagingStatus;
@@ -45,6 +47,13 @@ pub struct PagingStats {
     pub gate_closed: u64,
     /// From the first packet for a VM on swap to the first frame it sends.
     pub wake_latency: Latencies,
+}
+
+impl Pager {
+    /// Counts a VM that waits before the gate, if it does so because others fault too much.
+    pub(super) fn count_closed(&mut self, reason: Reason) {
+        self.stats.gate_closed += u64::from(reason == Reason::Faults);
+    }
 }
 
 impl Kernel {
