@@ -1,5 +1,6 @@
 //! The PC as the core's [`Machine`]: the one meeting point of core, arch and drivers.
 
+use crate::arch::guest_pages;
 use crate::arch::paging::{self, Paging};
 use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
 use crate::platform::Ports;
@@ -217,11 +218,11 @@ impl Machine for Pc {
     }
 
     fn add_table(&mut self, space: Space, page: Page, frame: FrameId) {
-        paging::add_table(space, page, frame);
+        guest_pages::add_table(space, page, frame);
     }
 
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
-        let frame = paging::unmap(space, page)?;
+        let frame = guest_pages::unmap(space, page)?;
         if self.world.is_loaded(space) && !cfg!(sabotage = "skip-flush") {
             paging::flush(page);
         }
@@ -229,11 +230,11 @@ impl Machine for Pc {
     }
 
     fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
-        paging::touch(space, page, wanted)
+        guest_pages::touch(space, page, wanted)
     }
 
     fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks> {
-        let marks = paging::take_marks(space, page)?;
+        let marks = guest_pages::take_marks(space, page)?;
         // The CPU marks a page when it loads its translation.
         if marks.referenced && self.world.is_loaded(space) {
             paging::flush(page);
@@ -242,7 +243,7 @@ impl Machine for Pc {
     }
 
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {
-        paging::lookup(space, page)
+        guest_pages::lookup(space, page)
     }
 
     fn read_frame(&self, frame: FrameId, offset: usize, buffer: &mut [u8]) {

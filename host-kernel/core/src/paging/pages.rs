@@ -5,22 +5,18 @@
 //! what it did; others run.
 
 use super::entering::Obstacle;
-use super::leaving::{NoSlot, is_fixed};
-use super::transfer::{Block, Kind, Progress, STEP_BLOCKS, Transfer};
-use super::{Residence, Wait, milliseconds};
+
+use super::Wait;
+use super::transfer::{Block, Kind, Progress, Transfer};
 use crate::kernel::Kernel;
 use crate::machine::disk::DiskFull;
-use crate::machine::{FaultAccess, FrameId, Machine, Page};
+use crate::machine::{FaultAccess, Machine, Page};
 use crate::memory::frame::{Fill, FrameUse, Owner};
-use crate::policy::replacement::{Judgement, PageCandidate};
-use crate::swap::directory::Directory;
 use crate::swap::map::Entry;
-use crate::time::Time;
 use crate::vm::{VmId, page_number};
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use denali_abi::control::VmState;
-use denali_abi::convert::{u32_to_usize, usize_to_u64};
+use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
 use denali_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, RANDOM_MAX};
 use denali_abi::layout::{GUEST_END, PAGE_SIZE};

@@ -482,10 +482,10 @@ impl Kernel {
             return Ok(Progress::Waits);
         }
         self.frames.give_back_all(&mut transfer.frames, None);
-        if let Some(pager) = &mut self.pager {
-            if transfer.kind.is_whole() {
-                pager.give_back(transfer.extent);
-            }
+        if let Some(pager) = &mut self.pager
+            && transfer.kind.is_whole()
+        {
+            pager.give_back(transfer.extent);
         }
         Ok(Progress::Over)
     }

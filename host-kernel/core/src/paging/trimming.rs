@@ -4,7 +4,7 @@
 //! already, or say nothing new, go without being written.
 
 use super::leaving::{NoSlot, is_fixed};
-use super::transfer::{Block, Kind, Progress, STEP_BLOCKS, Transfer};
+use super::transfer::{Kind, Progress, STEP_BLOCKS, Transfer};
 use super::{Residence, milliseconds};
 use crate::kernel::Kernel;
 use crate::machine::disk::DiskFull;
@@ -16,7 +16,7 @@ use crate::time::Time;
 use crate::vm::VmId;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use denali_abi::convert::u32_to_usize;
+use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 
 /// Clusters that a VM loses at one go.

@@ -7,6 +7,7 @@
 //! twice, a mapping into a table that is not there.
 
 mod disk;
+mod frames;
 mod guest;
 mod lies;
 
@@ -176,52 +177,6 @@ impl FakeMachine {
         self.guests
             .get_mut(&space.root.0)
             .expect("the kernel names an address space it created")
-    }
-
-    fn bytes_mut(&mut self, frame: usize) -> &mut [u8; FRAME_LEN] {
-        self.frames[frame]
-            .bytes
-            .get_or_insert_with(|| Box::new([GARBAGE; FRAME_LEN]))
-    }
-
-    fn assert_fresh(&self, frame: FrameId) {
-        self.assert_idle(frame);
-        assert!(
-            !self.frames[u32_to_usize(frame.0)].stale,
-            "{frame:?} holds its last owner's data"
-        );
-    }
-
-    fn assert_idle(&self, frame: FrameId) {
-        let busy = self.frames[u32_to_usize(frame.0)].busy;
-        assert!(busy.is_none(), "{frame:?} belongs to a disk: {busy:?}");
-    }
-
-    /// Does what disks have done by now.
-    fn work_disks(&mut self) {
-        while let Some(done) = self.disks.next_done(self.now) {
-            for (nth, &frame) in done.frames.iter().enumerate() {
-                let frame = u32_to_usize(frame.0);
-                self.frames[frame].busy = None;
-                match done.operation {
-                    DiskOperation::Read if done.result.is_ok() => {
-                        let block = self.disks.read(&done, nth);
-                        *self.bytes_mut(frame) = block;
-                        self.frames[frame].stale = false;
-                    }
-                    DiskOperation::Write if done.result.is_ok() => {
-                        let bytes = *self.bytes_mut(frame);
-                        self.disks.write(&done, nth, &bytes);
-                    }
-                    DiskOperation::Read | DiskOperation::Write | DiskOperation::Flush => {}
-                }
-            }
-            self.disks.complete(&done);
-        }
-    }
-
-    fn soil(&mut self, frame: FrameId) {
-        self.frames[u32_to_usize(frame.0)].stale = true;
     }
 }
 
