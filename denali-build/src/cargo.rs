@@ -116,10 +116,10 @@ impl Located {
     /// It does not build: [`Status::Build`].
     pub fn build(&self, arguments: &[String]) -> Result<PathBuf> {
         let mut command = self.guest_command("build")?;
-        command
-            .arg("--release")
-            .args(["--config", "profile.release.panic=\"abort\""])
-            .args(arguments);
+        command.arg("--release").args(arguments);
+        if self.library() == Library::None {
+            command.args(["--config", "profile.release.panic=\"abort\""]);
+        }
         run(command, &self.package, &self.bin, BUILD_HELP)
     }
 
@@ -130,8 +130,17 @@ impl Located {
     ///
     /// # Errors
     ///
-    /// It does not build: [`Status::Build`].
+    /// It does not build: [`Status::Build`]; it has `std`, whose tests do not run in VMs:
+    /// [`Status::Usage`].
     pub fn build_tests(&self, arguments: &[String]) -> Result<PathBuf> {
+        if self.library() == Library::Std {
+            let what = format!(
+                "`{}` has `std`: its tests do not run in VMs",
+                self.package.name
+            );
+            let help = "run them on this machine: cargo test";
+            return Err(Failure::new(Status::Usage, what).help(help).into());
+        }
         let mut command = self.guest_command("rustc")?;
         command.args(["--profile", TEST_PROFILE]);
         for setting in TEST_SETTINGS {
@@ -359,11 +368,11 @@ fn choose_bin(package: &Package, wanted: Option<&str>) -> Result<String, Failure
 /// Returns the encoded flags, with every folder of this machine renamed: the same sources give
 /// the same bytes wherever they lie.
 fn rustflags(workspace_root: &Path, target_dir: &Path, library: Library) -> Result<String> {
-    let script = link::write_script(target_dir)?;
+    let scripts = link::write_scripts(target_dir, library)?;
     let sysroot = sysroot(workspace_root)?;
     let cargo_home = cargo_home();
     Ok(link::encoded_rustflags(
-        &script,
+        &scripts,
         library,
         &[
             (workspace_root, "/project"),

@@ -31,6 +31,10 @@ pub(crate) struct Segment {
     pub(crate) file: Range<usize>,
 }
 
+/// Finds a thread's variables in programs that load libraries; the linker has replaced its calls by an
+/// addition ("ELF Handling for Thread-Local Storage" §5.1), and leaves the name.
+const REPLACED_CALL: &str = "__tls_get_addr";
+
 /// Checks `bytes` and returns its entry point and segments in order of address.
 pub(crate) fn check<'a>(bytes: &'a [u8]) -> Result<(Elf<'a>, Vec<Segment>), Failure> {
     let elf =
@@ -117,7 +121,7 @@ fn check_symbols(elf: &Elf<'_>) -> Result<(), Failure> {
         if let Some(name) = elf
             .strtab
             .get_at(symbol.st_name)
-            .filter(|name| !name.is_empty())
+            .filter(|name| !name.is_empty() && *name != REPLACED_CALL)
         {
             return Err(refused(format!("the symbol `{name}` is undefined"))
                 .help("it usually belongs to a C library, which a guest does not have"));

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// The linker script of guests.
 const SCRIPT: &str = include_str!("guest.ld");
 
+/// What comes before it for programs whose panics abort.
+const ABORT_SCRIPT: &str = include_str!("abort.ld");
+
 /// The target guests are built for, whose precompiled `core` and `alloc` come with the toolchain.
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -28,22 +31,34 @@ pub(crate) enum Library {
 /// The crate by which a program has `std`.
 pub(crate) const STD_CRATE: &str = "denali-std";
 
-/// Writes the linker script into `folder`, and returns its path.
-pub(crate) fn write_script(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("guest.ld");
-    let present = std::fs::read_to_string(&path);
-    if !present.is_ok_and(|text| text == SCRIPT) {
-        std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&path, SCRIPT))
-            .with_context(|| format!("writing `{}`", path.display()))?;
-    }
-    Ok(path)
+/// Writes the linker scripts of a program with `library` into `folder`, and returns their paths in the
+/// order the linker reads them.
+pub(crate) fn write_scripts(folder: &Path, library: Library) -> Result<Vec<PathBuf>> {
+    let scripts: &[(&str, &str)] = match library {
+        Library::None => &[("abort.ld", ABORT_SCRIPT), ("guest.ld", SCRIPT)],
+        Library::Std => &[("guest.ld", SCRIPT)],
+    };
+    let write = |(name, script): &(&str, &str)| {
+        let path = folder.join(name);
+        let present = std::fs::read_to_string(&path);
+        if !present.is_ok_and(|text| text == *script) {
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::write(&path, script))
+                .with_context(|| format!("writing `{}`", path.display()))?;
+        }
+        Ok(path)
+    };
+    scripts.iter().map(write).collect()
 }
 
 /// Returns the compiler's flags for a guest, in the form of `CARGO_ENCODED_RUSTFLAGS`.
 ///
 /// The caller's own flags come first, so that ours win.
-pub(crate) fn encoded_rustflags(script: &Path, library: Library, remaps: &[Remap<'_>]) -> String {
+pub(crate) fn encoded_rustflags(
+    scripts: &[PathBuf],
+    library: Library,
+    remaps: &[Remap<'_>],
+) -> String {
     let mut flags = callers_flags();
     let fixed = [
         "--cfg=denali",
@@ -62,8 +77,12 @@ pub(crate) fn encoded_rustflags(script: &Path, library: Library, remaps: &[Remap
     flags.extend(fixed.map(str::to_owned));
     if library == Library::Std {
         flags.push("--cfg=denali_std".to_owned());
+        // The unwinder finds a function's table by it.
+        flags.push("-Clink-arg=--eh-frame-hdr".to_owned());
     }
-    flags.push(format!("-Clink-arg=-T{}", script.display()));
+    for script in scripts {
+        flags.push(format!("-Clink-arg=-T{}", script.display()));
+    }
     // The last match wins, so the innermost folder comes last.
     let mut remaps = remaps.to_vec();
     remaps.sort_by_key(|(from, _)| from.as_os_str().len());

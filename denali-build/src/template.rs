@@ -106,14 +106,20 @@ fn fill(name: &str, template: &str, folder: &Path) -> Result<()> {
         sdk::write(&ignored, b"/target\n")?;
     }
     sdk::unpack(Part::Guest, &folder.join(".denali"))?;
-    sdk::write(&folder.join("Cargo.lock"), lock_file(name)?.as_bytes())
+    let lock_path = folder.join("Cargo.lock");
+    // A template that needs more than the SDK brings the versions it was tested with.
+    let lock = match std::fs::read_to_string(&lock_path) {
+        Ok(own) => own,
+        Err(_) => {
+            String::from_utf8(sdk::file("Cargo.lock")?).context("reading the SDK's lock file")?
+        }
+    };
+    sdk::write(&lock_path, lock_file(&lock, name)?.as_bytes())
 }
 
-/// Returns the SDK's lock file without the packages a project cannot use, so that the project
-/// builds with the versions the SDK was tested with. Cargo adds the project itself.
-fn lock_file(name: &str) -> Result<String> {
-    let text =
-        String::from_utf8(sdk::file("Cargo.lock")?).context("reading the SDK's lock file")?;
+/// Returns a lock file without the packages a project cannot use, so that the project builds with
+/// the versions the SDK was tested with. Cargo adds the project itself.
+fn lock_file(text: &str, name: &str) -> Result<String> {
     let mut document: DocumentMut = text.parse().context("reading the SDK's lock file")?;
     if let Some(packages) = document["package"].as_array_of_tables_mut() {
         // A package without a source is one of the SDK's own; one of them may bear the project's name.

@@ -21,7 +21,7 @@ pub mod libc;
 mod log;
 pub mod net;
 #[cfg(any(denali, test))]
-mod panic;
+pub mod panic;
 pub mod process;
 pub mod random;
 pub mod registers;

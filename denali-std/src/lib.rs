@@ -2,10 +2,16 @@
 #![no_std]
 
 #[cfg(denali)]
+extern crate std;
+// Exports the unwinder's symbols.
+#[cfg(denali)]
+extern crate unwinding as _;
+
+#[cfg(denali)]
 mod dynamic;
 #[cfg(denali)]
 mod math;
 #[cfg(denali)]
-mod start;
+mod panic;
 #[cfg(denali)]
-mod unwind;
+mod start;

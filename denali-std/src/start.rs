@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "the symbols of the start")]
 
+use crate::panic;
 use denali_rt::libc::{Out, start};
 
 unsafe extern "C" {
@@ -12,5 +13,6 @@ unsafe extern "C" {
 /// What `denali-rt` calls when the VM has started.
 #[unsafe(no_mangle)]
 extern "Rust" fn denali_main() -> i32 {
+    panic::show_backtraces();
     start(main)
 }

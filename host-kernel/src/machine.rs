@@ -10,7 +10,7 @@ use denali_abi::registers::ClockParameters;
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FaultAccess, FrameId,
-    Machine, Marks, NicFull, Page, Position, Space, TableMissing,
+    Machine, Marks, NicFull, Offload, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
 use host_kernel::drivers::disk::{DISKS_MAX, Disks};
@@ -53,6 +53,8 @@ pub(crate) struct Pc {
     pub(crate) world: World,
     /// The physical NIC, if there is one.
     pub(crate) nic: Option<Nic>,
+    /// Whether a device was given something that it was not told of.
+    pub(crate) has_queued: bool,
     /// The disks.
     pub(crate) disks: Disks,
     /// Non-maskable interrupts that were reported.
@@ -85,12 +87,19 @@ impl Pc {
         any
     }
 
+    /// Returns whether something happened outside that the core has not seen.
+    pub(crate) fn has_event(&self) -> bool {
+        self.nic.as_ref().is_some_and(Nic::has_event) || self.disks.has_event()
+    }
+
     /// Tells the devices of what was queued since they were last told.
     fn flush_devices(&mut self) {
-        if let Some(nic) = &mut self.nic {
-            nic.flush();
+        if core::mem::take(&mut self.has_queued) {
+            if let Some(nic) = &mut self.nic {
+                nic.flush();
+            }
+            self.disks.flush();
         }
-        self.disks.flush();
     }
 
     /// Looks after disks that do not answer.
@@ -98,6 +107,7 @@ impl Pc {
         if let Some(deadline) = self.disks.deadline() {
             let now = self.clock.now();
             if now >= deadline {
+                self.has_queued = true;
                 self.disks.expire(now, &mut Ports);
             }
         }
@@ -148,9 +158,24 @@ impl Machine for Pc {
         Exit::Interrupted
     }
 
+    fn resume(&mut self, space: Space, until: Time) -> Exit {
+        self.flush_devices();
+        // The timer is armed since `run`.
+        match self.world.resume(space) {
+            Left::Exit(exit) => exit,
+            Left::Interrupt(vector) => {
+                self.serve(vector);
+                if Apic::is_timer(vector) {
+                    return self.run(space, until);
+                }
+                Exit::Interrupted
+            }
+        }
+    }
+
     fn idle_until(&mut self, until: Option<Time>) {
         self.flush_devices();
-        if self.disks.has_event() || self.nic.as_ref().is_some_and(|nic| nic.has_event()) {
+        if self.has_event() {
             return;
         }
         let until = self.disks.deadline().into_iter().chain(until).min();
@@ -274,9 +299,16 @@ impl Machine for Pc {
         self.nic.as_mut()?.receive(buffer)
     }
 
-    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+    fn nic_offloads(&self) -> u16 {
+        self.nic.as_ref().map_or(0, Nic::offloads)
+    }
+
+    fn nic_transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), NicFull> {
         match &mut self.nic {
-            Some(nic) => nic.transmit(frame),
+            Some(nic) => {
+                self.has_queued = true;
+                nic.transmit(frame, offload)
+            }
             // A wire that leads nowhere takes everything.
             None => Ok(()),
         }
@@ -288,10 +320,13 @@ impl Machine for Pc {
 
     fn disk_submit(&mut self, request: &DiskRequest<'_>) -> Result<(), DiskFull> {
         let now = self.clock.now();
+        self.has_queued = true;
         self.disks.submit(request, now)
     }
 
     fn disk_completion(&mut self) -> Option<DiskCompletion> {
+        // A device that broke down is given again what it had.
+        self.has_queued = true;
         self.disks.completion(&mut Ports)
     }
 }

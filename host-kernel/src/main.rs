@@ -21,7 +21,7 @@ use ::log::{error, info, warn};
 use alloc::vec::Vec;
 use arch::paging::Isolation;
 use arch::{Apic, Clock, Loader, Paging, World, cpu};
-use denali_kernel_core::kernel::{Boot, Kernel, Next};
+use denali_kernel_core::kernel::{Boot, Handled, Kernel, Next};
 use denali_kernel_core::machine::{Event, FrameId, Machine};
 use denali_kernel_core::memory::FrameRange;
 use host_kernel::boot_info::{BootInfo, PhysicalRange};
@@ -85,6 +85,7 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
         apic,
         world,
         nic,
+        has_queued: false,
         disks,
         nmis_seen: 0,
     };
@@ -116,8 +117,12 @@ fn run(mut kernel: Kernel, mut pc: Pc) -> ! {
         let now = pc.now();
         match kernel.next(now, &mut pc) {
             Next::Run { vm, space, until } => {
-                let exit = pc.run(space, until);
-                kernel.handle(vm, exit, &mut pc);
+                let mut exit = pc.run(space, until);
+                while kernel.handle_or_resume(vm, exit, &mut pc) == Handled::Resume
+                    && !pc.has_event()
+                {
+                    exit = pc.resume(space, until);
+                }
             }
             Next::Idle { until } => pc.idle_until(until),
         }

@@ -3,6 +3,7 @@
 //! They live in one generated workspace below `target`, so that what they share is built once.
 
 use crate::cli::{repository, target_dir};
+use crate::home::Home;
 use crate::project::write_if_changed;
 use std::fmt::Write as _;
 use std::fs;
@@ -106,6 +107,17 @@ impl Guest {
         fs::create_dir_all(&folder).expect("a folder below target");
         write_if_changed(&folder.join("Cargo.toml"), self.manifest().as_bytes());
         folder
+    }
+
+    /// Builds the guest and returns its image.
+    ///
+    /// # Panics
+    ///
+    /// As [`project`](Self::project), or if it does not build.
+    #[must_use]
+    pub fn image(&self, home: &Home) -> PathBuf {
+        home.denali(["build"]).within(self.project()).succeeds();
+        workspace().join(format!("target/denali/{}.image", self.name))
     }
 
     fn set(self, key: &str, value: &str) -> Self {

@@ -185,6 +185,33 @@ fn qemu(home: &Home, board: &Board, limit: Duration) -> Invocation {
         .args(&board.arguments)
 }
 
+/// Boots an image in the place of the supervisor on a machine whose time-stamp counter counts
+/// instructions, and returns the serial log up to the line `last`.
+///
+/// # Panics
+///
+/// If that line does not come.
+#[must_use]
+pub fn count(home: &Home, kernel: &Path, image: &Path, last: &str) -> String {
+    let serial = home.path().join("counted.log");
+    let board = Board::new("q35", "max").kernel(kernel, image);
+    let mut qemu = qemu(home, &board, BOOT_TIMEOUT)
+        .args(["-icount", "shift=0,sleep=off"])
+        .args(["-serial", &format!("file:{}", text(&serial))])
+        .start();
+    let log = || String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()).into_owned();
+    let is_complete = |log: &String| log.lines().any(|line| line == last);
+    let complete = wait::within(BOOT_TIMEOUT, || {
+        (qemu.has_ended() || is_complete(&log())).then_some(())
+    });
+    let log = log();
+    assert!(
+        complete.is_some() && is_complete(&log),
+        "no {last:?} in\n{log}"
+    );
+    log
+}
+
 fn greets(address: (Ipv4Addr, u16)) -> bool {
     let Ok(mut stream) = TcpStream::connect_timeout(&address.into(), Duration::from_secs(5)) else {
         return false;

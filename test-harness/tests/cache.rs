@@ -109,11 +109,15 @@ impl Client {
     }
 
     /// Opens a connection and waits until the cache has answered on it: QEMU's user network queues
-    /// a single connection that it has not accepted yet.
+    /// a single connection that it has not accepted yet, and tells of closed ones when it gets to it.
     fn served(port: u16) -> Self {
-        let mut client = Self::open(port);
-        assert_eq!(client.ask("mn\r\n", "\r\n"), "MN\r\n");
-        client
+        wait::until("a connection that is served", || {
+            let mut client = Self::open(port);
+            let answer = client.ask("mn\r\n", "\r\n");
+            let is_refused = answer == "ERROR Too many open connections\r\n";
+            assert!(is_refused || answer == "MN\r\n", "{answer}");
+            (!is_refused).then_some(client)
+        })
     }
 
     fn send(&mut self, bytes: impl AsRef<[u8]>) {

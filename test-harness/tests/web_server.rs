@@ -534,7 +534,7 @@ fn who_takes_too_long_is_told_so(site: &Site) {
 
 /// The binary `soak` sends a million.
 fn twenty_thousand_requests_leave_no_memory_behind(site: &Site) {
-    soak::run(&site.host, site.port, 20_000);
+    soak::web_server(&site.host, site.port, 20_000);
 }
 
 /// The last fact: nothing is served after it.

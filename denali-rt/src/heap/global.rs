@@ -1,8 +1,9 @@
 //! The allocator of a guest.
 
 use super::pages::{Memory, Pages};
+use super::pool::SLAB_BYTES;
 use super::trim::{self, Schedule};
-use super::{Counts, Stats};
+use super::{Counts, Stats, slabs};
 use crate::sync::GuestCell;
 use crate::time::Instant;
 use crate::{hypercall, registers};
@@ -41,22 +42,34 @@ pub(super) fn stats() -> Stats {
         peak: HEAP.peak.load(Ordering::Relaxed),
         extent,
         released,
+        pool: slabs::counts(),
+    })
+}
+
+/// Returns how many bytes can still be allocated, the pool's free buffers among them.
+pub(super) fn left() -> usize {
+    let pool = slabs::counts();
+    let free_in_pool = pool.slabs * SLAB_BYTES - pool.bytes;
+    HEAP.talc.with(|talc| {
+        let free = talc.counters().available_bytes + free_in_pool;
+        talc.source.left(free)
     })
 }
 
 /// Trims the heap if it is time to; otherwise says when it will be, if at all.
 pub(super) fn tidy(now: Instant) -> Option<Instant> {
-    HEAP.talc.with(|talc| {
-        HEAP.trims.with(|trims| {
-            let due = trims.due(now, talc.counters().total_freed_bytes())?;
-            if now < due {
-                return Some(due);
-            }
-            trim::trim(talc);
-            trims.trimmed(talc.counters().total_freed_bytes());
-            None
-        })
-    })
+    let freed = || {
+        let in_heap = HEAP.talc.with(|talc| talc.counters().total_freed_bytes());
+        in_heap + slabs::counts().freed
+    };
+    let due = HEAP.trims.with(|trims| trims.due(now, freed()))?;
+    if now < due {
+        return Some(due);
+    }
+    slabs::trim();
+    HEAP.talc.with(trim::trim);
+    HEAP.trims.with(|trims| trims.trimmed(freed()));
+    None
 }
 
 // SAFETY: talc is an allocator, and the cell lets one caller at a time use it.
@@ -72,21 +85,24 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if slabs::take_back(pointer, layout) {
+            return;
+        }
         // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`.
         self.talc
             .with(|talc| unsafe { talc.deallocate(pointer, layout) });
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let resized = self.talc.with(|talc| {
+        let resize = |talc: &mut Talc<Pages<Vm>, DefaultBinning>| {
             // SAFETY: the caller warrants that this allocator gave out `pointer` for `layout`
             // and that `size` is not zero.
             let resized = unsafe { talc.try_realloc_in_place(pointer, layout, size) };
             self.peak
                 .fetch_max(talc.counters().allocated_bytes, Ordering::Relaxed);
             resized
-        });
-        if resized {
+        };
+        if !slabs::holds(pointer, layout) && self.talc.with(resize) {
             return pointer;
         }
         // SAFETY: the caller warrants that `size` makes a valid layout.

@@ -4,6 +4,8 @@
 //! |-------------|-------------------------------------------------------|
 //! | `pages.rs`  | where the memory comes from and goes to               |
 //! | `trim.rs`   | what lies free in between goes back, too              |
+//! | `pool.rs`   | the pool of socket buffers                            |
+//! | `slabs.rs`  | the pool of a guest, whose slabs lie in the heap      |
 //! | `global.rs` | the allocator of a guest                              |
 //! | `untouched.rs` | zero bytes that cost no memory until written       |
 
@@ -17,6 +19,10 @@ mod global;
 #[cfg(any(denali, test))]
 mod pages;
 #[cfg(any(denali, test))]
+mod pool;
+#[cfg(denali)]
+mod slabs;
+#[cfg(any(denali, test))]
 mod trim;
 #[cfg(denali)]
 mod untouched;
@@ -26,6 +32,10 @@ mod fake;
 
 use crate::time::Instant;
 use alloc::vec::Vec;
+#[cfg(any(denali, test))]
+use denali_abi::convert::u64_to_usize;
+#[cfg(any(denali, test))]
+use denali_abi::layout::PAGE_SIZE;
 
 /// What the heap holds, at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +55,12 @@ pub struct Stats {
     pub pages: u64,
     /// Pages that have gone back to the kernel since the start.
     pub released_pages: u64,
+    /// Socket buffers that are taken from the pool.
+    pub pool_buffers: usize,
+    /// Their bytes.
+    pub pool_bytes: usize,
+    /// Pages the pool spans, which are among the heap's allocations.
+    pub pool_pages: usize,
 }
 
 /// Returns what the heap holds; all zero outside of a VM, where the heap is not ours.
@@ -60,12 +76,13 @@ pub fn stats() -> Stats {
     }
 }
 
-/// Returns `len` zero bytes, or `None` without memory. In a VM, whole pages among them cost memory
-/// only once they are written.
-pub(crate) fn zeroed(len: usize) -> Option<Vec<u8>> {
+/// Returns a buffer of at least `len` bytes for a socket, or `None` without memory. In a VM it comes
+/// from the pool, may hold what an earlier connection left in it, and costs memory where it is
+/// written; it may be longer than asked for.
+pub(crate) fn buffer(len: usize) -> Option<Vec<u8>> {
     #[cfg(denali)]
     {
-        untouched::zeroed(len)
+        slabs::buffer(len)
     }
     #[cfg(not(denali))]
     {
@@ -73,6 +90,31 @@ pub(crate) fn zeroed(len: usize) -> Option<Vec<u8>> {
         bytes.try_reserve_exact(len).ok()?;
         bytes.resize(len, 0);
         Some(bytes)
+    }
+}
+
+/// Gives the whole pages among `bytes`, whose contents are lost, back to the kernel until they are
+/// written again. Does nothing outside of a VM.
+pub(crate) fn vacate(bytes: &mut [u8]) {
+    #[cfg(denali)]
+    {
+        untouched::vacate(bytes);
+    }
+    #[cfg(not(denali))]
+    {
+        let _ = bytes;
+    }
+}
+
+/// Returns how many bytes can still be allocated; as many as there can be outside of a VM.
+pub(crate) fn left() -> usize {
+    #[cfg(denali)]
+    {
+        global::left()
+    }
+    #[cfg(not(denali))]
+    {
+        usize::MAX
     }
 }
 
@@ -97,6 +139,7 @@ struct Counts {
     peak: usize,
     extent: u64,
     released: u64,
+    pool: pool::Counts,
 }
 
 #[cfg(any(denali, test))]
@@ -110,6 +153,9 @@ impl Stats {
             free_pieces: counts.counters.fragment_count,
             pages: counts.extent,
             released_pages: counts.released,
+            pool_buffers: counts.pool.buffers,
+            pool_bytes: counts.pool.bytes,
+            pool_pages: counts.pool.slabs * pool::SLAB_BYTES / u64_to_usize(PAGE_SIZE),
         }
     }
 }

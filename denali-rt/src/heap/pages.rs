@@ -75,6 +75,16 @@ impl<M: Memory> Pages<M> {
         }
     }
 
+    /// Returns how many bytes could be allocated if `free` bytes of the heap are: no more than the VM
+    /// has pages left, nor than the heap may still grow.
+    pub(crate) fn left(&self, free: usize) -> usize {
+        let limit = self.memory.limit_pages().saturating_sub(RESERVE_PAGES);
+        let unused = limit.saturating_sub(self.memory.resident_pages());
+        let extent = self.extent();
+        let growth = limit.saturating_sub(self.resident_before + extent + extent / TABLE_PAGES);
+        u64_to_usize(unused.min(growth + usize_to_u64(free) / PAGE_SIZE) * PAGE_SIZE)
+    }
+
     /// Gives the whole pages between two addresses back to the kernel.
     ///
     /// # Safety
@@ -175,7 +185,7 @@ fn pointer(address: u64) -> *mut u8 {
 mod tests {
     use super::*;
     use crate::heap::fake::{BEFORE_PAGES, FakeVm, LIMIT_PAGES, bytes, heap};
-    use crate::heap::{Counts, Stats};
+    use crate::heap::{Counts, Stats, pool};
     use alloc::vec::Vec;
     use talc::base::binning::DefaultBinning;
 
@@ -191,6 +201,22 @@ mod tests {
         assert!((most - 10..most).contains(&pages), "{pages} of {most}");
         // SAFETY: the size is not zero.
         assert_eq!(unsafe { talc.allocate(bytes(usize::MAX / 4)) }, None);
+    }
+
+    #[test]
+    fn what_is_left_shrinks_with_the_heap_and_comes_again() {
+        let (mut talc, _) = heap();
+        let left = |talc: &Talc<Pages<FakeVm>, DefaultBinning>| {
+            talc.source.left(talc.counters().available_bytes)
+        };
+        let before = left(&talc);
+        // SAFETY: the size is not zero.
+        let area = unsafe { talc.allocate(bytes(100 * 4096)) }.unwrap();
+        let with_area = left(&talc);
+        assert!((100..=102).contains(&((before - with_area) / 4096)));
+        // SAFETY: talc gave out the area for this layout.
+        unsafe { talc.deallocate(area.as_ptr(), bytes(100 * 4096)) };
+        assert!(left(&talc) >= with_area + 99 * 4096);
     }
 
     #[test]
@@ -232,6 +258,7 @@ mod tests {
                 peak: 0,
                 extent: talc.source.extent(),
                 released: talc.source.released(),
+                pool: pool::Counts::default(),
             })
         };
         assert_eq!(stats(&talc), Stats::default());

@@ -1,8 +1,7 @@
-//! Zero bytes that cost no memory until they are written.
+//! Bytes that cost no memory until they are written.
 //!
 //! A page that went back to the kernel reads as zero, so the whole pages of a new area are given
-//! back instead of being cleared: a socket's buffers are pages once data is in them, and the edges
-//! they share with what was allocated before and after.
+//! back instead of being cleared.
 
 use crate::hypercall;
 use alloc::vec::Vec;
@@ -34,4 +33,14 @@ pub(super) fn zeroed(len: usize) -> Option<Vec<u8>> {
     // SAFETY: all bytes have been written, or read as zero because their pages went back.
     unsafe { bytes.set_len(len) };
     Some(bytes)
+}
+
+/// Gives the whole pages among `bytes` back to the kernel; their contents are lost.
+pub(super) fn vacate(bytes: &mut [u8]) {
+    let range = bytes.as_mut_ptr_range();
+    let addresses = range.start.expose_provenance()..range.end.expose_provenance();
+    let addresses = usize_to_u64(addresses.start)..usize_to_u64(addresses.end);
+    // SAFETY: the bytes are borrowed mutably, so nobody else reads them meanwhile, and read as zero
+    // afterwards. Stacks and the heap go back; what cannot stays as it is.
+    let _ = unsafe { hypercall::release_memory(addresses) };
 }

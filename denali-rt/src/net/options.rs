@@ -93,8 +93,8 @@ impl TcpStream {
         Ok(self.linger.load())
     }
 
-    /// Sets what keeps us from overloading the path: nothing but the peer's window at first if the
-    /// transmit buffer holds no more than ten segments, else Reno.
+    /// Sets what keeps us from overloading the path: unless set, nothing but the peer's window for
+    /// the first ten segments, and Reno from then on.
     ///
     /// # Errors
     ///

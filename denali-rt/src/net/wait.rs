@@ -3,6 +3,7 @@
 use super::device::RingDevice;
 use super::readiness::Notifier;
 use super::stack::{Setup, Stack};
+use crate::heap;
 use crate::interrupt;
 use crate::io::{Error, ErrorKind, Result};
 use crate::registers;
@@ -142,17 +143,12 @@ fn start(network: NetworkConfig) -> Option<Box<Network>> {
     let setup = Setup {
         network,
         seed: [word(0)?, word(8)?],
-        memory_left,
+        memory_left: heap::left,
+        memory_limit: u32_to_usize(registers::memory_pages()) * 4096,
     };
     Some(Box::new(Stack::new(
         RingDevice::of_this_vm(),
         &setup,
         Instant::now(),
     )))
-}
-
-/// Returns how many bytes the VM may still take.
-fn memory_left() -> usize {
-    let pages = registers::memory_pages().saturating_sub(registers::resident_pages());
-    u32_to_usize(pages) * 4096
 }

@@ -152,6 +152,32 @@ impl Hypercall {
         })
     }
 
+    /// Returns its name, as the reference has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IdleWithTimeout => "idle_with_timeout",
+            Self::Terminate => "terminate",
+            Self::Yield => "yield",
+            Self::NetworkNotify => "network_notify",
+            Self::ConsoleWrite => "console_write",
+            Self::Random => "random",
+            Self::ReleaseMemory => "release_memory",
+            Self::RegisterUpcall => "register_upcall",
+            Self::ImageCreate => "image_create",
+            Self::ImageWrite => "image_write",
+            Self::ImageDestroy => "image_destroy",
+            Self::VmCreate => "vm_create",
+            Self::VmStop => "vm_stop",
+            Self::VmDestroy => "vm_destroy",
+            Self::VmStatus => "vm_status",
+            Self::VmNext => "vm_next",
+            Self::ConsoleRead => "console_read",
+            Self::HostStatus => "host_status",
+            Self::VmLimits => "vm_limits",
+        }
+    }
+
     /// Returns whether only the supervisor may call it.
     #[must_use]
     pub const fn is_control(self) -> bool {

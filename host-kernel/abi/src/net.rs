@@ -16,6 +16,9 @@ pub const RING_LEN: u32 = 64;
 /// Longest ordinary Ethernet frame in bytes, header included, without check sequence.
 pub const FRAME_LEN_MAX: usize = 1514;
 
+/// Longest super-segment in bytes, Ethernet header included.
+pub const SUPER_LEN_MAX: usize = 65_535;
+
 /// Shortest frame the switch accepts: an Ethernet header.
 pub const FRAME_LEN_MIN: usize = 14;
 
@@ -39,18 +42,22 @@ const _: () = assert!(size_of::<Descriptor>() == 16);
 
 /// Bits of [`Descriptor::flags`].
 ///
-/// A guest may set a bit on transmit only if [`NetworkConfig::features`] offers it.
+/// A guest may set a bit on transmit only if [`NetworkConfig::features`] offers it, and gets only
+/// those on receive that it has in
+/// [`SharedPage::rx_accepts`](crate::shared::SharedPage::rx_accepts). All but [`MORE`](flags::MORE)
+/// stand in the first descriptor of a frame.
 pub mod flags {
     /// The frame goes on in the next descriptor.
     pub const MORE: u16 = 1 << 0;
-    /// Transmit: the TCP or UDP checksum holds only the pseudo-header's sum. Receive: likewise,
-    /// between VMs of one host; the contents are good.
+    /// The TCP or UDP checksum is not computed, and its field holds anything. On receive the contents
+    /// are good: the frame comes from a VM of this host, or the NIC vouches for it.
     pub const CHECKSUM_PARTIAL: u16 = 1 << 1;
     /// Receive: the checksum has been verified.
     pub const CHECKSUM_VALID: u16 = 1 << 2;
-    /// The frame is a TCP/IPv4 super-segment, to be cut at `segment_size`.
+    /// The frame is a TCP/IPv4 super-segment of up to [`SUPER_LEN_MAX`](super::SUPER_LEN_MAX) bytes,
+    /// to be cut at `segment_size`, or not cut at all between VMs. Includes [`CHECKSUM_PARTIAL`].
     pub const SEGMENT_TCP4: u16 = 1 << 3;
-    /// The frame is a TCP/IPv6 super-segment, to be cut at `segment_size`.
+    /// The same for TCP/IPv6.
     pub const SEGMENT_TCP6: u16 = 1 << 4;
 }
 

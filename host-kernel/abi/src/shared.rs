@@ -47,8 +47,10 @@ pub struct SharedPage {
     pub timer_ns: u64,
     /// Guest: the name of the running thread, padded with zeros, for who reads how the VM ended.
     pub thread: [u8; THREAD_NAME_MAX],
+    /// Guest: bits of [`flags`](crate::net::flags) it takes on receive, besides ordinary frames.
+    pub rx_accepts: u32,
     /// Zero.
-    pub reserved: [u32; 4],
+    pub reserved: [u32; 3],
     /// The transmit ring.
     pub tx: [Descriptor; RING_LEN as usize],
     /// The receive ring.

@@ -93,6 +93,16 @@ pub enum Next {
     },
 }
 
+/// What becomes of a VM whose exit was dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It made a hypercall that concerned nobody else and was answered: it may go on until the time
+    /// it was told, without another decision.
+    Resume,
+    /// Decide anew.
+    Decide,
+}
+
 /// The state of the isolation kernel.
 #[derive(Debug)]
 pub struct Kernel {
@@ -119,6 +129,8 @@ pub struct Kernel {
     pub(crate) ready_vms: u32,
     /// Who was told to run, and when.
     running: Option<(VmId, Time)>,
+    /// Whether something happened since the last decision that the next one must heed.
+    pub(crate) decision_due: bool,
     idle_since: Option<Time>,
     /// Where the mechanism looks first when the scheduler has no good answer.
     rescue_index: u32,
@@ -181,6 +193,7 @@ impl Kernel {
             stats: Stats::default(),
             ready_vms: 0,
             running: None,
+            decision_due: true,
             idle_since: None,
             rescue_index: 0,
         }
@@ -197,6 +210,10 @@ impl Kernel {
 
     /// Decides what to do at the time `now`.
     pub fn next(&mut self, now: Time, machine: &mut dyn Machine) -> Next {
+        if let Some((id, _)) = self.running {
+            self.charge(id, machine);
+        }
+        self.decision_due = false;
         if let Some(since) = self.idle_since.take() {
             self.stats.idle_ns += now.since_ns(since);
         }
@@ -246,32 +263,21 @@ impl Kernel {
         alarm.into_iter().chain(capped).min()
     }
 
-    /// Deals with the exit of a VM that ran.
+    /// Deals with the exit of a VM that ran, and charges it.
     pub fn handle(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) {
-        if self
-            .vms
-            .get(vm)
-            .is_some_and(|vm| vm.state == VmState::Ready)
-        {
-            match exit {
-                Exit::Hypercall { .. } | Exit::PageFault { .. }
-                    if self.waits(vm, &exit, machine) => {}
-                Exit::Interrupted => {}
-                Exit::Hypercall { number, arguments } => {
-                    self.hypercall(vm, number, arguments, machine);
-                }
-                Exit::PageFault {
-                    address, access, ..
-                } => {
-                    self.page_fault(vm, address, access, machine);
-                }
-                Exit::Exception { vector, code } => {
-                    let (reason, detail) = end_by_exception(vector, code);
-                    self.end_vm(vm, reason, detail, machine);
-                }
-            }
+        self.deal_with(vm, exit, machine);
+        self.charge(vm, machine);
+    }
+
+    /// Deals with the exit of a VM that ran. Charges it, unless it may go on at once: then it is
+    /// charged when it leaves next.
+    pub fn handle_or_resume(&mut self, vm: VmId, exit: Exit, machine: &mut dyn Machine) -> Handled {
+        let handled = self.deal_with(vm, exit, machine);
+        if handled == Handled::Resume && !self.is_decision_due() {
+            return Handled::Resume;
         }
         self.charge(vm, machine);
+        Handled::Decide
     }
 
     /// Takes the oldest event of the trace.
@@ -353,32 +359,57 @@ impl Kernel {
         vm.map_or(0, |vm| vm.memory_pages)
     }
 
-    /// Returns whether a VM that wants memory has to wait for it; it tries again then.
-    fn waits(&mut self, id: VmId, exit: &Exit, machine: &mut dyn Machine) -> bool {
-        let is_paged = self.vms.get(id).is_some_and(|vm| vm.swap.is_some());
-        if !is_paged {
-            return false;
-        }
-        if let Exit::Hypercall { number, arguments } = *exit
-            && self.waits_for_pages(id, number, arguments, machine)
-        {
-            return true;
-        }
-        if !self.is_short() {
-            return false;
-        }
-        let space = self.vms.get(id).map(|vm| vm.space);
+    /// Returns whether a VM that is paged and wants memory has to wait for it, while memory is
+    /// short; it tries again then.
+    fn waits(&mut self, id: VmId, space: Space, exit: &Exit, machine: &mut dyn Machine) -> bool {
         match *exit {
             Exit::Hypercall { number, .. } if needs_memory(number) => {
-                if let Some(space) = space.filter(|_| self.stall(id, machine)) {
+                let waits = self.stall(id, machine);
+                if waits {
                     machine.repeat_call(space, number);
-                    return true;
                 }
-                false
+                waits
             }
             Exit::PageFault { .. } => self.stall(id, machine),
             _ => false,
         }
+    }
+
+    /// Returns whether something happened, or is left to do, that the next decision must heed.
+    fn is_decision_due(&self) -> bool {
+        let works = self.pager.as_ref().is_some_and(|pager| pager.has_work());
+        self.decision_due || works || !self.trace.is_empty()
+    }
+
+    fn deal_with(&mut self, id: VmId, exit: Exit, machine: &mut dyn Machine) -> Handled {
+        let is_ready = |vm: &&Vm| vm.state == VmState::Ready;
+        let Some(vm) = self.vms.get(id).filter(is_ready) else {
+            return Handled::Decide;
+        };
+        let (space, is_paged) = (vm.space, vm.swap.is_some());
+        if is_paged
+            && let Exit::Hypercall { number, arguments } = exit
+            && self.waits_for_pages(id, number, arguments, machine)
+        {
+            return Handled::Decide;
+        }
+        if is_paged && self.is_short() && self.waits(id, space, &exit, machine) {
+            return Handled::Decide;
+        }
+        match exit {
+            Exit::Interrupted => {}
+            Exit::Hypercall { number, arguments } => {
+                return self.hypercall(id, number, arguments, machine);
+            }
+            Exit::PageFault {
+                address, access, ..
+            } => self.page_fault(id, address, access, machine),
+            Exit::Exception { vector, code } => {
+                let (reason, detail) = end_by_exception(vector, code);
+                self.end_vm(id, reason, detail, machine);
+            }
+        }
+        Handled::Decide
     }
 
     fn page_fault(

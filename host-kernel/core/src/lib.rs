@@ -27,6 +27,7 @@ extern crate std;
 
 pub mod audit;
 pub mod console;
+mod delivery;
 pub mod fault;
 pub mod hypercall;
 pub mod kernel;

@@ -3,23 +3,24 @@
 //! A crossing moves as many frames as the queue discipline's budget allows. A frame the NIC has no
 //! room for stays in its sender's ring until the NIC reports room.
 
+use crate::delivery::Parcel;
 use crate::fault::Fault;
 use crate::kernel::Kernel;
-use crate::machine::{Machine, NicFull};
+use crate::machine::{Machine, Offload};
 use crate::memory::address_space::GuestView;
+use crate::net::offload;
 use crate::net::refusal::Refusal;
-use crate::net::ring::{Delivery, RingState, RingViolation, Room};
-use crate::net::switch::{Audience, Destination};
+use crate::net::ring::{Outgoing, RingState, RingViolation, Room};
+use crate::net::switch::Destination;
 use crate::policy::queue::{self, Full, Verdict};
 use crate::time::Time;
-use crate::vm::{Vm, VmId};
+use crate::vm::VmId;
 use alloc::boxed::Box;
 use core::fmt;
-use denali_abi::control::VmState;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
-use denali_abi::net::{FRAME_LEN_MAX, RING_LEN};
-use denali_abi::shared::interrupt::{RECEIVE, TRANSMIT};
+use denali_abi::net::{RING_LEN, SUPER_LEN_MAX};
+use denali_abi::shared::interrupt::TRANSMIT;
 
 /// Frames taken from the NIC per event; the machine reports the rest again.
 ///
@@ -32,7 +33,7 @@ const BROADCASTS_MAX: usize = 4;
 
 /// Where a frame lies between two rings. Taken while in use, so that its user may use the kernel.
 #[derive(Default)]
-pub(crate) struct Staging(Option<Box<[u8; FRAME_LEN_MAX]>>);
+pub(crate) struct Staging(Option<Box<[u8]>>);
 
 impl fmt::Debug for Staging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,10 +42,10 @@ impl fmt::Debug for Staging {
 }
 
 impl Staging {
-    fn take(&mut self) -> Box<[u8; FRAME_LEN_MAX]> {
+    fn take(&mut self) -> Box<[u8]> {
         self.0
             .take()
-            .unwrap_or_else(|| Box::new([0; FRAME_LEN_MAX]))
+            .unwrap_or_else(|| alloc::vec![0; SUPER_LEN_MAX].into_boxed_slice())
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) enum Drained {
 
 /// Why nothing was done with a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missed {
+pub(crate) enum Missed {
     /// The VM ended.
     Ended,
     /// The page at this address is on swap.
@@ -120,10 +121,11 @@ impl Kernel {
         let contended = !self.nic_waiters.is_empty();
         self.policies.queue.begin_turn(id.index(), contended);
         let waits = turn == Turn::Crossing && contended && self.policies.queue.takes_turns();
+        let features = self.policies.net_offload.features();
         let mut drained = Drained::Partly;
         for nth in 0..budget {
             let next = self.with_ring(id, machine, |ring, view| {
-                ring.next_transmit(view, &mut buffer)
+                ring.next_transmit(view, &mut buffer, features)
             });
             let outgoing = match next {
                 Err(Missed::Ended) => return Drained::Ended,
@@ -139,7 +141,8 @@ impl Kernel {
                 Ok(Some(outgoing)) => outgoing,
             };
             let length = outgoing.frame_len();
-            match self.permission(id, length, nth == 0, machine) {
+            let is_first = nth == 0 && !self.policies.queue.takes_turns();
+            match self.permission(id, length, is_first, machine) {
                 Permission::Send => {}
                 Permission::TurnOver => break,
                 Permission::Limited(until) => {
@@ -147,8 +150,8 @@ impl Kernel {
                     break;
                 }
             }
-            let frame = buffer.get(..length).unwrap_or_default();
-            let sent = self.send(id, frame, waits, machine);
+            let frame = buffer.get_mut(..length).unwrap_or_default();
+            let sent = self.send(id, frame, &outgoing, waits, machine);
             match sent {
                 Sent::Done | Sent::ToAll => {}
                 Sent::AwaitsNic => {
@@ -181,7 +184,8 @@ impl Kernel {
         drained
     }
 
-    /// Decides whether the next frame of a VM, or the first one of its turn, may be sent now.
+    /// Decides whether the next frame of a VM may be sent now, or the first one of a turn with a
+    /// policy that gives none.
     fn permission(
         &mut self,
         id: VmId,
@@ -210,7 +214,7 @@ impl Kernel {
             if broadcasts == BROADCASTS_MAX {
                 break;
             }
-            let Some(length) = machine.nic_receive(buffer.as_mut_slice()) else {
+            let Some(length) = machine.nic_receive(&mut buffer) else {
                 break;
             };
             self.stats.nic_rx_frames += 1;
@@ -242,14 +246,46 @@ impl Kernel {
 
     /// Sends one frame of a VM to wherever the switch lets it. If the VM `waits` behind others, no
     /// frame goes to the NIC.
-    fn send(&mut self, from: VmId, frame: &[u8], waits: bool, machine: &mut dyn Machine) -> Sent {
-        let destination = match self.check_transmit(from, frame) {
-            Ok(destination) => destination,
-            Err(_refusal) => {
-                self.count(from, |counters| counters.tx_refused += 1);
-                return Sent::Done;
-            }
+    fn send(
+        &mut self,
+        from: VmId,
+        frame: &mut [u8],
+        outgoing: &Outgoing,
+        waits: bool,
+        machine: &mut dyn Machine,
+    ) -> Sent {
+        let prepared = offload::prepare(frame, outgoing.wish());
+        let prepared = self.switch.record(prepared);
+        let checked = prepared.and_then(|offload| {
+            let destination = self.check_transmit(from, frame, offload)?;
+            Ok((destination, offload))
+        });
+        let Ok((destination, offload)) = checked else {
+            self.count(from, |counters| counters.tx_refused += 1);
+            return Sent::Done;
         };
+        let mut parcel = Parcel {
+            frame,
+            offload,
+            segments_sent: outgoing.segments_sent(),
+        };
+        let sent = self.send_to(destination, from, &mut parcel, waits, machine);
+        if matches!(sent, Sent::AwaitsNic | Sent::AwaitsPeer)
+            && let Some(vm) = self.vms.get_mut(from)
+        {
+            vm.ring.keep_rest(parcel.segments_sent);
+        }
+        sent
+    }
+
+    fn send_to(
+        &mut self,
+        destination: Destination,
+        from: VmId,
+        parcel: &mut Parcel<'_>,
+        waits: bool,
+        machine: &mut dyn Machine,
+    ) -> Sent {
         let index = from.index();
         match destination {
             Destination::Nowhere => {
@@ -257,7 +293,7 @@ impl Kernel {
                 return Sent::Done;
             }
             Destination::Vm(to) => {
-                let delivered = self.deliver_frame(to, frame, machine);
+                let delivered = self.deliver_parcel(to, parcel, machine);
                 let full = Full::Peer { from: index, to };
                 if !delivered && self.keeps(full) && self.vms.id_at(to).is_some() {
                     return Sent::AwaitsPeer;
@@ -268,7 +304,8 @@ impl Kernel {
             }
             Destination::Wire if waits => return Sent::AwaitsNic,
             Destination::Wire => {
-                if self.transmit(frame, machine).is_err() && self.keeps(Full::Nic { from: index }) {
+                if self.transmit(parcel, machine).is_err() && self.keeps(Full::Nic { from: index })
+                {
                     return Sent::AwaitsNic;
                 }
             }
@@ -282,14 +319,15 @@ impl Kernel {
                 except,
                 wire,
             } => {
+                parcel.finish();
                 // The wire first: if it has to wait, nobody here has heard the frame yet.
                 if wire
-                    && self.transmit(frame, machine).is_err()
+                    && self.transmit(parcel, machine).is_err()
                     && self.keeps(Full::Nic { from: index })
                 {
                     return Sent::AwaitsNic;
                 }
-                self.broadcast(audience, except, frame, machine);
+                self.broadcast(audience, except, parcel.frame, machine);
                 self.count_sent(from, machine);
                 return Sent::ToAll;
             }
@@ -302,94 +340,8 @@ impl Kernel {
         queue::verdict(self.policies.queue.as_mut(), full) == Verdict::Keep
     }
 
-    fn transmit(&mut self, frame: &[u8], machine: &mut dyn Machine) -> Result<(), NicFull> {
-        machine.nic_transmit(frame)?;
-        self.stats.nic_tx_frames += 1;
-        Ok(())
-    }
-
-    /// Delivers a frame to every VM of an audience but one; returns whether any took it.
-    fn broadcast(
-        &mut self,
-        audience: Audience,
-        except: Option<u32>,
-        frame: &[u8],
-        machine: &mut dyn Machine,
-    ) -> bool {
-        let mut taken = false;
-        let mut index = 0;
-        while let Some(id) = self.vms.next_from(index) {
-            index = id.index() + 1;
-            // Who sleeps on swap is not woken by what is meant for many.
-            let awake = |vm: &Vm| vm.is_active() || vm.swap.is_none();
-            if except != Some(id.index())
-                && self.vms.get(id).is_some_and(awake)
-                && self.switch.hears(id.index(), audience)
-            {
-                taken |= self.deliver_from_wire(id.index(), frame, machine);
-            }
-        }
-        taken
-    }
-
-    /// Delivers a frame that can wait nowhere, and counts it if it is lost.
-    pub(crate) fn deliver_from_wire(
-        &mut self,
-        to: u32,
-        frame: &[u8],
-        machine: &mut dyn Machine,
-    ) -> bool {
-        let delivered = self.deliver_frame(to, frame, machine);
-        if !delivered {
-            self.count_dropped(to);
-        }
-        delivered
-    }
-
-    /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room.
-    pub(crate) fn deliver_frame(
-        &mut self,
-        to: u32,
-        frame: &[u8],
-        machine: &mut dyn Machine,
-    ) -> bool {
-        let Some(id) = self.vms.id_at(to) else {
-            return false;
-        };
-        let Some(vm) = self.vms.get_mut(id) else {
-            return false;
-        };
-        if vm.state == VmState::Dormant && vm.swap.is_some() {
-            return self.hold(id, frame, machine);
-        }
-        if !vm.is_active() || vm.swap.is_some() && self.is_short() {
-            return false;
-        }
-        let Some(vm) = self.vms.get_mut(id) else {
-            return false;
-        };
-        if vm.allowance.limits_frames() && !vm.allowance.take_receive(frame.len(), machine.now()) {
-            return false;
-        }
-        if self.holds_for(id) {
-            return self.hold_more(id, frame);
-        }
-        match self.with_ring(id, machine, |ring, view| ring.deliver(view, frame)) {
-            Ok(Delivery::Filled) => {
-                self.count(id, |counters| counters.rx_frames += 1);
-                self.raise(id, RECEIVE, machine);
-                true
-            }
-            Err(Missed::OnSwap(address)) => {
-                self.page_in(id, address, machine);
-                self.hold_more(id, frame)
-            }
-            Ok(Delivery::NoBuffer) | Err(Missed::Ended) => false,
-        }
-    }
-
     /// Works on a VM's ring; a violation ends the VM. If a page is on swap, nothing was done.
-    fn with_ring<T>(
+    pub(crate) fn with_ring<T>(
         &mut self,
         id: VmId,
         machine: &mut dyn Machine,
@@ -417,7 +369,7 @@ impl Kernel {
         }
     }
 
-    fn count(&mut self, id: VmId, add: impl FnOnce(&mut crate::vm::Counters)) {
+    pub(crate) fn count(&mut self, id: VmId, add: impl FnOnce(&mut crate::vm::Counters)) {
         if let Some(vm) = self.vms.get_mut(id) {
             add(&mut vm.counters);
         }
@@ -430,23 +382,16 @@ impl Kernel {
         }
     }
 
-    fn count_dropped(&mut self, to: u32) {
-        if let Some(id) = self.vms.id_at(to) {
-            self.count(id, |counters| counters.rx_dropped += 1);
-        }
-    }
-
-    /// Sends a frame of the kernel's own, to a VM or to the wire. Returns whether it went.
-    pub(crate) fn answer(&mut self, frame: &[u8], machine: &mut dyn Machine) -> bool {
-        match self.switch.route_answer(frame) {
-            Destination::Vm(to) => self.deliver_from_wire(to, frame, machine),
-            Destination::Wire => self.transmit(frame, machine).is_ok(),
-            Destination::AllVms { .. } | Destination::Nowhere => false,
-        }
-    }
-
     /// Asks the switch about a frame that a VM sends, and lets the supervisor say who it is.
-    fn check_transmit(&mut self, from: VmId, frame: &[u8]) -> Result<Destination, Refusal> {
+    fn check_transmit(
+        &mut self,
+        from: VmId,
+        frame: &[u8],
+        offload: Offload,
+    ) -> Result<Destination, Refusal> {
+        if offload.segment_size != 0 {
+            return self.switch.check_super_segment(from.index(), frame);
+        }
         let answer = self.switch.check_transmit(from.index(), frame);
         let unknown = matches!(answer, Err(Refusal::ArpSender | Refusal::Ipv4Source));
         if unknown && self.adopt_supervisor_address(from, frame) {

@@ -203,7 +203,7 @@ impl Kernel {
         let Some((vm, address)) = self.vms.get_mut(from).zip(sender_address(frame)) else {
             return false;
         };
-        let before = vm.network.offered();
+        let before = vm.network.offered(self.policies.net_offload.features());
         let config = NetworkConfig {
             addressing: addressing::STATIC,
             address,

@@ -195,6 +195,12 @@ impl Trace {
         self.events.pop_front()
     }
 
+    /// Returns whether there is no event to take.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Returns how many events were lost because nobody took them.
     #[must_use]
     pub const fn lost(&self) -> u64 {

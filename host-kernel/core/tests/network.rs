@@ -11,7 +11,8 @@ use denali_abi::layout::{PAGE_SIZE, SHARED_ADDRESS};
 use denali_abi::net::{Descriptor, RING_LEN, addressing};
 use denali_abi::shared::{SharedPage, interrupt};
 use denali_kernel_core::VmId;
-use denali_kernel_core::machine::{Event, Machine};
+use denali_kernel_core::kernel::Handled;
+use denali_kernel_core::machine::{Event, Exit, Machine};
 use host::{Host, SCRATCH, network};
 use zerocopy::IntoBytes;
 
@@ -462,4 +463,27 @@ fn a_frame_that_comes_before_the_deadline_cancels_the_alarm() {
         assert_eq!(host.machine.take_result(space), Some(i64::from(expected)));
         host.audit();
     }
+}
+
+#[test]
+fn a_frame_that_wakes_somebody_is_a_reason_to_decide_anew() {
+    let (mut host, image) = host();
+    let (sender, receiver) = (host.create_vm(image, 1), host.create_vm(image, 2));
+    post(&mut host, receiver, 2);
+    sleep(&mut host, receiver);
+    fill_ring(&mut host, sender, 0, &[frame_from(1, network(2).mac)]);
+    host.next();
+    while host.kernel.take_trace().is_some() {}
+    let mut notify = || {
+        let exit = Exit::Hypercall {
+            number: Hypercall::NetworkNotify.number(),
+            arguments: [0; 6],
+        };
+        host.next();
+        let (kernel, machine) = (&mut host.kernel, &mut host.machine);
+        kernel.handle_or_resume(sender, exit, machine)
+    };
+    assert_eq!(notify(), Handled::Decide);
+    assert_eq!(notify(), Handled::Resume, "nothing was left to send");
+    assert_eq!(host.state(receiver), Some(VmState::Ready));
 }

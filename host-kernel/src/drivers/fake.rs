@@ -231,12 +231,25 @@ impl FakeNic {
 
     /// Sends the next frame; returns it, and whether the driver wants an interrupt.
     pub(crate) fn send(&mut self) -> Option<(Vec<u8>, bool)> {
-        let (id, address, length) = self.transmit.take()?;
-        let offset = usize::try_from(address - self.memory.physical()).unwrap();
-        let mut bytes = std::vec![0; usize::try_from(length).unwrap()];
-        self.memory.copy_out(offset, &mut bytes);
-        assert_eq!(bytes[..12], [0; 12], "no offloads");
-        let interrupt = self.transmit.finish(u32::from(id), 0);
+        let (mut bytes, interrupt) = self.send_with_header()?;
+        assert_eq!(bytes[..12], [0; 12], "nothing is left to do");
         Some((bytes.split_off(12), interrupt))
+    }
+
+    /// Sends the next frame, a chain of buffers; returns it with the header before it, and whether
+    /// the driver wants an interrupt.
+    pub(crate) fn send_with_header(&mut self) -> Option<(Vec<u8>, bool)> {
+        let first = self.transmit.take()?;
+        let mut all = Vec::new();
+        let mut buffer = Some(first);
+        while let Some((id, address, length)) = buffer {
+            let offset = usize::try_from(address - self.memory.physical()).unwrap();
+            let mut bytes = std::vec![0; usize::try_from(length).unwrap()];
+            self.memory.copy_out(offset, &mut bytes);
+            all.extend(bytes);
+            buffer = self.transmit.next(id);
+        }
+        let interrupt = self.transmit.finish(u32::from(first.0), 0);
+        Some((all, interrupt))
     }
 }

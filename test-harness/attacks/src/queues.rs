@@ -104,9 +104,56 @@ pub const ATTACKS: &[Attack] = &[
     }),
     Attack::killed("tx-offload-not-offered", BROKEN, || {
         transmit(&[Descriptor {
+            flags: flags::CHECKSUM_VALID,
+            ..descriptor(IMAGE_BASE, 60)
+        }]);
+        Ok(())
+    }),
+    Attack::killed("tx-segments-without-a-size", BROKEN, || {
+        transmit(&[Descriptor {
             flags: flags::SEGMENT_TCP4,
             ..descriptor(IMAGE_BASE, 60)
         }]);
+        Ok(())
+    }),
+    Attack::killed("tx-super-segment-too-long", BROKEN, || {
+        let more = |flags, segment_size| Descriptor {
+            flags: flags::MORE | flags,
+            segment_size,
+            ..descriptor(IMAGE_BASE, 16_384)
+        };
+        let (first, next) = (more(flags::SEGMENT_TCP4, 1460), more(0, 0));
+        transmit(&[first, next, next, next, descriptor(IMAGE_BASE, 60)]);
+        Ok(())
+    }),
+    Attack::killed("tx-super-segment-in-its-second", BROKEN, || {
+        let first = Descriptor {
+            flags: flags::MORE,
+            ..descriptor(IMAGE_BASE, 60)
+        };
+        let second = Descriptor {
+            flags: flags::SEGMENT_TCP4,
+            segment_size: 1460,
+            ..descriptor(IMAGE_BASE, 60)
+        };
+        transmit(&[first, second]);
+        Ok(())
+    }),
+    Attack::new("tx-super-segments-of-garbage", End::Silenced, || {
+        for segmentation in [
+            flags::SEGMENT_TCP4,
+            flags::SEGMENT_TCP6,
+            flags::CHECKSUM_PARTIAL,
+        ] {
+            for segment_size in [1, 1460, u16::MAX] {
+                let cut = segmentation != flags::CHECKSUM_PARTIAL;
+                transmit(&[Descriptor {
+                    flags: segmentation,
+                    segment_size: if cut { segment_size } else { 0 },
+                    ..descriptor(IMAGE_BASE, if cut { 8192 } else { 1514 })
+                }]);
+            }
+        }
         Ok(())
     }),
     Attack::killed("tx-segment-size", BROKEN, || {
@@ -224,7 +271,8 @@ fn wrap_many_times() -> Outcome {
 fn scribble_reserved() -> Outcome {
     shared(|page| {
         page.thread = [u8::MAX; 16];
-        page.reserved = [u32::MAX; 4];
+        page.rx_accepts = u32::MAX;
+        page.reserved = [u32::MAX; 3];
         page.interrupts_enabled = u32::MAX;
     });
     for _ in 0..16 {

@@ -40,7 +40,7 @@ pub const ALLOWED: &[(&str, &str)] = &[
     ("denali-rt/src/registers.rs", "the page the kernel writes"),
     ("denali-rt/src/heap/", "the allocator"),
     (
-        "denali-rt/src/panic/handler.rs",
+        "denali-rt/src/panic/backtrace.rs",
         "the stack of a thread that panicked",
     ),
     ("denali-rt/src/testing/", "the tests the linker gathered"),

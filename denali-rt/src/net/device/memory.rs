@@ -98,6 +98,11 @@ impl Buffer {
         }
     }
 
+    /// Returns its length in bytes.
+    pub(super) const fn len(&self) -> usize {
+        self.layout.size()
+    }
+
     /// Describes `len` bytes from byte `at` on to the kernel.
     pub(super) fn descriptor(&self, at: usize, len: usize) -> Descriptor {
         let address = self.start.as_ptr().wrapping_add(at).expose_provenance();

@@ -21,13 +21,14 @@ mod tests;
 
 use super::stack::Link;
 use super::stack::header::{Checksum, checksum_capabilities};
-use denali_abi::convert::u64_to_usize;
+use core::num::{NonZeroU16, NonZeroUsize};
+use denali_abi::convert::{u32_to_usize, u64_to_usize};
 use denali_abi::layout::SHARED_ADDRESS;
-use denali_abi::net::FRAME_LEN_MAX;
+use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, RING_LEN, SUPER_LEN_MAX, flags};
 use denali_abi::shared::SharedPage;
 use memory::Page;
 use receive::Receive;
-use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::phy::{self, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
 use transmit::Transmit;
 
@@ -37,16 +38,18 @@ pub(crate) struct RingDevice {
     rx: Receive,
     tx: Transmit,
     frame_len: usize,
+    /// What the kernel takes from us, as bits of [`flags`].
+    features: u16,
 }
 
 impl RingDevice {
     /// Takes over the rings of this VM; to be called once.
     pub(super) fn of_this_vm() -> Self {
         let page = core::ptr::with_exposed_provenance_mut(u64_to_usize(SHARED_ADDRESS));
-        let frame_len_max = crate::registers::get().network.frame_len_max;
+        let network = crate::registers::get().network;
         // SAFETY: the kernel maps the page there for the whole life of the VM, and nothing else
         // here uses the rings.
-        unsafe { Self::new(page, frame_len_max, crate::hypercall::network_notify) }
+        unsafe { Self::new(page, &network, crate::hypercall::network_notify) }
     }
 
     /// Takes over the rings in a shared page.
@@ -55,15 +58,18 @@ impl RingDevice {
     ///
     /// `page` must stay valid for reads and writes for as long as the device lives, nobody but the
     /// kernel may use its rings, and `notify` must make the kernel consume the transmit ring.
-    unsafe fn new(page: *mut SharedPage, frame_len_max: u16, notify: fn()) -> Self {
-        let frame_len = usize::from(frame_len_max).clamp(FRAME_LEN_MAX, usize::from(u16::MAX));
+    unsafe fn new(page: *mut SharedPage, network: &NetworkConfig, notify: fn()) -> Self {
+        let features = u16::try_from(network.features).unwrap_or(0);
+        let frame_len =
+            usize::from(network.frame_len_max).clamp(FRAME_LEN_MAX, usize::from(u16::MAX));
         let buffer_len = frame_len.next_multiple_of(16);
         // SAFETY: the caller vouches for the page.
         let page = unsafe { Page::new(page) };
         Self {
             rx: Receive::new(page, buffer_len),
-            tx: Transmit::new(page, buffer_len, notify),
+            tx: Transmit::new(page, buffer_len, features, notify),
             frame_len,
+            features,
         }
     }
 }
@@ -103,18 +109,28 @@ impl phy::Device for RingDevice {
         if self.rx.peek().is_none() || !self.tx.has_room() {
             return None;
         }
-        Some((RxToken(&mut self.rx), TxToken(&mut self.tx)))
+        Some((RxToken(&mut self.rx), TxToken::new(&mut self.tx)))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<TxToken<'_>> {
-        self.tx.has_room().then_some(TxToken(&mut self.tx))
+        self.tx.has_room().then(|| TxToken::new(&mut self.tx))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.frame_len;
+        capabilities.max_burst_size = Some(u32_to_usize(RING_LEN));
         capabilities.checksum = checksum_capabilities();
+        if self.features & flags::CHECKSUM_PARTIAL != 0 {
+            capabilities.checksum.tcp = phy::Checksum::None;
+            let longest = |flag| {
+                let offered = self.features & flag != 0;
+                NonZeroUsize::new(SUPER_LEN_MAX).filter(|_| offered)
+            };
+            capabilities.segmentation.tcpv4 = longest(flags::SEGMENT_TCP4);
+            capabilities.segmentation.tcpv6 = longest(flags::SEGMENT_TCP6);
+        }
         capabilities
     }
 }
@@ -133,10 +149,26 @@ impl phy::RxToken for RxToken<'_> {
 
 /// The right to send a frame.
 #[derive(Debug)]
-pub(crate) struct TxToken<'a>(&'a mut Transmit);
+pub(crate) struct TxToken<'a> {
+    ring: &'a mut Transmit,
+    segment_size: Option<NonZeroU16>,
+}
+
+impl<'a> TxToken<'a> {
+    const fn new(ring: &'a mut Transmit) -> Self {
+        Self {
+            ring,
+            segment_size: None,
+        }
+    }
+}
 
 impl phy::TxToken for TxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        self.0.send(len, f)
+        self.ring.send(len, self.segment_size, f)
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment_size = meta.segmentation_offload_size;
     }
 }

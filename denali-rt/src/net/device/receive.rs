@@ -6,16 +6,22 @@
 
 use super::super::stack::header::Checksum;
 use super::memory::{Buffer, Page, slot};
+use alloc::vec::Vec;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering, compiler_fence};
 use denali_abi::convert::u32_to_usize;
-use denali_abi::net::{RING_LEN, flags};
+use denali_abi::net::{RING_LEN, SUPER_LEN_MAX, flags};
 use denali_abi::shared::SharedPage;
 
 /// Buffers in a block, and those posted by a VM that hears little.
 pub(super) const BLOCK: u32 = 16;
 
 const BLOCKS: usize = u32_to_usize(RING_LEN / BLOCK);
+
+/// What may be left to do in a frame for us: nothing is, as nobody looks at its checksum, and TCP
+/// takes a super-segment like any other.
+const ACCEPTS: u16 =
+    flags::CHECKSUM_PARTIAL | flags::CHECKSUM_VALID | flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6;
 
 /// Polls with little to receive after which half of the buffers are given up.
 pub(super) const CALM_POLLS: u32 = 256;
@@ -38,13 +44,15 @@ pub(super) struct Receive {
     /// Buffers with numbers below are posted.
     target: u32,
     calm: u32,
-    /// Whether the next descriptor goes on with a frame too long for us.
-    in_chain: bool,
+    /// The next frame, gathered from the buffers it lay in; empty if it lies in one.
+    gathered: Vec<u8>,
+    gathered_flags: u16,
 }
 
 impl Receive {
     /// Takes the ring over; buffers are posted by the first [`refresh`](Self::refresh).
     pub(super) fn new(page: Page, buffer_len: usize) -> Self {
+        page.store(offset_of!(SharedPage, rx_accepts), u32::from(ACCEPTS));
         Self {
             page,
             buffer_len,
@@ -56,7 +64,8 @@ impl Receive {
             taken: 0,
             target: BLOCK,
             calm: 0,
-            in_chain: false,
+            gathered: Vec::new(),
+            gathered_flags: 0,
         }
     }
 
@@ -68,7 +77,7 @@ impl Receive {
         }
         // What the kernel wrote to buffers before it advanced the index is to be seen from here on.
         compiler_fence(Ordering::Acquire);
-        self.drop_chains();
+        self.gather();
         self.adapt();
         self.post_idle();
         self.publish();
@@ -76,27 +85,30 @@ impl Receive {
 
     /// Returns the next frame.
     pub(super) fn peek(&self) -> Option<(&[u8], Checksum)> {
+        if !self.gathered.is_empty() {
+            return Some((&self.gathered, checksum_of(self.gathered_flags)));
+        }
         if self.taken == self.filled {
             return None;
         }
         let descriptor = self.page.descriptor(offset_of!(SharedPage, rx), self.taken);
         let (block, at) = self.place(self.numbers[slot(self.taken)]);
         let buffer = self.blocks[block].as_ref()?;
-        let checksum = match descriptor.flags & (flags::CHECKSUM_VALID | flags::CHECKSUM_PARTIAL) {
-            0 => Checksum::Unverified,
-            _ => Checksum::Verified,
-        };
         let len = u32_to_usize(descriptor.length).min(self.buffer_len);
         // SAFETY: the slot is filled, so the kernel has written `length` bytes of this buffer and
         // is done with it until it is posted again, which needs `self` to itself.
         let frame = unsafe { buffer.bytes(at, len) };
-        Some((frame, checksum))
+        Some((frame, checksum_of(descriptor.flags)))
     }
 
     /// Gives up the next frame.
     pub(super) fn advance(&mut self) {
-        self.step();
-        self.drop_chains();
+        if self.gathered.is_empty() {
+            self.step();
+        } else {
+            self.gathered.clear();
+        }
+        self.gather();
         self.publish();
     }
 
@@ -113,6 +125,7 @@ impl Receive {
             if self.calm == CALM_POLLS {
                 self.target /= 2;
                 self.calm = 0;
+                self.gathered.shrink_to(0);
             }
         }
     }
@@ -132,16 +145,34 @@ impl Receive {
         }
     }
 
-    /// Drops frames that span several buffers: we never ask for such.
-    fn drop_chains(&mut self) {
-        while self.taken != self.filled {
-            let descriptor = self.page.descriptor(offset_of!(SharedPage, rx), self.taken);
-            let goes_on = descriptor.flags & flags::MORE != 0;
-            if !self.in_chain && !goes_on {
-                break;
+    /// Gathers the next frame if it spans several buffers, which then go back to the kernel.
+    ///
+    /// The kernel shows all of them at once. A frame longer than any is dropped.
+    fn gather(&mut self) {
+        while self.gathered.is_empty() && self.taken != self.filled {
+            let first = self.page.descriptor(offset_of!(SharedPage, rx), self.taken);
+            if first.flags & flags::MORE == 0 {
+                return;
             }
-            self.in_chain = goes_on;
-            self.step();
+            self.gathered_flags = first.flags;
+            let mut goes_on = true;
+            let mut fits = true;
+            while goes_on && self.taken != self.filled {
+                let part = self.page.descriptor(offset_of!(SharedPage, rx), self.taken);
+                goes_on = part.flags & flags::MORE != 0;
+                let (block, at) = self.place(self.numbers[slot(self.taken)]);
+                let len = u32_to_usize(part.length).min(self.buffer_len);
+                fits &= self.gathered.len() + len <= SUPER_LEN_MAX;
+                if let Some(buffer) = self.blocks[block].as_ref().filter(|_| fits) {
+                    // SAFETY: as in `peek`: the slot is filled and not posted again before `step`.
+                    let bytes = unsafe { buffer.bytes(at, len) };
+                    self.gathered.extend_from_slice(bytes);
+                }
+                self.step();
+            }
+            if !fits || goes_on {
+                self.gathered.clear();
+            }
         }
     }
 
@@ -192,3 +223,10 @@ const _: () = assert!(
     BLOCK == u16::BITS,
     "one bit of a `u16` per buffer of a block"
 );
+
+const fn checksum_of(descriptor_flags: u16) -> Checksum {
+    match descriptor_flags & (flags::CHECKSUM_VALID | flags::CHECKSUM_PARTIAL) {
+        0 => Checksum::Unverified,
+        _ => Checksum::Verified,
+    }
+}

@@ -4,7 +4,7 @@ use super::receive::{BLOCK, CALM_POLLS};
 use super::*;
 use core::mem::offset_of;
 use core::ptr::with_exposed_provenance_mut;
-use denali_abi::net::{Descriptor, RING_LEN, flags};
+use denali_abi::net::Descriptor;
 use smoltcp::phy::{Device, RxToken as _, TxToken as _};
 use std::boxed::Box;
 use std::cell::Cell;
@@ -32,7 +32,8 @@ const ZERO: SharedPage = {
         rx_filled: 0,
         timer_ns: 0,
         thread: [0; 16],
-        reserved: [0; 4],
+        rx_accepts: 0,
+        reserved: [0; 3],
         tx: [EMPTY; 64],
         rx: [EMPTY; 64],
     }
@@ -44,7 +45,17 @@ struct Kernel {
     sent: Vec<Vec<u8>>,
 }
 
+/// A device whose kernel takes everything off us.
 fn setup() -> (RingDevice, Kernel) {
+    setup_with(flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6)
+}
+
+fn setup_with(features: u16) -> (RingDevice, Kernel) {
+    let network = NetworkConfig {
+        frame_len_max: 1514,
+        features: u32::from(features),
+        ..NetworkConfig::default()
+    };
     let pointer = Box::into_raw(Box::new(ZERO));
     CONSUMES.set(pointer);
     let notify = || {
@@ -58,7 +69,7 @@ fn setup() -> (RingDevice, Kernel) {
         .send_all();
     };
     // SAFETY: the page is leaked, and only this device uses its rings.
-    let device = unsafe { RingDevice::new(pointer, 1514, notify) };
+    let device = unsafe { RingDevice::new(pointer, &network, notify) };
     // SAFETY: the page is leaked.
     let page = unsafe { Page::new(pointer) };
     (
@@ -205,15 +216,65 @@ fn the_number_of_buffers_follows_the_load() {
 }
 
 #[test]
-fn frames_in_several_pieces_are_dropped_whole() {
+fn frames_in_several_pieces_are_put_together() {
     let (mut device, mut kernel) = setup();
     device.refresh();
-    kernel.receive(&[1; 60], flags::MORE);
-    kernel.receive(&[1; 60], flags::MORE);
-    kernel.receive(&[1; 60], 0);
-    kernel.receive(&[2; 60], 0);
+    let super_segment = flags::SEGMENT_TCP4 | flags::CHECKSUM_PARTIAL;
+    kernel.receive(&[1; 1520], flags::MORE | super_segment);
+    kernel.receive(&[2; 1520], flags::MORE);
+    kernel.receive(&[3; 60], 0);
+    kernel.receive(&[4; 60], 0);
+    kernel.receive(&[5; 1520], flags::MORE);
     device.refresh();
-    assert_eq!(device.peek(), Some((&[2; 60][..], Checksum::Unverified)));
+    let whole = [&[1; 1520][..], &[2; 1520], &[3; 60]].concat();
+    assert_eq!(device.peek(), Some((&whole[..], Checksum::Verified)));
+    device.skip();
+    assert_eq!(device.peek(), Some((&[4; 60][..], Checksum::Unverified)));
+    device.skip();
+    assert_eq!(device.peek(), None, "a frame without an end is none");
+}
+
+#[test]
+fn what_the_kernel_offers_is_used_and_nothing_else() {
+    let tcp = |len: usize| {
+        let mut frame = std::vec![0; len];
+        frame[12..14].copy_from_slice(&[8, 0]);
+        frame[23] = 6;
+        frame
+    };
+    let checksum = flags::CHECKSUM_PARTIAL;
+    let offered = [(0, 0), (checksum, checksum)];
+    for (features, expected) in offered {
+        let (mut device, kernel) = setup_with(features);
+        let tcp_checksum = device.capabilities().checksum.tcp;
+        assert_eq!(tcp_checksum.tx(), features == 0);
+        assert!(device.capabilities().segmentation.tcpv4.is_none());
+        for (frame, flags) in [(tcp(60), expected), (std::vec![0; 60], 0)] {
+            let token = device.transmit(Instant::ZERO).unwrap();
+            token.consume(frame.len(), |bytes| bytes.copy_from_slice(&frame));
+            let index = kernel
+                .page
+                .load(offset_of!(SharedPage, tx_produced))
+                .wrapping_sub(1);
+            let sent = kernel.page.descriptor(offset_of!(SharedPage, tx), index);
+            assert_eq!((sent.flags, sent.segment_size, sent.length), (flags, 0, 60));
+        }
+    }
+    let (mut device, mut kernel) = setup();
+    assert!(device.capabilities().segmentation.tcpv4.is_some());
+    let frame = tcp(60_000);
+    let mut token = device.transmit(Instant::ZERO).unwrap();
+    let mut meta = PacketMeta::default();
+    meta.segmentation_offload_size = NonZeroU16::new(1460);
+    token.set_meta(meta);
+    token.consume(frame.len(), |bytes| bytes.copy_from_slice(&frame));
+    let sent = kernel.page.descriptor(offset_of!(SharedPage, tx), 0);
+    assert_eq!(
+        (sent.flags, sent.segment_size),
+        (checksum | flags::SEGMENT_TCP4, 1460)
+    );
+    kernel.send_all();
+    assert_eq!(kernel.sent.pop(), Some(frame));
 }
 
 #[test]

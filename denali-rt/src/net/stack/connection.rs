@@ -60,36 +60,58 @@ impl KeepAlive {
 /// Sizes of a connection's buffers in bytes.
 ///
 /// The receive buffer bounds what a peer can have in flight to us, and so throughput per round
-/// trip; a writer blocks when the transmit buffer is full.
+/// trip; a writer blocks when the transmit buffer is full. Each costs memory only as far as data has
+/// been in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffers {
-    /// Receive buffer, 1 KiB to 1 MiB.
+    /// Receive buffer, 1 KiB to 1 MiB, or [`AUTOMATIC`](Self::AUTOMATIC).
     pub receive: usize,
-    /// Transmit buffer, 1 KiB to 1 MiB.
+    /// Transmit buffer, 1 KiB to 1 MiB, or [`AUTOMATIC`](Self::AUTOMATIC).
     pub transmit: usize,
 }
 
 impl Buffers {
-    /// Five full segments each way: a request and a page without waiting, and 256 connections in
-    /// less than 4.5 MiB.
+    /// A size that follows from how much of its memory the VM has left when the connection begins:
+    /// 2 to 16 KiB to receive, 2 to 64 KiB to transmit.
+    pub const AUTOMATIC: usize = 0;
+
+    /// As large as the VM's memory allows: few connections are fast, many find room.
     pub const DEFAULT: Self = Self {
-        receive: 8 * 1024,
-        transmit: 8 * 1024,
+        receive: Self::AUTOMATIC,
+        transmit: Self::AUTOMATIC,
     };
 
-    /// For few connections that carry much data.
+    /// For connections that carry much data, however many there are.
     pub const BULK: Self = Self {
         receive: 64 * 1024,
         transmit: 64 * 1024,
     };
 
-    /// Returns the sizes within the permitted range.
-    pub(super) fn clamped(self) -> Self {
-        let range = |bytes: usize| bytes.clamp(1024, 1024 * 1024);
+    /// Automatic sizes in KiB, by the sixteenths of its memory that the VM must have left.
+    const BY_MEMORY: [(usize, usize, usize); 5] =
+        [(12, 16, 64), (8, 8, 16), (4, 4, 8), (2, 4, 4), (0, 2, 2)];
+
+    /// Returns the sizes within the permitted range, with `left` of `limit` bytes of memory left.
+    pub(super) fn resolved(self, left: usize, limit: usize) -> Self {
+        let sixteenth = limit / 16;
+        let tiers = Self::BY_MEMORY.into_iter();
+        let fitting = tiers
+            .rev()
+            .take_while(|(share, ..)| share * sixteenth <= left);
+        let (_, receive, transmit) = fitting.last().unwrap_or((0, 2, 2));
+        let size = |wanted: usize, automatic_kib: usize| match wanted {
+            Self::AUTOMATIC => automatic_kib * 1024,
+            bytes => bytes.clamp(1024, 1024 * 1024),
+        };
         Self {
-            receive: range(self.receive),
-            transmit: range(self.transmit),
+            receive: size(self.receive, receive),
+            transmit: size(self.transmit, transmit),
         }
+    }
+
+    /// Returns the bytes of both.
+    pub(super) const fn bytes(self) -> usize {
+        self.receive + self.transmit
     }
 }
 
@@ -177,26 +199,37 @@ pub(super) struct Connection<S> {
     pub(super) linger_until: Option<Instant>,
     /// Bytes of buffers charged to the memory budget.
     pub(super) buffer_bytes: usize,
+    /// What may still be written before the initial window has been sent; `None` afterwards.
+    opening: Option<usize>,
+    /// The sequence number of the peer's SYN.
+    pub(super) peer_start: u32,
+    /// Bytes read so far, modulo 2³².
+    pub(super) consumed: u32,
+    /// Bytes written since the transmit buffer was last given back.
+    pub(super) soiled: usize,
+    /// Whether it stands in the queue of transmit buffers to be given back.
+    pub(super) vacates: bool,
+    /// When it last sent something.
+    pub(super) sent_at: Instant,
 }
 
 impl<S: Signal> Connection<S> {
-    /// Creates a connection with a closed socket; `None` without memory for its buffers.
+    /// Creates a connection with a closed socket and buffers of these sizes, or a little larger;
+    /// `None` without memory for them.
     pub(super) fn new(key: Key, path: Path, owner: Owner, buffers: Buffers) -> Option<Box<Self>> {
-        let buffers = buffers.clamped();
-        let receive = tcp::SocketBuffer::new(heap::zeroed(buffers.receive)?);
-        let transmit = tcp::SocketBuffer::new(heap::zeroed(buffers.transmit)?);
-        let mut socket = tcp::Socket::new(receive, transmit);
+        let receive = heap::buffer(buffers.receive)?;
+        let transmit = heap::buffer(buffers.transmit)?;
+        let buffer_bytes = receive.len() + transmit.len();
+        let opening = Some(INITIAL_WINDOW);
+        let mut socket = tcp::Socket::new(
+            tcp::SocketBuffer::new(receive),
+            tcp::SocketBuffer::new(transmit),
+        );
         // Writes gather in the buffer until the writing thread blocks or yields, which is all that
         // Nagle's algorithm would gain; the delay it costs with a peer's delayed acknowledgements
         // is saved.
         socket.set_nagle_enabled(false);
-        // Where all that can be in flight fits an initial window, a congestion window has nothing
-        // to hold back. Nor may it: when both ends have retransmitted one segment of several that
-        // arrived, smoltcp numbers acknowledgements below what the other expects, and each drops
-        // them for ever.
-        if buffers.transmit <= INITIAL_WINDOW {
-            socket.set_congestion_control(tcp::CongestionControl::None);
-        }
+        socket.set_congestion_control(tcp::CongestionControl::None);
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
         Some(Box::new(Self {
@@ -218,8 +251,91 @@ impl<S: Signal> Connection<S> {
             heard_at: Instant::from_ns(0),
             read_shut: false,
             linger_until: None,
-            buffer_bytes: buffers.receive + buffers.transmit,
+            buffer_bytes,
+            opening,
+            peer_start: 0,
+            consumed: 0,
+            soiled: 0,
+            vacates: false,
+            sent_at: Instant::from_ns(0),
         }))
+    }
+
+    /// Takes as many bytes to send as there is room for.
+    ///
+    /// The initial window goes out as a whole (RFC 6928), since smoltcp's own would begin with two
+    /// kibibytes; a congestion window starts to grow with its acknowledgements.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<usize, tcp::SendError> {
+        let room = self.opening.unwrap_or(usize::MAX);
+        let bytes = bytes.get(..room).unwrap_or(bytes);
+        let count = self.socket_mut().send_slice(bytes)?;
+        if let Some(left) = &mut self.opening {
+            *left -= count;
+        }
+        self.soiled = self.soiled.saturating_add(count);
+        Ok(count)
+    }
+
+    /// Returns whether a write would take something, or fail.
+    pub(super) fn can_write(&self) -> bool {
+        let socket = self.socket();
+        socket.can_send() && self.opening != Some(0) || !socket.may_send()
+    }
+
+    /// Chooses what keeps us from overloading the path.
+    pub(super) fn set_congestion(&mut self, congestion: Congestion) {
+        self.opening = None;
+        self.socket_mut().set_congestion_control(congestion.into());
+    }
+
+    /// Begins to count losses and acknowledgements if the initial window has been sent.
+    pub(super) fn end_opening(&mut self) {
+        if self.opening == Some(0) {
+            self.set_congestion(Congestion::Reno);
+        }
+    }
+
+    /// Returns the sequence number that smoltcp expects next from the peer (RCV.NXT in RFC 9293).
+    pub(super) fn expected(&self) -> u32 {
+        let socket = self.socket();
+        let is_over = matches!(
+            socket.state(),
+            tcp::State::CloseWait
+                | tcp::State::Closing
+                | tcp::State::LastAck
+                | tcp::State::TimeWait
+        );
+        let unread = u32::try_from(socket.recv_queue()).unwrap_or(0);
+        self.peer_start
+            .wrapping_add(1)
+            .wrapping_add(self.consumed)
+            .wrapping_add(unread)
+            .wrapping_add(u32::from(is_over))
+    }
+
+    /// Notes that `count` bytes were taken out of the receive buffer.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.consumed = self
+            .consumed
+            .wrapping_add(u32::try_from(count).unwrap_or(0));
+    }
+
+    /// Gives the pages of the transmit buffer back if nothing is in it, but for the first, which the
+    /// next write needs.
+    pub(super) fn vacate(&mut self) {
+        const KEPT: usize = 4096;
+        let socket = self.socket_mut();
+        if socket.send_queue() > 0 {
+            return;
+        }
+        // An empty buffer is one free piece, and begins at its start.
+        let vacated = socket.send(|free| {
+            heap::vacate(free.get_mut(KEPT..).unwrap_or_default());
+            (0, ())
+        });
+        if vacated.is_ok() {
+            self.soiled = 0;
+        }
     }
 
     /// Returns the socket.
@@ -316,7 +432,7 @@ impl<S: Signal> Connection<S> {
         if socket.can_recv() || !socket.may_recv() || self.read_shut {
             self.signals.readable.notify();
         }
-        if socket.can_send() || !socket.may_send() {
+        if self.can_write() {
             self.signals.writable.notify();
         }
     }

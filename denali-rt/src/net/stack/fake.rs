@@ -117,6 +117,7 @@ pub(super) fn stack(network: NetworkConfig) -> TestStack {
         network,
         seed,
         memory_left: || usize::MAX,
+        memory_limit: usize::MAX,
     };
     let start = Instant::from_ns(0);
     let mut stack = Stack::new(FakeLink::default(), &setup, start);

@@ -1,11 +1,11 @@
 //! Taking frames in: each goes to the socket it concerns, or to none.
 
-use super::closing::{self, Arrival};
-use super::connection::{Connection, Owner, Path};
+use super::connection::{Buffers, Connection, Owner, Path};
 use super::datagram::Recipient;
 use super::header::{self, Datagram, Header, Segment, SegmentKind};
 use super::loopback::Loopback;
 use super::service::Cause;
+use super::stale::{self, Arrival};
 use super::table::{ConnectionId, Key};
 use super::time_wait::{self, Verdict};
 use super::{Link, Signal, Stack, accepts, smol};
@@ -108,6 +108,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             remote: segment.remote,
         };
         if let Some(id) = self.table.find(&key) {
+            self.note_peer_start(id, segment);
             self.pass_acknowledgement(id, segment, now);
             self.pass_to(id, now);
             return;
@@ -135,7 +136,10 @@ impl<L: Link, S: Signal> Stack<L, S> {
             return self.pass_to_nobody(origin.path(), now);
         }
         match self.admit(key, origin.path()) {
-            Some(id) => self.pass_to(id, now),
+            Some(id) => {
+                self.note_peer_start(id, segment);
+                self.pass_to(id, now);
+            }
             None => self.skip(origin.path()),
         }
     }
@@ -146,20 +150,21 @@ impl<L: Link, S: Signal> Stack<L, S> {
     /// when there may be room.
     fn admit(&mut self, key: Key, path: Path) -> Option<ConnectionId> {
         let listener = self.listeners.get(&key.local_port)?;
-        let buffers = listener.buffers.clamped();
+        let wanted = listener.buffers;
         if listener.half_open + listener.queue.len() >= listener.backlog {
             self.stats.backlog_overflows += 1;
             return None;
         }
-        let bytes = buffers.receive + buffers.transmit;
+        let buffers = self.resolve(wanted);
         let owner = Owner::HalfOpen {
             port: key.local_port,
         };
-        let connection = if self.has_memory_for(bytes) {
+        let connection = if self.has_memory_for(buffers.bytes()) {
             Connection::new(key, path, owner, buffers)
         } else {
             None
         };
+        let bytes = connection.as_ref().map_or(0, |made| made.buffer_bytes);
         let id = connection.and_then(|mut connection| {
             connection.socket_mut().listen(key.local_port).ok()?;
             self.table.insert(connection)
@@ -195,17 +200,39 @@ impl<L: Link, S: Signal> Stack<L, S> {
         self.schedule_after_frame(id, now);
     }
 
-    /// Hands the acknowledgement of the next frame to a connection that both ends are closing, if
-    /// the frame is a FIN: the connection has had one already, so this one repeats it.
+    /// Notes where the peer's sequence numbers begin, as long as the handshake may still tell.
+    fn note_peer_start(&mut self, id: ConnectionId, segment: &Segment) {
+        if let Some(connection) = self.table.get_mut(id)
+            && matches!(
+                connection.state,
+                State::Closed | State::Listen | State::SynSent
+            )
+        {
+            connection.peer_start = segment.sequence;
+        }
+    }
+
+    /// Hands the acknowledgement of the next frame to a connection that waits for one, if the frame
+    /// repeats what has arrived before: smoltcp drops such a frame as a whole.
     fn pass_acknowledgement(&mut self, id: ConnectionId, segment: &Segment, now: Instant) {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        if connection.state != State::Closing || connection.path != Path::Wire {
+        let is_closing = matches!(
+            connection.state,
+            State::FinWait1 | State::Closing | State::LastAck
+        );
+        let waits = is_closing
+            || matches!(connection.state, State::Established | State::CloseWait)
+                && connection.socket().send_queue() > 0;
+        if !waits || connection.path != Path::Wire {
             return;
         }
+        let expected = connection.expected();
         let frame = self.link.peek().map(|(frame, _)| frame);
-        if let Some(frame) = frame.and_then(|frame| closing::acknowledgement(frame, segment)) {
+        if let Some(frame) =
+            frame.and_then(|frame| stale::acknowledgement(frame, segment, expected))
+        {
             let mut arrival = Arrival::new(&mut self.link, frame);
             self.interface
                 .poll_ingress_single(smol(now), &mut arrival, &mut connection.set);
@@ -274,6 +301,11 @@ impl<L: Link, S: Signal> Stack<L, S> {
             }
         }
         self.echoes.received(ident);
+    }
+
+    /// Returns the sizes of buffers that a connection gets now.
+    pub(super) fn resolve(&self, wanted: Buffers) -> Buffers {
+        wanted.resolved((self.memory_left)(), self.memory_limit)
     }
 
     /// Returns whether `bytes` more of buffers fit the VM's memory.

@@ -9,9 +9,10 @@
 //! | [`header`]     | finds out whom a frame concerns                                   |
 //! | [`table`]      | connections by number and by addresses                            |
 //! | [`connection`] | one TCP connection                                                |
-//! | `closing`      | takes the acknowledgement out of a repeated FIN                   |
 //! | `ingress`      | hands a frame to its socket, admits new connections               |
 //! | `service`      | lets a connection transmit, sees what became of it, sets its timer |
+//! | `stale`        | takes the acknowledgement out of a repeated segment               |
+//! | `vacating`     | gives the pages of idle transmit buffers back                     |
 //! | `operations`   | connect, listen, accept, read, write, close                       |
 //! | `options`      | what can be set on a connection                                   |
 //! | `readiness`    | what can be done without waiting                                  |
@@ -28,7 +29,6 @@
 
 pub(super) mod address;
 mod autoconf;
-mod closing;
 pub(super) mod connection;
 mod datagram;
 mod echo;
@@ -42,9 +42,11 @@ mod options;
 mod readiness;
 mod resolver;
 mod service;
+mod stale;
 pub(super) mod stats;
 pub(super) mod table;
 mod time_wait;
+mod vacating;
 
 #[cfg(test)]
 mod fake;
@@ -129,6 +131,8 @@ pub(crate) struct Setup {
     pub(crate) seed: [u64; 2],
     /// Returns how many bytes of memory the VM may still take.
     pub(crate) memory_left: fn() -> usize,
+    /// How many bytes it may take in all.
+    pub(crate) memory_limit: usize,
 }
 
 /// A timer that is set.
@@ -175,6 +179,9 @@ pub(crate) struct Stack<L: Link, S> {
     buffer_bytes: usize,
     buffer_bytes_peak: usize,
     memory_left: fn() -> usize,
+    memory_limit: usize,
+    /// Connections whose transmit buffers are to be given back, and when.
+    vacating: VecDeque<(Instant, ConnectionId)>,
     stats: Stats,
 }
 
@@ -206,6 +213,8 @@ impl<L: Link, S: Signal> Stack<L, S> {
             buffer_bytes: 0,
             buffer_bytes_peak: 0,
             memory_left: setup.memory_left,
+            memory_limit: setup.memory_limit,
+            vacating: VecDeque::new(),
             stats: Stats::default(),
         }
     }
@@ -231,9 +240,13 @@ impl<L: Link, S: Signal> Stack<L, S> {
 
         let ready = !self.ready.is_empty() && self.link.can_transmit();
         let more = frames == INGRESS_BATCH || ready || looped == Looped::More;
-        let next = [self.timers.next_deadline(), self.time_wait.next_deadline()]
-            .into_iter()
-            .fold(auxiliary, earliest);
+        let next = [
+            self.timers.next_deadline(),
+            self.time_wait.next_deadline(),
+            self.vacate_idle(now),
+        ]
+        .into_iter()
+        .fold(auxiliary, earliest);
         if more { Some(now) } else { next }
     }
 

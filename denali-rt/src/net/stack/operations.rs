@@ -138,9 +138,8 @@ impl<L: Link, S: Signal> Stack<L, S> {
         if path == Path::Wire && self.reach(address) != Poll::Ready(Ok(())) {
             return Err(ErrorKind::NetworkUnreachable);
         }
-        let buffers = buffers.clamped();
-        let bytes = buffers.receive + buffers.transmit;
-        if !self.has_memory_for(bytes) {
+        let buffers = self.resolve(buffers);
+        if !self.has_memory_for(buffers.bytes()) {
             return Err(ErrorKind::OutOfMemory);
         }
         let mut connection = Connection::new(key(local_port), path, Owner::Stream, buffers)
@@ -155,16 +154,15 @@ impl<L: Link, S: Signal> Stack<L, S> {
             .connect(interface.context(), endpoint, local_port)
             .map_err(|_| ErrorKind::NetworkUnreachable)?;
         connection.state = State::SynSent;
-        self.enter(connection, bytes, remote)
+        self.enter(connection, remote)
     }
 
     fn enter(
         &mut self,
         connection: Box<Connection<S>>,
-        bytes: usize,
         peer: SocketAddr,
     ) -> Result<Accepted<S>, ErrorKind> {
-        let signals = connection.signals.clone();
+        let (signals, bytes) = (connection.signals.clone(), connection.buffer_bytes);
         let id = self
             .table
             .insert(connection)
@@ -206,6 +204,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             let count = socket
                 .recv_slice(buffer)
                 .map_err(|_| ErrorKind::NotConnected);
+            connection.consume(count.unwrap_or(0));
             self.mark_ready(id);
             return Poll::Ready(count);
         }
@@ -250,11 +249,10 @@ impl<L: Link, S: Signal> Stack<L, S> {
             return Poll::Ready(Ok(0));
         }
         let error = connection.error;
-        let socket = connection.socket_mut();
-        if is_opening(socket.state()) {
+        if is_opening(connection.socket().state()) {
             return Poll::Pending;
         }
-        match socket.send_slice(bytes) {
+        match connection.write(bytes) {
             Ok(0) => Poll::Pending,
             Ok(count) => {
                 self.mark_ready(id);

@@ -49,9 +49,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
     /// Sets what keeps us from overloading the path.
     pub(crate) fn set_congestion(&mut self, id: ConnectionId, congestion: Congestion) {
         if let Some(connection) = self.table.get_mut(id) {
-            connection
-                .socket_mut()
-                .set_congestion_control(congestion.into());
+            connection.set_congestion(congestion);
         }
     }
 

@@ -29,7 +29,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let error = connection.error.is_some();
         Readiness {
             readable: socket.can_recv() || read_closed || error,
-            writable: socket.can_send() || !socket.may_send() || error,
+            writable: connection.can_write() || error,
             read_closed,
             closed: read_closed && !socket.may_send(),
             error,

@@ -105,6 +105,10 @@ impl<L: Link, S: Signal> Stack<L, S> {
             }
             sent += 1;
         }
+        if sent > 0 {
+            connection.end_opening();
+            self.note_sent(id, now);
+        }
         self.settle(id, Cause::Ourselves, now);
         match self.table.get_mut(id) {
             Some(connection)
@@ -310,10 +314,13 @@ impl<L: Link, S: Signal> Stack<L, S> {
 /// Throws away what a peer still sends to a stream that was dropped, so that it does not stall
 /// before it reads our last data.
 fn discard_received<S: Signal>(connection: &mut Connection<S>) {
-    let socket = connection.socket_mut();
-    while socket.can_recv() {
-        if socket.recv(|bytes| (bytes.len(), ())).is_err() {
-            break;
+    while connection.socket().can_recv() {
+        let taken = connection
+            .socket_mut()
+            .recv(|bytes| (bytes.len(), bytes.len()));
+        match taken {
+            Ok(count) => connection.consume(count),
+            Err(_) => break,
         }
     }
 }

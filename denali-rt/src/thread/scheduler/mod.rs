@@ -137,6 +137,7 @@ pub(crate) fn current_name() -> Option<Arc<str>> {
 /// Calls `f` with the name of the running thread, if the scheduler is not just being used: for a
 /// panic, which can come at any time.
 #[cfg(denali)]
+#[cfg_attr(denali_std, expect(dead_code, reason = "`std` reports panics"))]
 pub(crate) fn with_current_name(f: impl FnOnce(&str)) {
     SCHEDULER.try_with(|scheduler| f(scheduler.current_name()));
 }

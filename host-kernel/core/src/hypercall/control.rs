@@ -196,7 +196,7 @@ impl Kernel {
         let id = self.find(vm)?;
         let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
         let leased = self.switch.address_of(id.index());
-        let mut network = vm.network.offered();
+        let mut network = vm.network.offered(self.policies.net_offload.features());
         network.address = leased.unwrap_or(network.address);
         let end = vm.end.as_deref().copied().unwrap_or_default();
         let status = VmStatus {

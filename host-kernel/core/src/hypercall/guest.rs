@@ -93,7 +93,10 @@ impl Kernel {
 
     /// Gives the rest of the caller's quantum to others.
     pub(super) fn yield_now(&mut self, caller: VmId) -> u64 {
-        self.policies.scheduler.yield_now(caller);
+        // Alone there is nobody to give it to.
+        if self.ready_vms > 1 {
+            self.policies.scheduler.yield_now(caller);
+        }
         0
     }
 

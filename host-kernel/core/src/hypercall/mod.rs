@@ -7,7 +7,7 @@ mod control;
 mod guest;
 
 use crate::fault::Fault;
-use crate::kernel::Kernel;
+use crate::kernel::{Handled, Kernel};
 use crate::machine::Machine;
 use crate::vm::VmId;
 use denali_abi::end::EndReason;
@@ -24,20 +24,21 @@ pub(crate) enum Reply {
 }
 
 impl Kernel {
-    /// Carries out a hypercall and sets its result.
+    /// Carries out a hypercall and sets its result; says whether the caller may go on at once, as far
+    /// as the call is concerned.
     pub(crate) fn hypercall(
         &mut self,
         caller: VmId,
         number: u64,
         arguments: [u64; 6],
         machine: &mut dyn Machine,
-    ) {
+    ) -> Handled {
         let Some(call) = Hypercall::from_number(number) else {
             if cfg!(sabotage = "tolerate-numbers") {
-                return;
+                return Handled::Decide;
             }
             self.end_vm(caller, EndReason::BadHypercall, number, machine);
-            return;
+            return Handled::Decide;
         };
         let result = self.dispatch(caller, call, arguments, machine);
         // What the supervisor lacks may be on its way out of memory.
@@ -49,15 +50,23 @@ impl Kernel {
             && self.stall(caller, machine)
         {
             machine.repeat_call(space, number);
-            return;
+            return Handled::Decide;
         }
         let value = match result {
-            Ok(Reply::Nothing) => return,
+            Ok(Reply::Nothing) => return Handled::Decide,
             Ok(Reply::Value(value)) => i64::try_from(value).unwrap_or(i64::MAX),
             Err(errno) => -i64::from(errno.code()),
         };
-        if let Some(vm) = self.vms.get(caller).filter(|vm| vm.is_active()) {
-            machine.set_result(vm.space, value);
+        let Some(vm) = self.vms.get(caller).filter(|vm| vm.is_active()) else {
+            return Handled::Decide;
+        };
+        machine.set_result(vm.space, value);
+        match call {
+            // What is pending is delivered from now on.
+            Hypercall::RegisterUpcall => Handled::Decide,
+            // Somebody else is to run, if there is somebody else.
+            Hypercall::Yield if self.ready_vms > 1 => Handled::Decide,
+            _ => Handled::Resume,
         }
     }
 

@@ -119,6 +119,21 @@ pub enum Event {
     DiskDone,
 }
 
+/// What a frame to transmit leaves to the NIC; the default is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offload {
+    /// Bits of [`flags`](denali_abi::net::flags): the checksum, and cutting.
+    pub flags: u16,
+    /// Payload bytes a segment, if it is to be cut.
+    pub segment_size: u16,
+    /// Bytes of headers before the payload.
+    pub header_len: u16,
+    /// Where what is to be summed starts. The sum of the pseudo-header is in place.
+    pub checksum_start: u16,
+    /// Where the checksum goes, from there.
+    pub checksum_offset: u16,
+}
+
 /// The NIC's transmit queue is full; an [`Event::NicTransmit`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NicFull;
@@ -151,6 +166,12 @@ pub trait Machine {
 
     /// Runs the guest of `space` until it exits or `until` passes.
     fn run(&mut self, space: Space, until: Time) -> Exit;
+
+    /// Lets the guest that [`run`](Self::run) ran last, until `until`, go on after a hypercall that
+    /// changed nothing for anybody else.
+    fn resume(&mut self, space: Space, until: Time) -> Exit {
+        self.run(space, until)
+    }
 
     /// Halts the CPU until an interrupt arrives or `until` passes; `None` waits for interrupts
     /// alone. Returns at once if an event is pending.
@@ -240,13 +261,17 @@ pub trait Machine {
     /// its length.
     fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize>;
 
-    /// Queues one frame for transmission. The device is told at the latest when the machine next
+    /// Returns which bits of [`Offload::flags`] the NIC takes.
+    fn nic_offloads(&self) -> u16;
+
+    /// Queues one frame for transmission, with what [`nic_offloads`](Self::nic_offloads) offers left
+    /// to the NIC. The device is told at the latest when the machine next
     /// runs a VM or idles.
     ///
     /// # Errors
     ///
     /// [`NicFull`] if there is no room; the frame was not taken.
-    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull>;
+    fn nic_transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), NicFull>;
 
     /// Returns the disks, in the order of their addresses; the same for ever.
     fn disks(&self) -> &[DiskInfo];

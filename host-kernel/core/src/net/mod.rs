@@ -9,6 +9,7 @@
 //! | [`switch`]   | decides where a frame goes                               |
 //! | [`group`]    | which VMs hear which multicast groups                    |
 //! | [`table`]    | finds a port by hardware or IPv4 address                 |
+//! | [`offload`]  | computes checksums and cuts super-segments                |
 //! | [`refusal`]  | why a frame was not sent, and how often                  |
 //!
 //! Nothing here allocates, panics or formats for a frame, whatever its bytes are.
@@ -16,6 +17,7 @@
 pub mod ethernet;
 pub mod group;
 pub mod ipv6;
+pub mod offload;
 pub mod refusal;
 pub mod ring;
 pub mod source;

@@ -4,18 +4,20 @@
 //! and then used. What the kernel publishes it never reads back; its own indices live in
 //! [`RingState`], out of the guest's reach.
 
+use super::offload::Wish;
 use core::mem::offset_of;
 use denali_abi::layout::SHARED_ADDRESS;
 use denali_abi::net::{Descriptor, FRAME_LEN_MAX, RING_LEN, flags};
 use denali_abi::shared::SharedPage;
 use zerocopy::{FromZeros, IntoBytes};
 
-/// Most descriptors one frame may span, in either direction.
+/// Most descriptors one frame may span, but for super-segments on receive.
 pub const CHAIN_MAX: usize = 8;
 
-/// Offload flags a guest may set on transmit besides [`flags::MORE`]: what the kernel writes to
+/// Offload flags a guest may set on transmit besides [`flags::MORE`], unless the command line says
+/// otherwise: what the kernel writes to
 /// [`NetworkConfig::features`](denali_abi::net::NetworkConfig::features).
-pub const FEATURES: u16 = 0;
+pub const FEATURES: u16 = flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6;
 
 const _: () = assert!(
     RING_LEN.is_power_of_two(),
@@ -50,7 +52,8 @@ pub enum RingViolation {
     Index,
     /// A frame spans more than [`CHAIN_MAX`] descriptors.
     Chain,
-    /// A frame is longer than [`FRAME_LEN_MAX`].
+    /// A frame is longer than [`FRAME_LEN_MAX`], or a super-segment than
+    /// [`SUPER_LEN_MAX`](denali_abi::net::SUPER_LEN_MAX).
     Length,
     /// A flag or segment size that was not offered.
     Flags,
@@ -84,13 +87,29 @@ impl core::error::Error for RingViolation {}
 pub struct Outgoing {
     len: usize,
     descriptors: u32,
+    wish: Wish,
+    segments_sent: u16,
 }
 
 impl Outgoing {
-    /// Returns the length of the frame in bytes, at most [`FRAME_LEN_MAX`].
+    /// Returns the length of the frame in bytes, at most [`FRAME_LEN_MAX`], or, for a super-segment,
+    /// [`SUPER_LEN_MAX`](denali_abi::net::SUPER_LEN_MAX).
     #[must_use]
     pub const fn frame_len(&self) -> usize {
         self.len
+    }
+
+    /// Returns what its descriptor says is left to do.
+    #[must_use]
+    pub const fn wish(&self) -> Wish {
+        self.wish
+    }
+
+    /// Returns how many of its segments were sent before there was no room
+    /// ([`RingState::keep_rest`]).
+    #[must_use]
+    pub const fn segments_sent(&self) -> u16 {
+        self.segments_sent
     }
 }
 
@@ -111,6 +130,8 @@ pub enum Delivery {
     Filled,
     /// The posted buffers cannot hold it; nothing changed.
     NoBuffer,
+    /// The guest does not take frames of which this is left to do; nothing changed.
+    Unsuited,
 }
 
 /// The kernel's own indices into one guest's rings; the default fits the zeroed shared page.
@@ -119,13 +140,16 @@ pub struct RingState {
     tx_consumed: u32,
     tx_published: u32,
     rx_filled: u32,
+    /// Of the next frame to transmit, if it is cut here.
+    segments_sent: u16,
     tx_was_full: bool,
 }
 
 const _: () = assert!(size_of::<RingState>() <= 16);
 
 impl RingState {
-    /// Copies the next complete frame of the transmit ring to `buffer`.
+    /// Copies the next complete frame of the transmit ring to `buffer`, which bounds super-segments
+    /// and holds at least [`FRAME_LEN_MAX`] bytes. `features` are the flags the guest may use.
     ///
     /// Returns `None` if there is none. The frame stays the next one until
     /// [`consume`](Self::consume), so that a full NIC can leave it where it is.
@@ -136,23 +160,29 @@ impl RingState {
     pub fn next_transmit(
         &mut self,
         memory: &mut dyn GuestMemory,
-        buffer: &mut [u8; FRAME_LEN_MAX],
+        buffer: &mut [u8],
+        features: u16,
     ) -> Result<Option<Outgoing>, RingViolation> {
         let produced = read_index(memory, offset_of!(SharedPage, tx_produced))?;
         let available = distance(produced, self.tx_consumed)?;
         self.tx_was_full |= available == RING_LEN;
 
         let mut len = 0_usize;
+        let mut wish = Wish::default();
         for nth in 0..available {
             if nth as usize == CHAIN_MAX {
                 return Err(RingViolation::Chain);
             }
             let descriptor = read_descriptor(memory, Ring::Transmit, self.tx_consumed, nth)?;
-            let unknown = descriptor.flags & !(flags::MORE | FEATURES) != 0;
-            if (unknown || descriptor.segment_size != 0) && !cfg!(sabotage = "trust-flags") {
-                return Err(RingViolation::Flags);
+            let offered = if nth == 0 { features } else { 0 };
+            let said = wish_of(&descriptor, offered).ok_or(RingViolation::Flags)?;
+            if nth == 0 {
+                wish = said;
             }
             let end = len.saturating_add(descriptor.length as usize);
+            if end > FRAME_LEN_MAX && !wish.is_super() {
+                return Err(RingViolation::Length);
+            }
             let part = if cfg!(sabotage = "panic-in-reach") {
                 &mut buffer[len..end]
             } else {
@@ -164,6 +194,8 @@ impl RingState {
                 return Ok(Some(Outgoing {
                     len,
                     descriptors: nth + 1,
+                    wish,
+                    segments_sent: self.segments_sent,
                 }));
             }
         }
@@ -175,6 +207,12 @@ impl RingState {
     #[expect(clippy::needless_pass_by_value, reason = "a frame is consumed once")]
     pub const fn consume(&mut self, frame: Outgoing) {
         self.tx_consumed = self.tx_consumed.wrapping_add(frame.descriptors);
+        self.segments_sent = 0;
+    }
+
+    /// Leaves the next frame in the ring, of which so many segments are sent.
+    pub const fn keep_rest(&mut self, segments_sent: u16) {
+        self.segments_sent = segments_sent;
     }
 
     /// Tells the guest how far its transmit ring was consumed, once per batch.
@@ -201,7 +239,7 @@ impl RingState {
     }
 
     /// Copies `frame` into the buffers posted next, over several if one is too small, and publishes
-    /// it.
+    /// it with what `left` says of it.
     ///
     /// # Errors
     ///
@@ -210,43 +248,101 @@ impl RingState {
         &mut self,
         memory: &mut dyn GuestMemory,
         frame: &[u8],
+        left: Wish,
     ) -> Result<Delivery, RingViolation> {
-        let posted = read_index(memory, offset_of!(SharedPage, rx_posted))?;
-        let available = distance(posted, self.rx_filled)?;
-
-        let mut chain = [Descriptor::default(); CHAIN_MAX];
-        let mut capacity = 0_usize;
-        let mut used = 0_u32;
-        for (nth, slot) in (0..available).zip(&mut chain) {
-            *slot = read_descriptor(memory, Ring::Receive, self.rx_filled, nth)?;
-            capacity = capacity.saturating_add(slot.length as usize);
-            used = nth + 1;
-            if capacity >= frame.len() {
-                break;
+        if left.flags != 0 {
+            let accepts = read_index(memory, offset_of!(SharedPage, rx_accepts))?;
+            if u32::from(left.flags) & !accepts != 0 {
+                return Ok(Delivery::Unsuited);
             }
         }
-        if used == 0 || capacity < frame.len() {
+        let posted = read_index(memory, offset_of!(SharedPage, rx_posted))?;
+        let available = distance(posted, self.rx_filled)?;
+        if available == 0 {
             return Ok(Delivery::NoBuffer);
         }
-
-        let mut rest = frame;
-        for (nth, posted) in (0..used).zip(&chain) {
-            let (part, behind) = rest.split_at(rest.len().min(posted.length as usize));
-            rest = behind;
-            memory.write(posted.address, part)?;
-            let filled = Descriptor {
-                address: posted.address,
-                length: u32::try_from(part.len()).map_err(|_| RingViolation::Length)?,
-                flags: if nth + 1 == used { 0 } else { flags::MORE },
-                segment_size: 0,
-            };
-            let address = slot_address(Ring::Receive, self.rx_filled, nth);
-            memory.write(address, filled.as_bytes())?;
-        }
+        let first = read_descriptor(memory, Ring::Receive, self.rx_filled, 0)?;
+        let used = if first.length as usize >= frame.len() {
+            self.fill(memory, 0, &first, frame, left)?;
+            1
+        } else {
+            let mut chain = [Descriptor::default(); RING_LEN as usize];
+            let used = self.gather(memory, available, frame.len(), &mut chain)?;
+            if used == 0 {
+                return Ok(Delivery::NoBuffer);
+            }
+            let mut rest = frame;
+            for (nth, posted) in (0..used).zip(&chain) {
+                let (part, behind) = rest.split_at(rest.len().min(posted.length as usize));
+                rest = behind;
+                let more = if nth + 1 == used { 0 } else { flags::MORE };
+                let left = if nth == 0 { left } else { Wish::default() };
+                let flags = left.flags | more;
+                self.fill(memory, nth, posted, part, Wish { flags, ..left })?;
+            }
+            used
+        };
         self.rx_filled = self.rx_filled.wrapping_add(used);
         write_index(memory, offset_of!(SharedPage, rx_filled), self.rx_filled)?;
         Ok(Delivery::Filled)
     }
+
+    /// Reads the descriptors of as many posted buffers as `length` bytes need; returns how many, or
+    /// 0 if there are too few.
+    fn gather(
+        &self,
+        memory: &mut dyn GuestMemory,
+        available: u32,
+        length: usize,
+        chain: &mut [Descriptor; RING_LEN as usize],
+    ) -> Result<u32, RingViolation> {
+        let most = if length > FRAME_LEN_MAX {
+            available
+        } else {
+            available.min(u32::try_from(CHAIN_MAX).unwrap_or(RING_LEN))
+        };
+        let mut capacity = 0_usize;
+        for (nth, slot) in (0..most).zip(chain) {
+            *slot = read_descriptor(memory, Ring::Receive, self.rx_filled, nth)?;
+            capacity = capacity.saturating_add(slot.length as usize);
+            if capacity >= length {
+                return Ok(nth + 1);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Writes a part of a frame to a posted buffer, and its descriptor.
+    fn fill(
+        &self,
+        memory: &mut dyn GuestMemory,
+        nth: u32,
+        posted: &Descriptor,
+        part: &[u8],
+        left: Wish,
+    ) -> Result<(), RingViolation> {
+        memory.write(posted.address, part)?;
+        let filled = Descriptor {
+            address: posted.address,
+            length: u32::try_from(part.len()).map_err(|_| RingViolation::Length)?,
+            flags: left.flags,
+            segment_size: left.segment_size,
+        };
+        let address = slot_address(Ring::Receive, self.rx_filled, nth);
+        memory.write(address, filled.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Returns what a descriptor says is left to do, if that is `offered`.
+fn wish_of(descriptor: &Descriptor, offered: u16) -> Option<Wish> {
+    let wish = Wish {
+        flags: descriptor.flags & !flags::MORE,
+        segment_size: descriptor.segment_size,
+    };
+    let known = wish.flags & !offered == 0;
+    let sized = wish.is_super() == (wish.segment_size != 0);
+    (known && sized || cfg!(sabotage = "trust-flags")).then_some(wish)
 }
 
 #[derive(Clone, Copy)]

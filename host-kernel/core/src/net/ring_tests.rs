@@ -86,6 +86,7 @@ fn at(index: u32) -> (RingState, Guest) {
         tx_consumed: index,
         tx_published: index,
         rx_filled: index,
+        segments_sent: 0,
         tx_was_full: false,
     };
     (state, guest)
@@ -96,7 +97,7 @@ fn violates(descriptor: Descriptor, violation: RingViolation) {
     let (mut state, mut guest) = at(0);
     guest.set(Ring::Transmit, 0, descriptor);
     guest.set_index(TX_PRODUCED, 1);
-    let result = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX]);
+    let result = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX], 0);
     assert_eq!(result, Err(violation));
 }
 
@@ -104,13 +105,13 @@ fn violates(descriptor: Descriptor, violation: RingViolation) {
 fn a_frame_stays_until_it_is_consumed_and_is_published_once() {
     let (mut state, mut guest) = at(0);
     let mut frame = [0; FRAME_LEN_MAX];
-    assert_eq!(state.next_transmit(&mut guest, &mut frame), Ok(None));
+    assert_eq!(state.next_transmit(&mut guest, &mut frame, 0), Ok(None));
     guest.write(HEAP, b"a frame").unwrap();
     guest.set(Ring::Transmit, 0, buffer(HEAP, 7, 0));
     guest.set_index(TX_PRODUCED, 1);
     for _ in 0..2 {
         let found = state
-            .next_transmit(&mut guest, &mut frame)
+            .next_transmit(&mut guest, &mut frame, 0)
             .unwrap()
             .unwrap();
         assert_eq!(&frame[..found.frame_len()], b"a frame");
@@ -118,7 +119,7 @@ fn a_frame_stays_until_it_is_consumed_and_is_published_once() {
     assert_eq!(state.finish_transmit(&mut guest), Ok(Room::AsBefore));
     assert_eq!(guest.index(TX_CONSUMED), 0);
     let found = state
-        .next_transmit(&mut guest, &mut frame)
+        .next_transmit(&mut guest, &mut frame, 0)
         .unwrap()
         .unwrap();
     state.consume(found);
@@ -136,7 +137,7 @@ fn a_full_ring_that_drains_asks_for_an_interrupt_once() {
     }
     let mut rooms = Vec::new();
     while let Some(frame) = state
-        .next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX])
+        .next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX], 0)
         .unwrap()
     {
         state.consume(frame);
@@ -156,10 +157,10 @@ fn chains_are_joined_and_wait_for_their_end() {
     guest.set(Ring::Transmit, 64, buffer(HEAP + 11, 4, 0));
     let mut frame = [0; FRAME_LEN_MAX];
     guest.set_index(TX_PRODUCED, 64);
-    assert_eq!(state.next_transmit(&mut guest, &mut frame), Ok(None));
+    assert_eq!(state.next_transmit(&mut guest, &mut frame, 0), Ok(None));
     guest.set_index(TX_PRODUCED, 65);
     let found = state
-        .next_transmit(&mut guest, &mut frame)
+        .next_transmit(&mut guest, &mut frame, 0)
         .unwrap()
         .unwrap();
     assert_eq!(&frame[..found.frame_len()], b"headpayloadtail");
@@ -199,10 +200,12 @@ fn a_chain_longer_than_the_limit_is_a_violation() {
             guest.set(Ring::Transmit, slot, buffer(HEAP, 1, more));
         }
         guest.set_index(TX_PRODUCED, RING_LEN);
-        let result = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX]);
+        let result = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX], 0);
         let whole = Outgoing {
             len: CHAIN_MAX,
             descriptors: limit,
+            wish: Wish::default(),
+            segments_sent: 0,
         };
         let expected = if last < limit {
             Ok(Some(whole))
@@ -223,8 +226,8 @@ fn indices_hold_around_the_wrap_at_every_distance() {
             guest.set(Ring::Receive, kernel, slot);
             guest.set_index(TX_PRODUCED, kernel.wrapping_add(ahead));
             guest.set_index(RX_POSTED, kernel.wrapping_add(ahead));
-            let sent = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX]);
-            let received = state.deliver(&mut guest, &[0; 60]);
+            let sent = state.next_transmit(&mut guest, &mut [0; FRAME_LEN_MAX], 0);
+            let received = state.deliver(&mut guest, &[0; 60], Wish::default());
             if ahead > RING_LEN {
                 assert_eq!(sent, Err(RingViolation::Index));
                 assert_eq!(received, Err(RingViolation::Index));
@@ -244,14 +247,23 @@ fn indices_hold_around_the_wrap_at_every_distance() {
 #[test]
 fn a_frame_fills_a_buffer_and_its_length() {
     let (mut state, mut guest) = at(0);
-    assert_eq!(state.deliver(&mut guest, b"early"), Ok(Delivery::NoBuffer));
+    assert_eq!(
+        state.deliver(&mut guest, b"early", Wish::default()),
+        Ok(Delivery::NoBuffer)
+    );
     guest.set(Ring::Receive, 0, buffer(HEAP, 1514, 0xffff));
     guest.set_index(RX_POSTED, 1);
-    assert_eq!(state.deliver(&mut guest, b"frame"), Ok(Delivery::Filled));
+    assert_eq!(
+        state.deliver(&mut guest, b"frame", Wish::default()),
+        Ok(Delivery::Filled)
+    );
     assert_eq!(guest.get(Ring::Receive, 0), buffer(HEAP, 5, 0));
     assert_eq!(&guest.heap[..6], b"frame\0");
     assert_eq!(guest.index(RX_FILLED), 1);
-    assert_eq!(state.deliver(&mut guest, b"late"), Ok(Delivery::NoBuffer));
+    assert_eq!(
+        state.deliver(&mut guest, b"late", Wish::default()),
+        Ok(Delivery::NoBuffer)
+    );
 }
 
 #[test]
@@ -262,11 +274,14 @@ fn a_frame_spans_small_buffers_or_changes_nothing() {
     guest.set_index(RX_POSTED, 65);
     let before = guest.shared.clone();
     assert_eq!(
-        state.deliver(&mut guest, b"123456789"),
+        state.deliver(&mut guest, b"123456789", Wish::default()),
         Ok(Delivery::NoBuffer)
     );
     assert_eq!(guest.shared, before);
-    assert_eq!(state.deliver(&mut guest, b"12345"), Ok(Delivery::Filled));
+    assert_eq!(
+        state.deliver(&mut guest, b"12345", Wish::default()),
+        Ok(Delivery::Filled)
+    );
     assert_eq!(guest.get(Ring::Receive, 63), buffer(HEAP, 4, flags::MORE));
     assert_eq!(guest.get(Ring::Receive, 64), buffer(HEAP + 100, 1, 0));
     assert_eq!(guest.index(RX_FILLED), 65);
@@ -279,7 +294,7 @@ fn a_receive_buffer_outside_memory_is_a_violation() {
         guest.set(Ring::Receive, 0, buffer(address, 1514, 0));
         guest.set_index(RX_POSTED, 1);
         assert_eq!(
-            state.deliver(&mut guest, b"frame"),
+            state.deliver(&mut guest, b"frame", Wish::default()),
             Err(RingViolation::Address)
         );
     }
@@ -402,7 +417,7 @@ fn a_lying_memory_meets_no_panic_and_no_overlong_frame() {
         liar.posted = [None; RING_LEN as usize];
         let before = state;
         let violated = if round.is_multiple_of(2) {
-            match state.next_transmit(&mut liar, &mut frame) {
+            match state.next_transmit(&mut liar, &mut frame, FEATURES) {
                 Ok(Some(found)) => {
                     assert!(found.frame_len() <= FRAME_LEN_MAX);
                     state.consume(found);
@@ -414,12 +429,12 @@ fn a_lying_memory_meets_no_panic_and_no_overlong_frame() {
             }
         } else {
             let len = usize::try_from(liar.random.next()).unwrap() % (FRAME_LEN_MAX + 1);
-            match state.deliver(&mut liar, &frame[..len]) {
+            match state.deliver(&mut liar, &frame[..len], Wish::default()) {
                 Ok(Delivery::Filled) => {
                     filled += 1;
                     false
                 }
-                Ok(Delivery::NoBuffer) => false,
+                Ok(Delivery::NoBuffer | Delivery::Unsuited) => false,
                 Err(_) => true,
             }
         };

@@ -74,7 +74,23 @@ pub enum Kind {
 ///
 /// The first reason found to refuse it.
 pub fn check<'a>(identity: &Identity, bytes: &'a [u8]) -> Result<Checked<'a>, Refusal> {
-    if !(FRAME_LEN_MIN..=FRAME_LEN_MAX).contains(&bytes.len()) {
+    if bytes.len() > FRAME_LEN_MAX {
+        return Err(Refusal::Length);
+    }
+    check_super_segment(identity, bytes)
+}
+
+/// Checks a frame of any length, as [`check`] does: a super-segment makes the claims of all its
+/// segments.
+///
+/// # Errors
+///
+/// The first reason found to refuse it.
+pub fn check_super_segment<'a>(
+    identity: &Identity,
+    bytes: &'a [u8],
+) -> Result<Checked<'a>, Refusal> {
+    if bytes.len() < FRAME_LEN_MIN {
         return Err(Refusal::Length);
     }
     let frame = Frame::parse(bytes).ok_or(Refusal::Length)?;

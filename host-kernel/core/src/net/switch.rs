@@ -163,7 +163,29 @@ impl Switch {
     ///
     /// Why the frame is dropped; it is counted already.
     pub fn check_transmit(&mut self, vm: u32, frame: &[u8]) -> Result<Destination, Refusal> {
-        let result = self.checked_route(vm, frame);
+        let result = if frame.len() > FRAME_LEN_MAX {
+            Err(Refusal::Length)
+        } else {
+            self.checked_route(vm, frame)
+        };
+        self.record(result)
+    }
+
+    /// Checks a super-segment that `vm` sends and returns where it goes, always to one.
+    ///
+    /// # Errors
+    ///
+    /// Why the frame is dropped; it is counted already.
+    pub fn check_super_segment(&mut self, vm: u32, frame: &[u8]) -> Result<Destination, Refusal> {
+        let result = match self.checked_route(vm, frame) {
+            Ok(Destination::AllVms { .. }) => Err(Refusal::Malformed),
+            result => result,
+        };
+        self.record(result)
+    }
+
+    /// Counts a refusal.
+    pub fn record<T>(&mut self, result: Result<T, Refusal>) -> Result<T, Refusal> {
         if let Err(refusal) = result {
             self.refused.record(refusal);
         }
@@ -308,7 +330,7 @@ impl Switch {
             .get_mut(u32_to_usize(vm))
             .and_then(Option::as_mut);
         let port = port.ok_or(Refusal::NotConnected)?;
-        let checked = source::check(&port.identity, frame)?;
+        let checked = source::check_super_segment(&port.identity, frame)?;
         if let Kind::DhcpRequest { transaction } = checked.kind
             && port.identity.addressing == Addressing::Dhcp
         {

@@ -37,6 +37,28 @@ pub struct Policies {
     pub working_sets: WorkingSets,
     /// Blocks of a VM that are read and written together.
     pub cluster: u32,
+    /// Whether guests are offered to leave checksums and segmentation to others.
+    pub net_offload: NetOffload,
+}
+
+/// Whether guests are offered to leave checksums and segmentation to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetOffload {
+    /// They are.
+    On,
+    /// They compute and cut themselves.
+    Off,
+}
+
+impl NetOffload {
+    /// Returns the flags of [`denali_abi::net::flags`] that a guest may use.
+    #[must_use]
+    pub const fn features(self) -> u16 {
+        match self {
+            Self::On => crate::net::ring::FEATURES,
+            Self::Off => 0,
+        }
+    }
 }
 
 /// What comes back with a VM that was on swap.
@@ -81,12 +103,14 @@ impl Default for Policies {
             queue: Box::<DeficitRoundRobin>::default(),
             working_sets: WorkingSets::On,
             cluster: CLUSTER_DEFAULT,
+            net_offload: NetOffload::On,
         }
     }
 }
 
 impl Policies {
-    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `scheduler=…` and `queue=…`; of several words
+    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `scheduler=…`, `queue=…` and
+    /// `net-offload=…`; of several words
     /// the last counts, and other words are none of its business. Each unknown name is passed to
     /// `complain`.
     pub fn from_command_line<'a>(
@@ -144,6 +168,15 @@ impl Policies {
                 Some(("working-set", value)) => {
                     complain(UnknownPolicy {
                         key: "working-set",
+                        value,
+                        known: "on, off",
+                    });
+                }
+                Some(("net-offload", "on")) => policies.net_offload = NetOffload::On,
+                Some(("net-offload", "off")) => policies.net_offload = NetOffload::Off,
+                Some(("net-offload", value)) => {
+                    complain(UnknownPolicy {
+                        key: "net-offload",
                         value,
                         known: "on, off",
                     });

@@ -268,7 +268,7 @@ impl Kernel {
             cpu_hz: machine.cpu_hz(),
             heap_start: header.end_address(),
             clock: machine.clock(),
-            network: vm.network.offered(),
+            network: vm.network.offered(self.policies.net_offload.features()),
             seed,
             name: vm.name,
             arguments_len,

@@ -20,6 +20,9 @@ const KNOWN: u32 = interrupt::RECEIVE
 /// Bytes of the shared page that say all about interrupts.
 const STATE_LEN: usize = offset_of!(SharedPage, timer_ns) + size_of::<u64>();
 
+const _: () = assert!(offset_of!(SharedPage, interrupts_enabled) == 0);
+const _: () = assert!(offset_of!(SharedPage, pending) == 4);
+
 /// What the shared page says about interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
@@ -41,15 +44,29 @@ impl State {
 pub(super) fn state(frame: FrameId, machine: &dyn Machine) -> State {
     let mut bytes = [0; STATE_LEN];
     machine.read_frame(frame, 0, &mut bytes);
-    let word = |at: usize| {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|nth| bytes.get(at + nth).copied().unwrap_or(0));
-        u32::from_le_bytes([a, b, c, d])
-    };
-    let timer = offset_of!(SharedPage, timer_ns);
-    let timer_ns = u64::from(word(timer + 4)) << 32 | u64::from(word(timer));
+    let [
+        e0,
+        e1,
+        e2,
+        e3,
+        p0,
+        p1,
+        p2,
+        p3,
+        ..,
+        t0,
+        t1,
+        t2,
+        t3,
+        t4,
+        t5,
+        t6,
+        t7,
+    ] = bytes;
+    let timer_ns = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
     State {
-        is_enabled: word(offset_of!(SharedPage, interrupts_enabled)) != 0,
-        pending: word(offset_of!(SharedPage, pending)) & KNOWN,
+        is_enabled: [e0, e1, e2, e3] != [0; 4],
+        pending: u32::from_le_bytes([p0, p1, p2, p3]) & KNOWN,
         timer: (timer_ns != 0).then(|| Time::from_ns(timer_ns)),
     }
 }
@@ -99,8 +116,6 @@ pub(super) fn expire_timer(frame: FrameId, machine: &mut dyn Machine) -> u32 {
 
 /// Takes note that all that was pending is delivered: nothing is, and no more is wanted.
 pub(super) fn delivered(frame: FrameId, machine: &mut dyn Machine) {
-    const { assert!(offset_of!(SharedPage, pending) == 4) };
-    const { assert!(offset_of!(SharedPage, interrupts_enabled) == 0) };
     machine.write_frame(frame, 0, &[0; 8]);
 }
 

@@ -32,6 +32,7 @@ impl Kernel {
         if !vm.is_active() {
             return;
         }
+        self.decision_due = true;
         interrupt::post(vm.shared, bits, machine);
         let Some(at_deadline) = vm
             .wake_on
@@ -228,6 +229,7 @@ impl Kernel {
 
     /// Lets a VM whose state is [`VmState::Ready`] compete for the CPU, once its cap allows it.
     pub(crate) fn become_ready(&mut self, id: VmId) {
+        self.decision_due = true;
         if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
             self.capped.set(until, id);
         } else {
@@ -238,6 +240,7 @@ impl Kernel {
 
     /// Takes a VM whose state is [`VmState::Ready`] out of the competition for the CPU.
     pub(crate) fn cease_ready(&mut self, id: VmId) {
+        self.decision_due = true;
         if let Some(until) = self.vms.get(id).and_then(|vm| vm.capped_until) {
             self.capped.cancel(until, id);
         } else {

@@ -1,6 +1,5 @@
 //! A VM's network configuration as its descriptor keeps it: without what is the same for all.
 
-use crate::net::ring::FEATURES;
 use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig};
 
 /// What a VM was given; checked by [`Switch::connect`](crate::net::switch::Switch::connect).
@@ -32,13 +31,14 @@ impl Network {
         }
     }
 
-    /// Returns the configuration with what the kernel adds to it.
+    /// Returns the configuration with what the kernel adds to it, the flags that a guest may use
+    /// among it.
     #[must_use]
-    pub fn offered(&self) -> NetworkConfig {
+    pub fn offered(&self, features: u16) -> NetworkConfig {
         NetworkConfig {
             mac: self.mac,
             frame_len_max: u16::try_from(FRAME_LEN_MAX).unwrap_or(u16::MAX),
-            features: u32::from(FEATURES),
+            features: u32::from(features),
             addressing: u32::from(self.addressing),
             address: self.address,
             prefix_len: u32::from(self.prefix_len),

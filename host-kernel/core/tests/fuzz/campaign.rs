@@ -177,7 +177,7 @@ impl Campaign {
             let mut next = Some(0);
             while let Some(vm) = next.and_then(|index| self.host.kernel.next_vm(index)) {
                 next = vm.id.index().checked_add(1);
-                vms.push(vm.network.offered());
+                vms.push(vm.network.offered(0));
             }
             let sender = vms.iter().find(|vm| vm.mac == frame[6..12]);
             let sender = sender.unwrap_or_else(|| panic!("from nobody: {frame:x?}"));
@@ -266,13 +266,13 @@ impl Campaign {
             .vm(vm)
             .expect("it is there")
             .network
-            .offered();
+            .offered(0);
         let other = self.random.pick(&self.guests);
         let other = self
             .host
             .kernel
             .vm(other)
-            .map_or(own, |vm| vm.network.offered());
+            .map_or(own, |vm| vm.network.offered(0));
         let mut shared = SharedView::read(&mut self.host, vm);
         for _ in 0..=self.random.below(6) {
             let slot = shared.tx_consumed.wrapping_add(self.random.small(8)) % RING_LEN;
@@ -343,7 +343,7 @@ impl Campaign {
             .host
             .kernel
             .vm(*to)
-            .map_or(wire, |vm| vm.network.offered());
+            .map_or(wire, |vm| vm.network.offered(0));
         for _ in 0..=self.random.below(3) {
             self.counts.arrived += 1;
             let frame = frame(&mut self.random, &wire, &other);

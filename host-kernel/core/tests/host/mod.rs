@@ -173,14 +173,11 @@ impl Host {
         if waits(self) {
             return None;
         }
-        self.kernel.handle(
-            vm,
-            Exit::Hypercall {
-                number,
-                arguments: all,
-            },
-            &mut self.machine,
-        );
+        let exit = Exit::Hypercall {
+            number,
+            arguments: all,
+        };
+        self.kernel.handle_or_resume(vm, exit, &mut self.machine);
         if waits(self) {
             None
         } else {
@@ -197,7 +194,7 @@ impl Host {
         match self.kernel.next(self.machine.now(), &mut self.machine) {
             Next::Run { vm, space, until } => {
                 let exit = self.machine.run(space, until);
-                self.kernel.handle(vm, exit, &mut self.machine);
+                self.kernel.handle_or_resume(vm, exit, &mut self.machine);
             }
             Next::Idle { until } => self.machine.idle_until(until),
         }

@@ -109,17 +109,33 @@ impl World {
             let registers = &mut context.registers;
             registers.cs = u64::from(USER_CODE);
             registers.ss = u64::from(USER_DATA);
+            registers.vector == HYPERCALL_VECTOR
+        });
+        self.enter(space, called)
+    }
+
+    /// Lets the loaded guest go on after a hypercall.
+    pub(crate) fn resume(&mut self, space: Space) -> Left {
+        debug_assert!(self.is_loaded(space));
+        self.enter(space, true)
+    }
+
+    /// Enters the loaded guest, whose segments are set.
+    #[inline]
+    fn enter(&self, space: Space, called: bool) -> Left {
+        let is_canonical = with_context(space, |context| {
+            let registers = &mut context.registers;
             registers.rflags = registers.rflags & FLAGS_KEPT | FLAGS_FORCED;
             // Neither `sysret` nor `iret` may meet another one: they would fault in ring 0
             // (CVE-2012-0217).
-            (registers.rip < CANONICAL_END).then_some(registers.vector == HYPERCALL_VECTOR)
+            registers.rip < CANONICAL_END
         });
-        let Some(called) = called else {
+        if !is_canonical {
             return Left::Exit(Exit::Exception {
                 vector: 13,
                 code: 0,
             });
-        };
+        }
         let context = context_pointer(space);
         let root = paging::frame_address(space.root);
         // SAFETY: the context is a frame of its own, laid out by `create`, with sanitised segments,

@@ -264,13 +264,24 @@ impl Device {
         let physical = self.slots.physical() + usize_to_u64(start);
         self.describe(start, 0, (physical, HEADER_BYTES), DESCRIPTOR_NEXT);
         let mut count = 1;
-        for run in request
-            .frames
-            .chunk_by(|a, b| a.0.checked_add(1) == Some(b.0))
-        {
-            let first = run.first().map_or(0, |&FrameId(frame)| u64::from(frame));
-            let bytes = u32::try_from(run.len()).unwrap_or(0) * BLOCK_BYTES;
-            let piece = (first * FRAME_BYTES, bytes);
+        // Neighbouring frames are one piece.
+        let mut run: Option<(u64, u32)> = None;
+        for &FrameId(frame) in request.frames {
+            let at = u64::from(frame) * FRAME_BYTES;
+            run = match run {
+                Some((start, bytes)) if start + u64::from(bytes) == at => {
+                    Some((start, bytes + BLOCK_BYTES))
+                }
+                before => {
+                    if let Some(piece) = before {
+                        self.describe(start, count, piece, access | DESCRIPTOR_NEXT);
+                        count += 1;
+                    }
+                    Some((at, BLOCK_BYTES))
+                }
+            };
+        }
+        if let Some(piece) = run {
             self.describe(start, count, piece, access | DESCRIPTOR_NEXT);
             count += 1;
         }
@@ -369,7 +380,9 @@ impl Device {
         }
         let result = Err(error);
         let lost = self.under_way.iter_mut().filter_map(Option::take);
-        ready.extend(lost.map(|UnderWay { tag, .. }| DiskCompletion { tag, result }));
+        for UnderWay { tag, .. } in lost {
+            ready.push_back(DiskCompletion { tag, result });
+        }
         self.queue.reset();
         self.deadline = None;
         self.interrupted = false;

@@ -48,13 +48,15 @@ impl Disks {
         let mut disks = Self::default();
         let functions = pci::find_all::<DISKS_MAX>(platform, device::is_disk);
         for (function, &vector) in functions.into_iter().zip(vectors) {
+            let room = READY_MAX + usize::from(DISK_REQUESTS_MAX);
+            if disks.ready.try_reserve(room).is_err() {
+                log::error!("disk at {function} is not used: no memory");
+                break;
+            }
             match Device::open(platform, function, vector) {
                 Ok(device) => {
                     log::info!("disk {}: {device}", disks.devices.len());
                     disks.infos.push(device.info());
-                    disks
-                        .ready
-                        .reserve(READY_MAX + usize::from(DISK_REQUESTS_MAX));
                     disks.devices.push(device);
                 }
                 Err(error) => log::error!("disk at {function} is not used: {error}"),

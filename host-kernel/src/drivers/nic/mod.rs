@@ -3,37 +3,48 @@
 //! Frames are copied into and out of DMA buffers made once; nothing is allocated per frame and
 //! nothing waits. The device interrupts for received frames only after the driver has found the
 //! queue empty, and for sent frames only after the driver has found it full; sent buffers are
-//! otherwise collected when the next frame needs one. No offloads are negotiated.
+//! otherwise collected when the next frame needs one. Checksums and the cutting of TCP
+//! super-segments are left to a device that offers it.
 //! Interrupts leave notes that [`Nic::poll_event`] turns into events.
 //!
 //! A device that breaks the protocol is reset and set up anew, a limited number of times.
 
+mod lane;
+
 use super::Platform;
-use super::dma::DeviceMemory;
 use super::pci::{self, DeviceId, Function};
-use super::virtio::{self, Doorbell, Transport, VirtioError};
+use super::virtio::{self, Transport, VirtioError};
 use super::virtqueue::Violation;
-use super::virtqueue::{Buffers, Direction, QUEUE_BYTES, QUEUE_LEN_MAX, Suppression, Virtqueue};
+use super::virtqueue::{Direction, QUEUE_BYTES, QUEUE_LEN_MAX, Suppression};
 use core::fmt;
-use denali_kernel_core::machine::{Event, NicFull};
+use denali_abi::net::{SUPER_LEN_MAX, flags};
+use denali_kernel_core::machine::{Event, NicFull, Offload};
+use lane::{Lane, header, offset_of};
 
 const VENDOR: u16 = 0x1af4;
 const DEVICE_MODERN: u16 = 0x1041;
 const DEVICE_TRANSITIONAL: u16 = 0x1000;
 
+// Features (§5.1.3).
+const FEATURE_CHECKSUM: u64 = 1 << 0;
 const FEATURE_MAC: u64 = 1 << 5;
+const FEATURE_SEGMENT_TCP4: u64 = 1 << 11;
+const FEATURE_SEGMENT_TCP6: u64 = 1 << 12;
 
 const RECEIVE_QUEUE: u16 = 0;
 const TRANSMIT_QUEUE: u16 = 1;
 
-/// Bytes of `virtio_net_hdr`, all zero without offloads (§5.1.6).
+/// Bytes of `virtio_net_hdr`, all zero for a frame of which nothing is left to do (§5.1.6).
 const HEADER_BYTES: usize = 12;
 
 /// Bytes of one buffer: header and frame, two to a page.
 const BUFFER_BYTES: u16 = 2048;
 
-/// Longest frame that fits a buffer.
-pub const FRAME_BYTES_MAX: usize = BUFFER_BYTES as usize - HEADER_BYTES;
+/// Buffers of the longest super-segment.
+const SUPER_BUFFERS: u16 = 33;
+const _: () = assert!(
+    (HEADER_BYTES + SUPER_LEN_MAX).div_ceil(BUFFER_BYTES as usize) == SUPER_BUFFERS as usize
+);
 
 const BUFFERS_BYTES: usize = QUEUE_LEN_MAX as usize * BUFFER_BYTES as usize;
 
@@ -97,14 +108,6 @@ impl From<VirtioError> for Reason {
     }
 }
 
-/// A queue and the buffers it moves.
-#[derive(Debug)]
-struct Lane {
-    queue: Virtqueue,
-    buffers: DeviceMemory,
-    doorbell: Doorbell,
-}
-
 /// The network card.
 #[derive(Debug)]
 pub struct Nic {
@@ -119,6 +122,8 @@ pub struct Nic {
     received: bool,
     /// The core was told that the queue is full and waits for room.
     full: bool,
+    /// How many buffers it was that the last frame wanted.
+    wanted: usize,
     /// Reset too often: takes and gives nothing any more.
     given_up: bool,
     counters: Counters,
@@ -150,7 +155,11 @@ impl Nic {
         let mut transport = Transport::open(function, platform)?;
         let features = transport.negotiate(
             virtio::FEATURE_VERSION_1 | FEATURE_MAC,
-            virtio::FEATURE_EVENT_INDEX | virtio::FEATURE_ACCESS_PLATFORM,
+            virtio::FEATURE_EVENT_INDEX
+                | virtio::FEATURE_ACCESS_PLATFORM
+                | FEATURE_CHECKSUM
+                | FEATURE_SEGMENT_TCP4
+                | FEATURE_SEGMENT_TCP6,
         )?;
         function
             .enable_msix(platform, &[vectors.receive, vectors.transmit])
@@ -181,14 +190,16 @@ impl Nic {
             reposted: 0,
             received: false,
             full: false,
+            wanted: 1,
             given_up: false,
             counters: Counters::default(),
         };
         nic.start()?;
         log::info!(
-            "nic: virtio-net at {function}, {} receive and {} transmit buffers",
+            "nic: virtio-net at {function}, {} receive and {} transmit buffers, offloads {:#x}",
             nic.receive.queue.count(),
             nic.transmit.queue.count(),
+            nic.offloads(),
         );
         Ok(nic)
     }
@@ -277,44 +288,99 @@ impl Nic {
         }
     }
 
+    /// Returns which bits of [`Offload::flags`] the device takes.
+    #[must_use]
+    pub const fn offloads(&self) -> u16 {
+        let mut offloads = 0;
+        if self.features & FEATURE_CHECKSUM != 0 {
+            offloads |= flags::CHECKSUM_PARTIAL;
+        }
+        // Cutting needs the checksum (§5.1.3.1), and a queue that takes the longest frame at once.
+        if offloads != 0 && self.transmit.queue.count() >= SUPER_BUFFERS {
+            if self.features & FEATURE_SEGMENT_TCP4 != 0 {
+                offloads |= flags::SEGMENT_TCP4;
+            }
+            if self.features & FEATURE_SEGMENT_TCP6 != 0 {
+                offloads |= flags::SEGMENT_TCP6;
+            }
+        }
+        offloads
+    }
+
     /// Queues one frame; [`flush`](Self::flush) shows it to the device. A frame longer than
-    /// [`FRAME_BYTES_MAX`] is dropped and counted.
+    /// [`SUPER_LEN_MAX`] is dropped and counted.
     ///
     /// # Errors
     ///
-    /// [`NicFull`] if no buffer is free; the device then interrupts when half of them are, and an
-    /// [`Event::NicTransmit`] follows.
-    pub fn transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
-        let length = u16::try_from(HEADER_BYTES + frame.len()).ok();
-        let fits = |&length: &u16| length <= BUFFER_BYTES && !self.given_up;
-        let Some(length) = length.filter(fits) else {
+    /// [`NicFull`] if too few buffers are free; the device then interrupts when half of them are,
+    /// and an [`Event::NicTransmit`] follows.
+    pub fn transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), NicFull> {
+        let length = HEADER_BYTES + frame.len();
+        let buffers = length.div_ceil(usize::from(BUFFER_BYTES));
+        let most = usize::from(self.transmit.queue.count());
+        if frame.len() > SUPER_LEN_MAX || buffers > most || self.given_up {
             self.counters.transmit_dropped += 1;
             return Ok(());
-        };
-        let Some(buffer) = self.free_transmit_buffer() else {
+        }
+        if !self.has_transmit_buffers(buffers) {
             self.full = true;
             return Err(NicFull);
-        };
-        let offset = offset_of(buffer);
-        self.transmit.buffers.copy_in(offset, &[0; HEADER_BYTES]);
-        self.transmit.buffers.copy_in(offset + HEADER_BYTES, frame);
-        self.transmit.queue.post(buffer, u32::from(length));
+        }
+        // From the end, as each buffer names the next.
+        let mut chain = None;
+        for nth in (0..buffers).rev() {
+            let Some(buffer) = self.transmit.queue.take_free() else {
+                return Err(NicFull);
+            };
+            let at = offset_of(buffer);
+            let start = nth * usize::from(BUFFER_BYTES);
+            let end = length.min(start + usize::from(BUFFER_BYTES));
+            let memory = &mut self.transmit.buffers;
+            if nth == 0 {
+                memory.copy_in(at, &header(offload));
+                memory.copy_in(
+                    at + HEADER_BYTES,
+                    frame.get(..end - HEADER_BYTES).unwrap_or_default(),
+                );
+            } else {
+                let piece = frame.get(start - HEADER_BYTES..end - HEADER_BYTES);
+                memory.copy_in(at, piece.unwrap_or_default());
+            }
+            match chain {
+                None => {
+                    let bytes = u32::try_from(end - start).unwrap_or(0);
+                    self.transmit.queue.end_chain(buffer, bytes);
+                }
+                Some(chain) => self.transmit.queue.chain_before(buffer, chain),
+            }
+            chain = Some(buffer);
+        }
+        if let Some(first) = chain {
+            self.transmit.queue.post_chain(first);
+        }
         Ok(())
     }
 
-    /// Returns a free buffer, or none with the device told to interrupt when there are some.
-    fn free_transmit_buffer(&mut self) -> Option<u16> {
-        if let Some(buffer) = self.transmit.queue.take_free() {
-            return Some(buffer);
+    /// Returns whether so many buffers are free; if not, the device is told to interrupt when there
+    /// are some.
+    fn has_transmit_buffers(&mut self, wanted: usize) -> bool {
+        self.wanted = wanted;
+        if self.transmit.queue.free_count() >= wanted {
+            return true;
         }
         self.collect_sent();
-        if let Some(buffer) = self.transmit.queue.take_free() {
-            return Some(buffer);
+        if self.transmit.queue.free_count() >= wanted {
+            return true;
         }
         // A device that has not been shown the frames would never make room.
         self.flush();
         self.await_room();
-        self.transmit.queue.take_free()
+        self.has_room()
+    }
+
+    /// Returns whether what last found no room has it now.
+    fn has_room(&self) -> bool {
+        self.transmit.queue.free_count() >= self.wanted
     }
 
     /// Asks for an interrupt when half of the frames under way are sent; collects them if they are.
@@ -355,7 +421,7 @@ impl Nic {
     pub fn tx_interrupt(&mut self) {
         self.collect_sent();
         // An interrupt from before the queue was full announces nothing.
-        if self.full && !self.transmit.queue.has_free() {
+        if self.full && !self.has_room() {
             self.await_room();
         }
     }
@@ -365,7 +431,7 @@ impl Nic {
         if core::mem::take(&mut self.received) {
             return Some(Event::NicReceive);
         }
-        if self.full && (self.given_up || self.transmit.queue.has_free()) {
+        if self.full && (self.given_up || self.has_room()) {
             self.full = false;
             return Some(Event::NicTransmit);
         }
@@ -375,7 +441,7 @@ impl Nic {
     /// Returns whether [`poll_event`](Self::poll_event) would return something.
     #[must_use]
     pub fn has_event(&self) -> bool {
-        self.received || self.full && (self.given_up || self.transmit.queue.has_free())
+        self.received || self.full && (self.given_up || self.has_room())
     }
 
     /// Sets the device up anew after it broke the protocol; frames under way are lost.
@@ -406,52 +472,6 @@ impl Nic {
         // Best effort: a device that ignores this ignored the reset before, too.
         let _ = self.transport.reset();
     }
-}
-
-impl Lane {
-    /// Makes a queue of the size the device allows, in half of the NIC's memory.
-    fn open(
-        transport: &mut Transport,
-        index: u16,
-        direction: Direction,
-        memory: DeviceMemory,
-        suppression: Suppression,
-    ) -> Result<Self, VirtioError> {
-        let offered = transport.queue_size_max(index).min(QUEUE_LEN_MAX);
-        // Split queues have a power of two (§2.7); rounding down makes it one.
-        let count = offered.checked_ilog2().map(|bits| 1 << bits);
-        let count = count.ok_or(VirtioError::Queue(index))?;
-        let (rings, buffers) = memory.split_at(QUEUE_BYTES);
-        let described = Buffers {
-            physical: buffers.physical(),
-            length: u32::from(BUFFER_BYTES),
-            count,
-            direction,
-        };
-        let queue = Virtqueue::new(rings, described, suppression);
-        Ok(Self {
-            queue,
-            buffers,
-            doorbell: Doorbell::default(),
-        })
-    }
-
-    /// Connects the queue to the device; its MSI-X message has its own number.
-    fn connect(&mut self, transport: &mut Transport, index: u16) -> Result<(), VirtioError> {
-        let (count, addresses) = (self.queue.count(), self.queue.addresses());
-        self.doorbell = transport.connect(index, count, addresses, index)?;
-        Ok(())
-    }
-
-    fn publish(&mut self, transport: &mut Transport) {
-        let notify = self.queue.publish();
-        transport.ring(self.doorbell, notify);
-    }
-}
-
-/// Returns where a buffer starts in its lane's memory.
-fn offset_of(buffer: u16) -> usize {
-    usize::from(buffer) * usize::from(BUFFER_BYTES)
 }
 
 #[cfg(test)]

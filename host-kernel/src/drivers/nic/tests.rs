@@ -1,6 +1,7 @@
 //! The driver against a fake machine and an honest or lying device.
 
 use super::*;
+use crate::drivers::dma::DeviceMemory;
 use crate::drivers::fake::{FakeNic, FakePlatform, MSIX_TABLE, NOTIFICATIONS};
 
 const VECTORS: Vectors = Vectors {
@@ -149,8 +150,18 @@ fn frames_too_long_or_too_short_are_dropped_and_counted() {
     assert_eq!(setup.nic.receive(&mut buffer), Some(4));
     assert_eq!(setup.nic.receive(&mut buffer), None);
     assert_eq!(setup.nic.counters().receive_dropped, 4);
-    assert!(setup.nic.transmit(&[0; FRAME_BYTES_MAX + 1]).is_ok());
-    assert!(setup.nic.transmit(&std::vec![0; 100_000]).is_ok());
+    assert!(
+        setup
+            .nic
+            .transmit(&std::vec![0; SUPER_LEN_MAX + 1], Offload::default())
+            .is_ok()
+    );
+    assert!(
+        setup
+            .nic
+            .transmit(&std::vec![0; 100_000], Offload::default())
+            .is_ok()
+    );
     assert_eq!(setup.nic.counters().transmit_dropped, 2);
 }
 
@@ -159,7 +170,10 @@ fn a_batch_of_frames_is_one_notification_without_interrupts() {
     let mut setup = Setup::new();
     for round in 0..100u8 {
         for number in 0..10u8 {
-            setup.nic.transmit(&[round, number]).unwrap();
+            setup
+                .nic
+                .transmit(&[round, number], Offload::default())
+                .unwrap();
         }
         assert!(setup.device.send().is_none(), "nothing before flush");
         assert!(!setup.keep_notified());
@@ -179,9 +193,12 @@ fn a_batch_of_frames_is_one_notification_without_interrupts() {
 fn a_full_queue_interrupts_when_half_is_sent() {
     let mut setup = Setup::new();
     for _ in 0..16 {
-        setup.nic.transmit(b"frame").unwrap();
+        setup.nic.transmit(b"frame", Offload::default()).unwrap();
     }
-    assert_eq!(setup.nic.transmit(b"frame"), Err(NicFull));
+    assert_eq!(
+        setup.nic.transmit(b"frame", Offload::default()),
+        Err(NicFull)
+    );
     assert_eq!(setup.nic.poll_event(), None);
     let wanted: std::vec::Vec<bool> = (0..16).map(|_| setup.device.send().unwrap().1).collect();
     assert_eq!(wanted.iter().position(|&wanted| wanted), Some(7));
@@ -189,13 +206,13 @@ fn a_full_queue_interrupts_when_half_is_sent() {
     setup.nic.tx_interrupt();
     assert_eq!(setup.nic.poll_event(), Some(Event::NicTransmit));
     assert_eq!(setup.nic.poll_event(), None);
-    setup.nic.transmit(b"frame").unwrap();
+    setup.nic.transmit(b"frame", Offload::default()).unwrap();
 }
 
 #[test]
 fn a_stale_interrupt_does_not_lose_the_one_awaited() {
     let mut setup = Setup::new();
-    while setup.nic.transmit(b"frame").is_ok() {}
+    while setup.nic.transmit(b"frame", Offload::default()).is_ok() {}
     setup.nic.tx_interrupt();
     assert_eq!(setup.nic.poll_event(), None);
     let interrupts = (0..16).filter(|_| setup.device.send().unwrap().1).count();
@@ -213,14 +230,14 @@ fn a_liar_is_reset_and_works_again_and_is_given_up_at_last() {
         setup.reattach();
         setup.device.deliver(b"again");
         assert_eq!(setup.nic.receive(&mut buffer), Some(5));
-        setup.nic.transmit(b"out").unwrap();
+        setup.nic.transmit(b"out", Offload::default()).unwrap();
         setup.nic.flush();
         assert_eq!(setup.device.send().unwrap().0, b"out");
     }
     setup.device.receive.finish(999, 60);
     assert_eq!(setup.nic.receive(&mut buffer), None);
     assert!(setup.nic.given_up);
-    assert_eq!(setup.nic.transmit(b"nobody"), Ok(()));
+    assert_eq!(setup.nic.transmit(b"nobody", Offload::default()), Ok(()));
     assert_eq!(setup.nic.counters().transmit_dropped, 1);
     assert_eq!(setup.registers.read_u8(20), 0, "left in reset");
 }
@@ -228,8 +245,72 @@ fn a_liar_is_reset_and_works_again_and_is_given_up_at_last() {
 #[test]
 fn who_waits_for_room_is_told_even_if_a_reset_made_it() {
     let mut setup = Setup::new();
-    while setup.nic.transmit(b"frame").is_ok() {}
+    while setup.nic.transmit(b"frame", Offload::default()).is_ok() {}
     setup.device.receive.finish(999, 60);
     assert_eq!(setup.nic.receive(&mut [0; 1514]), None);
     assert_eq!(setup.nic.poll_event(), Some(Event::NicTransmit));
+}
+
+#[test]
+fn a_long_frame_goes_out_as_a_chain_with_what_is_left_to_do() {
+    let mut setup = Setup::new();
+    let offload = Offload {
+        flags: flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP6,
+        segment_size: 1440,
+        header_len: 74,
+        checksum_start: 54,
+        checksum_offset: 16,
+    };
+    let expected = [1, 4, 74, 0, 0xa0, 5, 54, 0, 16, 0, 0, 0];
+    for length in (2000..30_000).step_by(613).chain([2036, 2037, 4084, 4085]) {
+        let frame: std::vec::Vec<u8> = (0..length)
+            .map(|nth| u8::try_from(nth % 253).unwrap())
+            .collect();
+        setup.nic.transmit(&frame, offload).unwrap();
+        setup.nic.transmit(b"short", Offload::default()).unwrap();
+        setup.nic.flush();
+        let (bytes, _) = setup.device.send_with_header().unwrap();
+        assert_eq!(bytes[..12], expected);
+        assert_eq!(bytes[12..], frame);
+        assert_eq!(setup.device.send().unwrap().0, b"short");
+        setup.nic.tx_interrupt();
+        assert_eq!(setup.nic.transmit.queue.free_count(), 16, "all came back");
+    }
+}
+
+#[test]
+fn a_long_frame_waits_until_there_are_buffers_for_all_of_it() {
+    let mut setup = Setup::new();
+    let frame = std::vec![7; 20_000];
+    setup.nic.transmit(&frame, Offload::default()).unwrap();
+    assert_eq!(
+        setup.nic.transmit(&frame, Offload::default()),
+        Err(NicFull),
+        "10 of 16 buffers are under way"
+    );
+    setup.nic.tx_interrupt();
+    assert_eq!(setup.nic.poll_event(), None, "6 free buffers are no room");
+    let (bytes, interrupt) = setup.device.send_with_header().unwrap();
+    assert_eq!((bytes.len(), interrupt), (20_012, true));
+    setup.nic.tx_interrupt();
+    assert_eq!(setup.nic.poll_event(), Some(Event::NicTransmit));
+    assert!(setup.nic.transmit(&frame, Offload::default()).is_ok());
+}
+
+#[test]
+fn cutting_is_left_only_to_a_queue_that_takes_the_longest_frame() {
+    for (buffers, expected) in [
+        (16, flags::CHECKSUM_PARTIAL),
+        (
+            64,
+            flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6,
+        ),
+    ] {
+        let mut platform = FakePlatform::new();
+        let (mut registers, _) = platform.views();
+        registers.write_u32(4, 1 << 29 | 1 << 12 | 1 << 11 | 1 << 5 | 1);
+        registers.write_u16(24, buffers);
+        let nic = Nic::probe(&mut platform, VECTORS).unwrap().unwrap();
+        assert_eq!(nic.offloads(), expected);
+    }
 }

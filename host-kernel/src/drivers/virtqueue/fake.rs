@@ -45,6 +45,20 @@ impl FakeQueue {
         Some((id, high << 32 | low, self.memory.read_u32(descriptor + 8)))
     }
 
+    /// Returns the descriptor behind one in its chain, if it is not the last.
+    pub(crate) fn next(&self, id: u16) -> Option<(u16, u64, u32)> {
+        const NEXT: u16 = 1;
+        let descriptor = self.descriptors + 16 * usize::from(id);
+        if self.memory.read_u16(descriptor + 12) & NEXT == 0 {
+            return None;
+        }
+        let next = self.memory.read_u16(descriptor + 14);
+        let descriptor = self.descriptors + 16 * usize::from(next);
+        let low = u64::from(self.memory.read_u32(descriptor));
+        let high = u64::from(self.memory.read_u32(descriptor + 4));
+        Some((next, high << 32 | low, self.memory.read_u32(descriptor + 8)))
+    }
+
     /// Returns a buffer; the answer is whether the driver wants an interrupt.
     pub(crate) fn finish(&mut self, id: u32, length: u32) -> bool {
         let slot = usize::from(self.done % self.count);

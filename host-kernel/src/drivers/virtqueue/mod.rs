@@ -1,6 +1,7 @@
 //! A split virtqueue whose every descriptor is one fixed buffer (virtio 1.2 §2.7).
 //!
-//! Descriptor `i` always describes buffer `i`, so there are no chains and nothing is allocated.
+//! Descriptor `i` always describes buffer `i`, so nothing is allocated. What is longer than a buffer
+//! goes out as a chain of them, known by its first.
 //! What the device writes is checked against a table of buffers in flight: a lying device gets a
 //! [`Violation`], never memory.
 
@@ -17,6 +18,7 @@ pub const QUEUE_LEN_MAX: u16 = 256;
 pub const QUEUE_BYTES: usize = 8192;
 
 const SLOTS: usize = QUEUE_LEN_MAX as usize;
+const _: () = assert!(SLOTS <= 1 + u8::MAX as usize, "a buffer's number is a byte");
 
 // Offsets in the queue's memory, laid out for the largest queue (alignments: §2.7).
 const DESCRIPTORS: usize = 0;
@@ -48,6 +50,16 @@ pub enum Direction {
     /// The driver fills them with tables of descriptors (§2.7.5.3); the device says how many bytes
     /// it wrote to what these describe, which nobody here can judge.
     Tables,
+}
+
+impl Direction {
+    const fn descriptor_flags(self) -> u16 {
+        match self {
+            Self::FromDevice => DESCRIPTOR_WRITE,
+            Self::ToDevice => 0,
+            Self::Tables => DESCRIPTOR_INDIRECT,
+        }
+    }
 }
 
 /// How driver and device tell each other not to signal.
@@ -142,8 +154,10 @@ pub struct Virtqueue {
     suppression: Suppression,
     /// Buffers the driver holds.
     free: Vec<u16, SLOTS>,
-    /// Buffers the device holds, published or about to be.
+    /// First buffers of the chains the device holds, published or about to be.
     in_flight: [bool; SLOTS],
+    /// The buffer behind each one in its chain; itself at the end.
+    next: [u8; SLOTS],
     /// Available index including buffers not yet published.
     available: u16,
     /// Available index as the device sees it.
@@ -173,6 +187,7 @@ impl Virtqueue {
             suppression,
             free: Vec::new(),
             in_flight: [false; SLOTS],
+            next: [0; SLOTS],
             available: 0,
             published: 0,
             used: 0,
@@ -188,12 +203,11 @@ impl Virtqueue {
         // Lowest buffer on top, so that a quiet queue touches few of them.
         self.free.extend((0..self.buffers.count).rev());
         self.in_flight = [false; SLOTS];
+        for (buffer, next) in (0..=u8::MAX).zip(&mut self.next) {
+            *next = buffer;
+        }
         (self.available, self.published, self.used) = (0, 0, 0);
-        let flags = match self.buffers.direction {
-            Direction::FromDevice => DESCRIPTOR_WRITE,
-            Direction::ToDevice => 0,
-            Direction::Tables => DESCRIPTOR_INDIRECT,
-        };
+        let flags = self.buffers.direction.descriptor_flags();
         for buffer in 0..self.buffers.count {
             let descriptor = DESCRIPTORS + 16 * usize::from(buffer);
             let offset = u64::from(buffer) * u64::from(self.buffers.length);
@@ -221,10 +235,10 @@ impl Virtqueue {
         self.buffers.count
     }
 
-    /// Returns whether a buffer is free.
+    /// Returns how many buffers are free.
     #[must_use]
-    pub fn has_free(&self) -> bool {
-        !self.free.is_empty()
+    pub fn free_count(&self) -> usize {
+        self.free.len()
     }
 
     /// Takes a free buffer to fill and [`post`](Self::post).
@@ -233,11 +247,44 @@ impl Virtqueue {
     }
 
     /// Gives a buffer that was taken ([`take_free`](Self::take_free),
-    /// [`take_used`](Self::take_used)) back to the free ones.
+    /// [`take_used`](Self::take_used)) back to the free ones, and the chain behind it.
     pub fn give_back(&mut self, buffer: u16) {
-        self.free
-            .push(buffer)
-            .expect("every buffer is free at most once");
+        let mut buffer = buffer;
+        loop {
+            self.free
+                .push(buffer)
+                .expect("every buffer is free at most once");
+            let [low, _] = buffer.to_le_bytes();
+            let slot = self.next.get_mut(usize::from(buffer));
+            let next = slot.map_or(buffer, |next| u16::from(core::mem::replace(next, low)));
+            if next == buffer {
+                return;
+            }
+            buffer = next;
+        }
+    }
+
+    /// Puts `buffer` before `chain`, to be sent whole ahead of it; the chain is then known by
+    /// `buffer`. Neither is in flight.
+    pub fn chain_before(&mut self, buffer: u16, chain: u16) {
+        let [low, _] = chain.to_le_bytes();
+        if let Some(next) = self.next.get_mut(usize::from(buffer)) {
+            *next = low;
+        }
+        let descriptor = DESCRIPTORS + 16 * usize::from(buffer);
+        let flags = self.buffers.direction.descriptor_flags();
+        self.memory.write_u32(descriptor + 8, self.buffers.length);
+        self.memory
+            .write_u16(descriptor + 12, flags | DESCRIPTOR_NEXT);
+        self.memory.write_u16(descriptor + 14, chain);
+    }
+
+    /// Sets the length of the last buffer of a chain.
+    pub fn end_chain(&mut self, buffer: u16, length: u32) {
+        let descriptor = DESCRIPTORS + 16 * usize::from(buffer);
+        let flags = self.buffers.direction.descriptor_flags();
+        self.memory.write_u32(descriptor + 8, length);
+        self.memory.write_u16(descriptor + 12, flags);
     }
 
     /// Queues `length` bytes of a buffer for the device, which sees it after
@@ -247,19 +294,29 @@ impl Virtqueue {
     ///
     /// If the buffer is in flight already or `length` exceeds it: the driver's mistake.
     pub fn post(&mut self, buffer: u16, length: u32) {
-        let slot = &mut self.in_flight[usize::from(buffer)];
-        assert!(
-            !core::mem::replace(slot, true),
-            "buffer {buffer} is in flight already"
-        );
         assert!(
             length <= self.buffers.length,
             "buffer {buffer} is shorter than {length}"
         );
         self.memory
             .write_u32(DESCRIPTORS + 16 * usize::from(buffer) + 8, length);
+        self.post_chain(buffer);
+    }
+
+    /// Queues a chain made with [`end_chain`](Self::end_chain) and
+    /// [`chain_before`](Self::chain_before).
+    ///
+    /// # Panics
+    ///
+    /// If it is in flight already: the driver's mistake.
+    pub fn post_chain(&mut self, first: u16) {
+        let slot = self.in_flight.get_mut(usize::from(first));
+        assert!(
+            slot.is_some_and(|slot| !core::mem::replace(slot, true)),
+            "buffer {first} is in flight already"
+        );
         let slot = usize::from(self.available & (self.buffers.count - 1));
-        self.memory.write_u16(AVAILABLE + RING + 2 * slot, buffer);
+        self.memory.write_u16(AVAILABLE + RING + 2 * slot, first);
         self.available = self.available.wrapping_add(1);
     }
 

@@ -1,7 +1,7 @@
 //! Tells what each hypercall costs, in instructions of all rings.
 //!
-//! Boot it in place of the supervisor, under `-icount shift=0`, where the time-stamp counter counts
-//! instructions; `docs/src/reference/hypercalls.md` has the command.
+//! Boot it in place of the supervisor under `-icount shift=0`, where the time-stamp counter counts
+//! instructions.
 
 #![no_std]
 #![cfg_attr(denali, no_main)]
@@ -36,6 +36,9 @@ const NAME: [u8; NAME_MAX] = {
 /// Bytes of memory for what `image_write` takes.
 const CONTENTS: usize = 64 << 10;
 
+/// Bytes of them that are a line for the console.
+const LINE: usize = 64;
+
 /// Text of a VM that yields for ever: `mov eax, YIELD; syscall; jmp`.
 const YIELDER: [u8; 9] = {
     let [a, b, c, d, ..] = Hypercall::Yield.number().to_le_bytes();
@@ -44,7 +47,8 @@ const YIELDER: [u8; 9] = {
 
 fn main() {
     let _masked = interrupt::mask();
-    let contents = vec![0x90_u8; CONTENTS];
+    let mut contents = vec![0x90_u8; CONTENTS];
+    contents[LINE - 1] = b'\n';
     let at = address(contents.as_ptr());
     guest_calls(at);
     control_calls(at);
@@ -58,8 +62,7 @@ fn guest_calls(at: u64) {
     count(H::Yield, |_| [0; 4]);
     count(H::NetworkNotify, |_| [0; 4]);
     count(H::IdleWithTimeout, |_| [0; 4]);
-    count(H::ConsoleWrite, |_| [at, 64, 0, 0]);
-    println!();
+    count(H::ConsoleWrite, |_| [at, LINE as u64, 0, 0]);
     count(H::Random, |_| [at, 32, 0, 0]);
     let page = HEAP_END - PAGE_SIZE;
     count(H::ReleaseMemory, |_| {
@@ -122,17 +125,17 @@ fn control_calls(at: u64) {
     count(H::VmStop, |nth| [vms[nth], 0, 0, 0]);
     count(H::VmDestroy, |nth| [vms[nth], 0, 0, 0]);
     let peer = call(H::VmCreate, [address(&raw const config), 0, 0, 0]);
-    tell(format_args!("a switch and back"), |_| [0; 4], H::Yield);
+    tell("switch", |_| [0; 4], H::Yield);
     call(H::VmStop, [peer, 0, 0, 0]);
 }
 
 /// Counts a hypercall and tells its name and the cost. Returns the results.
 fn count(number: Hypercall, arguments: impl FnMut(usize) -> [u64; 4]) -> [u64; CALLS] {
-    tell(format_args!("{number:?}"), arguments, number)
+    tell(number.name(), arguments, number)
 }
 
 fn tell(
-    name: core::fmt::Arguments<'_>,
+    name: &str,
     mut arguments: impl FnMut(usize) -> [u64; 4],
     number: Hypercall,
 ) -> [u64; CALLS] {

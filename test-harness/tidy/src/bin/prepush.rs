@@ -15,8 +15,9 @@ struct Check {
 
 /// The kernel comes by itself, as it shares no features with tools that need `std`, and is linked once
 /// more so that it keeps its relocations, which GRUB does not load. Guests come once as host programs
-/// and once as they are compiled for a VM.
-const CHECKS: [Check; 7] = [
+/// and once as they are compiled for a VM, those with `std` by
+/// themselves, as there the panic handler is `std`'s.
+const CHECKS: [Check; 8] = [
     Check {
         name: "format",
         arguments: "fmt --all --check",
@@ -34,12 +35,18 @@ const CHECKS: [Check; 7] = [
     },
     Check {
         name: "clippy, guests",
-        arguments: "clippy -q -p denali-rt -p denali-std \
+        arguments: "clippy -q -p denali-rt \
                     -p denali-supervisor -p denali-guests -p denali-attacks -p echo \
                     -p mqtt -p game-server -p edge-cache \
                     --target x86_64-unknown-linux-gnu --target-dir target/denali-clippy \
                     -- -D warnings",
         environment: Some(("RUSTFLAGS", "--cfg denali")),
+    },
+    Check {
+        name: "clippy, std",
+        arguments: "clippy -q -p denali-std --target x86_64-unknown-linux-gnu \
+                    --target-dir target/denali-std-clippy -- -D warnings",
+        environment: Some(("RUSTFLAGS", "--cfg denali --cfg denali_std")),
     },
     Check {
         name: "documentation",

@@ -297,6 +297,7 @@ fn newcomer() -> TestStack {
         network: host_config(1),
         seed: [1, 2],
         memory_left: || usize::MAX,
+        memory_limit: usize::MAX,
     };
     Stack::new(Default::default(), &setup, Instant::from_ns(0))
 }

@@ -63,17 +63,19 @@ fn the_cost_of_a_segment_does_not_grow_with_the_connections() {
             connect(&mut world);
         }
         let (client, server) = connect(&mut world);
-        let start = std::time::Instant::now();
-        for _ in 0..200 {
+        let exchange = || {
+            let start = std::time::Instant::now();
             ready(world.a.write(client, b"ping"));
             world.settle();
             ready(world.b.read(server, &mut [0; 4]));
-        }
-        start.elapsed()
+            start.elapsed()
+        };
+        // The shortest is the one that nothing else on this machine has interrupted.
+        std::iter::repeat_with(exchange).take(200).min()
     };
-    let (few, many) = (cost(1), cost(1000));
+    let (few, many) = (cost(1).unwrap(), cost(1000).unwrap());
     assert!(
-        many < few * 5 + Duration::from_millis(20),
+        many < few * 5 + Duration::from_micros(100),
         "{few:?} became {many:?}"
     );
 }
@@ -143,7 +145,7 @@ fn without_memory_a_request_is_dropped_and_counted() {
 }
 
 #[test]
-fn a_connection_costs_less_than_eighteen_kibibytes() {
+fn buffers_shrink_so_that_many_connections_fit() {
     use super::super::connection::{Connection, Signals};
     use crate::sync::WaitQueue;
     use smoltcp::iface::SocketStorage;
@@ -151,8 +153,25 @@ fn a_connection_costs_less_than_eighteen_kibibytes() {
         + size_of::<SocketStorage<'static>>()
         + size_of::<Signals<WaitQueue>>()
         + 2 * size_of::<usize>();
-    let buffers = Buffers::DEFAULT.receive + Buffers::DEFAULT.transmit;
-    std::println!("a connection: {fixed} bytes beside {buffers} of buffers");
-    assert!(fixed + buffers < 18 * 1024);
-    assert!(256 * (fixed + buffers) < 4_700_000);
+    std::println!("a connection: {fixed} bytes beside its buffers");
+    assert!(fixed < 1536);
+    for (limit, used, expected) in [(8 << 20, 1 << 20, 256), (256 << 20, 1 << 20, 10_000)] {
+        let mut left = limit - used;
+        let mut connections = 0;
+        let mut before = Buffers::BULK.bytes();
+        while left > limit / 16 {
+            let bytes = Buffers::DEFAULT.resolved(left, limit).bytes();
+            assert!(bytes <= before);
+            before = bytes;
+            left -= bytes + fixed;
+            connections += 1;
+        }
+        assert!(connections > expected, "{connections} in {limit} bytes");
+    }
+    let explicit = Buffers {
+        receive: 100,
+        transmit: 3000,
+    };
+    let resolved = explicit.resolved(0, 8 << 20);
+    assert_eq!((resolved.receive, resolved.transmit), (1024, 3000));
 }

@@ -1,6 +1,6 @@
 //! The frames of the fake machine: what they hold, and what may be done with them.
 
-use super::super::{DiskOperation, FrameId};
+use super::super::FrameId;
 use super::{FRAME_LEN, FakeMachine, GARBAGE};
 use alloc::boxed::Box;
 use denali_abi::convert::u32_to_usize;
@@ -23,29 +23,6 @@ impl FakeMachine {
     pub(super) fn assert_idle(&self, frame: FrameId) {
         let busy = self.frames[u32_to_usize(frame.0)].busy;
         assert!(busy.is_none(), "{frame:?} belongs to a disk: {busy:?}");
-    }
-
-    /// Does what disks have done by now.
-    pub(super) fn work_disks(&mut self) {
-        while let Some(done) = self.disks.next_done(self.now) {
-            for (nth, &frame) in done.frames.iter().enumerate() {
-                let frame = u32_to_usize(frame.0);
-                self.frames[frame].busy = None;
-                match done.operation {
-                    DiskOperation::Read if done.result.is_ok() => {
-                        let block = self.disks.read(&done, nth);
-                        *self.bytes_mut(frame) = block;
-                        self.frames[frame].stale = false;
-                    }
-                    DiskOperation::Write if done.result.is_ok() => {
-                        let bytes = *self.bytes_mut(frame);
-                        self.disks.write(&done, nth, &bytes);
-                    }
-                    DiskOperation::Read | DiskOperation::Write | DiskOperation::Flush => {}
-                }
-            }
-            self.disks.complete(&done);
-        }
     }
 
     pub(super) fn soil(&mut self, frame: FrameId) {

@@ -16,7 +16,7 @@ use lies::Lies;
 
 use super::{
     Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit,
-    FaultAccess, FrameId, Machine, Marks, NicFull, Page, Position, Space, TableMissing,
+    FaultAccess, FrameId, Machine, Marks, NicFull, Offload, Page, Position, Space, TableMissing,
 };
 use crate::memory::address_space::allows;
 use crate::time::Time;
@@ -78,7 +78,8 @@ pub struct FakeMachine {
     entropy: u64,
     exits: VecDeque<Exit>,
     arriving: VecDeque<Vec<u8>>,
-    sent: VecDeque<Vec<u8>>,
+    sent: VecDeque<(Vec<u8>, Offload)>,
+    nic_offloads: u16,
     transmit_room: usize,
     was_full: bool,
     mac: [u8; 6],
@@ -105,6 +106,7 @@ impl FakeMachine {
             exits: VecDeque::new(),
             arriving: VecDeque::new(),
             sent: VecDeque::new(),
+            nic_offloads: 0,
             transmit_room: usize::MAX,
             was_full: false,
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
@@ -154,7 +156,17 @@ impl FakeMachine {
 
     /// Takes the oldest frame sent to the wire.
     pub fn take_sent(&mut self) -> Option<Vec<u8>> {
+        self.take_sent_with_offload().map(|(frame, _)| frame)
+    }
+
+    /// Takes the oldest frame sent to the wire, and what it leaves to the NIC.
+    pub fn take_sent_with_offload(&mut self) -> Option<(Vec<u8>, Offload)> {
         self.sent.pop_front()
+    }
+
+    /// Sets what may be left to the NIC.
+    pub const fn set_nic_offloads(&mut self, flags: u16) {
+        self.nic_offloads = flags;
     }
 
     /// Sets how many more frames the NIC takes.
@@ -429,14 +441,23 @@ impl Machine for FakeMachine {
         Some(frame.len())
     }
 
-    fn nic_transmit(&mut self, frame: &[u8]) -> Result<(), NicFull> {
+    fn nic_offloads(&self) -> u16 {
+        self.nic_offloads
+    }
+
+    fn nic_transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), NicFull> {
+        assert_eq!(
+            offload.flags & !self.nic_offloads,
+            0,
+            "nothing is left to a NIC that does not do it"
+        );
         if self.transmit_room == 0 {
             self.was_full = true;
             return Err(NicFull);
         }
         self.transmit_room -= 1;
         self.work(frame.len());
-        self.sent.push_back(frame.to_vec());
+        self.sent.push_back((frame.to_vec(), offload));
         Ok(())
     }
 

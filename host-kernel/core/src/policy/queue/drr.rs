@@ -3,8 +3,9 @@
 //! The queues are the VMs' own transmit rings; all that is kept of each is a few words, made room
 //! for when a VM comes. While nobody waits, a VM sends a batch a crossing as with drop-tail. While
 //! some wait, each turn is worth one full frame, and what a VM did not use of it counts for its next
-//! turn. Whoever begins to wait has its first turn before the others, but not twice in one round, so
-//! that it gains time and no bandwidth (sparse flows of FQ-CoDel, RFC 8290 §3).
+//! turn. A super-segment goes once there is enough for an ordinary frame, and later turns pay for it.
+//! Whoever begins to wait has its first turn before the others, but not twice in one round, so that
+//! it gains time and no bandwidth (sparse flows of FQ-CoDel, RFC 8290 §3).
 //!
 //! A frame for all VMs costs every one of them time, which no turn of its sender pays for: beyond
 //! [`FLOODS_PER_SECOND`] of them a VM's broadcasts are lost ("storm control" of Ethernet switches).
@@ -39,8 +40,8 @@ const FLOOD_BURST_NS: u64 = 100_000_000;
 /// What is kept of one VM.
 #[derive(Clone, Copy, Debug, Default)]
 struct Account {
-    /// Bytes it may still send in this turn.
-    deficit: u32,
+    /// Bytes it may still send in this turn; below zero, what it sent ahead of its turns.
+    deficit: i64,
     floods: Meter,
     /// The count of turns when it last went first.
     first_at: u64,
@@ -78,14 +79,14 @@ impl QueueDiscipline for DeficitRoundRobin {
 
     fn begin_turn(&mut self, vm: u32, contended: bool) {
         self.turns += u64::from(contended);
-        let quantum = if contended {
-            QUANTUM_CONTENDED
-        } else {
-            QUANTUM_ALONE
-        };
         if let Some(account) = self.account(vm) {
-            // What is left of a turn is less than a frame, unless the NIC cut it short.
-            account.deficit = account.deficit.min(FRAME - 1) + quantum;
+            // What is left of a turn is less than a frame, unless the NIC cut it short. While nobody
+            // waits, nobody minds what was sent ahead.
+            account.deficit = if contended {
+                account.deficit.min(i64::from(FRAME) - 1) + i64::from(QUANTUM_CONTENDED)
+            } else {
+                account.deficit.clamp(0, i64::from(FRAME) - 1) + i64::from(QUANTUM_ALONE)
+            };
         }
     }
 
@@ -93,18 +94,18 @@ impl QueueDiscipline for DeficitRoundRobin {
         let Some(account) = self.account(vm) else {
             return true;
         };
-        match account.deficit.checked_sub(length) {
-            Some(rest) => {
-                account.deficit = rest;
-                true
-            }
-            None => false,
+        let length = i64::from(length);
+        // Ordinary frames wait for a turn that pays for them.
+        let may = account.deficit >= length.min(i64::from(FRAME));
+        if may {
+            account.deficit -= length;
         }
+        may
     }
 
     fn ring_empty(&mut self, vm: u32) {
         if let Some(account) = self.account(vm) {
-            account.deficit = 0;
+            account.deficit = account.deficit.min(0);
         }
     }
 

@@ -11,22 +11,22 @@
 //! quantum at most, so a long sleep buys no long monopoly. Nobody starves: who runs moves ahead, and
 //! nobody gets further ahead than one quantum by waking. A new VM begins without compensation.
 
+use super::queue::{Place, Queue, VirtualTime};
 use super::{Choice, QUANTUM_NS, Scheduler};
 use crate::vm::VmId;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::num::{NonZeroU32, NonZeroU64, NonZeroU128};
 use denali_abi::control::{WEIGHT_DEFAULT, WEIGHT_MAX};
 use denali_abi::convert::u32_to_usize;
-
-/// CPU time in nanoseconds times [`WEIGHT_MAX`], divided by a weight.
-type VirtualTime = u128;
 
 /// What is known of the VM at one index.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     vm: VmId,
-    weight: u32,
+    weight: NonZeroU32,
     served: VirtualTime,
+    /// How far a quantum moves it.
+    quantum: VirtualTime,
     /// What is left of the quantum since it woke, in which it runs before the busy ones.
     compensation_ns: u64,
     ready: bool,
@@ -37,17 +37,26 @@ struct Account {
 impl Account {
     /// Returns how far `ran_ns` of CPU time move the VM in virtual time.
     fn virtual_time(&self, ran_ns: u64) -> VirtualTime {
-        u128::from(ran_ns) * u128::from(WEIGHT_MAX) / u128::from(self.weight)
+        // In 64 bits a division is one instruction.
+        match ran_ns.checked_mul(u64::from(WEIGHT_MAX)) {
+            Some(product) => u128::from(product / NonZeroU64::from(self.weight)),
+            None => u128::from(ran_ns) * u128::from(WEIGHT_MAX) / NonZeroU128::from(self.weight),
+        }
+    }
+
+    fn weigh(&mut self, weight: NonZeroU32) {
+        self.weight = weight;
+        self.quantum = self.virtual_time(QUANTUM_NS);
     }
 
     /// Returns where the VM queues.
-    fn place(&self) -> (VirtualTime, VmId) {
-        let expected_ns = if self.compensation_ns > 0 {
+    fn place(&self) -> Place {
+        let expected = if self.compensation_ns > 0 {
             0
         } else {
-            QUANTUM_NS
+            self.quantum
         };
-        (self.served + self.virtual_time(expected_ns), self.vm)
+        (self.served.saturating_add(expected), self.vm)
     }
 }
 
@@ -55,8 +64,8 @@ impl Account {
 #[derive(Debug, Default)]
 pub struct Fair {
     accounts: Vec<Option<Account>>,
-    queue: BTreeSet<(VirtualTime, VmId)>,
-    /// The foremost place of the runnable; it never goes back.
+    queue: Queue,
+    /// The foremost place of the runnable so far; it never goes back.
     floor: VirtualTime,
 }
 
@@ -77,13 +86,15 @@ impl Fair {
         }
         let mut account = Account {
             vm,
-            weight: WEIGHT_DEFAULT,
+            weight: NonZeroU32::MIN,
             served: 0,
+            quantum: 0,
             compensation_ns: 0,
             ready: false,
             began: false,
         };
-        account.served = self.floor.saturating_sub(account.virtual_time(QUANTUM_NS));
+        account.weigh(weight(WEIGHT_DEFAULT));
+        account.served = self.floor().saturating_sub(account.quantum);
         self.accounts[index] = Some(account);
     }
 
@@ -92,23 +103,26 @@ impl Fair {
         let Some(account) = self.account(vm) else {
             return;
         };
-        let before = account.place();
         change(account);
-        let (after, ready) = (account.place(), account.ready);
-        if ready && after != before {
-            self.queue.remove(&before);
-            self.queue.insert(after);
+        let place = account.place();
+        if account.ready {
+            self.queue.place(place);
         }
+    }
+
+    /// Returns the foremost place so far. Whoever moves backwards must have asked before.
+    fn floor(&mut self) -> VirtualTime {
         if let Some(&(first, _)) = self.queue.first() {
             self.floor = self.floor.max(first);
         }
+        self.floor
     }
 }
 
 impl Scheduler for Fair {
     fn ready(&mut self, vm: VmId) {
         self.open(vm);
-        let floor = self.floor;
+        let floor = self.floor();
         let Some(account) = self.account(vm) else {
             return;
         };
@@ -117,7 +131,7 @@ impl Scheduler for Fair {
         }
         account.ready = true;
         if account.began {
-            let earliest = floor.saturating_sub(account.virtual_time(QUANTUM_NS));
+            let earliest = floor.saturating_sub(account.quantum);
             account.served = account.served.max(earliest);
             account.compensation_ns = QUANTUM_NS;
         }
@@ -131,8 +145,7 @@ impl Scheduler for Fair {
             return;
         };
         account.ready = false;
-        let place = account.place();
-        self.queue.remove(&place);
+        self.queue.remove(vm);
     }
 
     fn leave(&mut self, vm: VmId) {
@@ -150,8 +163,7 @@ impl Scheduler for Fair {
     }
 
     fn yield_now(&mut self, vm: VmId) {
-        let next = self.queue.iter().find(|&&(_, other)| other != vm);
-        let Some(&(behind, _)) = next else {
+        let Some(&(behind, _)) = self.queue.first_other(vm) else {
             return;
         };
         self.change(vm, |account| {
@@ -160,25 +172,31 @@ impl Scheduler for Fair {
         });
     }
 
-    fn set_weight(&mut self, vm: VmId, weight: u32) {
+    fn set_weight(&mut self, vm: VmId, given: u32) {
         self.open(vm);
-        let (floor, weight) = (self.floor, weight.clamp(1, WEIGHT_MAX));
+        let (floor, weight) = (self.floor(), weight(given));
         self.change(vm, |account| {
             // What it is ahead of others is so much CPU time, and stays that.
             let ahead = account.served.saturating_sub(floor);
-            let ahead_now = ahead * u128::from(account.weight) / u128::from(weight);
+            let ahead_now = ahead * u128::from(account.weight.get()) / NonZeroU128::from(weight);
             account.served = account.served - ahead + ahead_now;
-            account.weight = weight;
+            account.weigh(weight);
         });
     }
 
     fn pick(&mut self) -> Option<Choice> {
-        let &(_, vm) = self.queue.first()?;
+        let &(first, vm) = self.queue.first()?;
+        self.floor = self.floor.max(first);
         Some(Choice {
             vm,
             slice_ns: QUANTUM_NS,
         })
     }
+}
+
+/// Returns the weight that counts.
+fn weight(given: u32) -> NonZeroU32 {
+    NonZeroU32::new(given.min(WEIGHT_MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! mechanism then finds a runnable VM itself.
 
 pub mod fair;
+mod queue;
 pub mod round_robin;
 
 use crate::vm::VmId;

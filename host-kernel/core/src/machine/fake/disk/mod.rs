@@ -4,12 +4,12 @@
 use super::super::{
     DiskCompletion, DiskError, DiskFull, DiskInfo, DiskOperation, DiskRequest, FrameId, Writable,
 };
-use super::FRAME_LEN;
+use super::{FRAME_LEN, FakeMachine};
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use denali_abi::convert::{u64_to_usize, usize_to_u64};
+use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 
 /// Bytes that a disk writes in one piece.
 const SECTOR_LEN: usize = 512;
@@ -315,6 +315,31 @@ impl FakeDisks {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+impl FakeMachine {
+    /// Does what disks have done by now.
+    pub(super) fn work_disks(&mut self) {
+        while let Some(done) = self.disks.next_done(self.now) {
+            for (nth, &frame) in done.frames.iter().enumerate() {
+                let frame = u32_to_usize(frame.0);
+                self.frames[frame].busy = None;
+                match done.operation {
+                    DiskOperation::Read if done.result.is_ok() => {
+                        let block = self.disks.read(&done, nth);
+                        *self.bytes_mut(frame) = block;
+                        self.frames[frame].stale = false;
+                    }
+                    DiskOperation::Write if done.result.is_ok() => {
+                        let bytes = *self.bytes_mut(frame);
+                        self.disks.write(&done, nth, &bytes);
+                    }
+                    DiskOperation::Read | DiskOperation::Write | DiskOperation::Flush => {}
+                }
+            }
+            self.disks.complete(&done);
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The fake disks, as the core's tests rely on them.
 
 use super::*;
-use crate::machine::fake::FakeMachine;
 use crate::machine::{Event, Machine};
 
 fn machine() -> FakeMachine {

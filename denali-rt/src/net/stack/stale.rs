@@ -1,21 +1,39 @@
-//! Both ends close at once: the acknowledgement that a repeated FIN carries.
+//! Segments that lie before the receive window, and the acknowledgement each carries.
 //!
-//! When the FINs cross, a peer of BSD's lineage acknowledges ours in a segment that repeats its own.
-//! That FIN lies in front of the receive window, so smoltcp answers and drops the segment, its
-//! acknowledgement included (RFC 9293 §3.10.7.4, first check), and the connection keeps its buffers
-//! until our FIN has been sent again. Here the acknowledgement is handed to smoltcp by itself.
+//! smoltcp answers such a segment and drops it, its acknowledgement included (RFC 9293 §3.10.7.4, first
+//! check). Twice that is too strict:
+//!
+//! * When the FINs of both ends cross, a peer of BSD's lineage acknowledges ours in a segment that
+//!   repeats its own, and the connection would keep its buffers until our FIN has been sent again.
+//! * With a congestion window, an end that sends one segment of several again numbers its
+//!   acknowledgements behind that one, below what the peer has already got. Two ends that do so at once
+//!   would drop each other's acknowledgements for ever.
+//!
+//! Here the acknowledgement is handed to smoltcp by itself, in a segment at the place it expects.
 
 use super::header::{Segment, SegmentKind};
 use alloc::vec::Vec;
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, Ipv6Packet, TcpPacket};
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
+};
 
-/// Returns the frame of a FIN without data as one that does nothing but acknowledge; `None` for any
-/// other frame.
-pub(super) fn acknowledgement(frame: &[u8], segment: &Segment) -> Option<Vec<u8>> {
-    let bare = segment.sequence_end == segment.sequence.wrapping_add(1);
-    if segment.kind != SegmentKind::Finish || !bare {
+/// How far before the expected sequence number a segment may lie: no further than the largest
+/// window, as only one that was sent in this connection does.
+const DISTANCE_MAX: u32 = 1 << 20;
+
+/// Returns the frame of a segment without data that lies before the number `expected` next as one
+/// that does nothing but acknowledge; `None` for any other frame.
+pub(super) fn acknowledgement(frame: &[u8], segment: &Segment, expected: u32) -> Option<Vec<u8>> {
+    let len = segment.sequence_end.wrapping_sub(segment.sequence);
+    let is_bare = match segment.kind {
+        SegmentKind::Finish => len == 1,
+        SegmentKind::Plain => len == 0,
+        SegmentKind::Open | SegmentKind::Reset => false,
+    };
+    let distance = expected.wrapping_sub(segment.sequence);
+    if !is_bare || distance == 0 || distance > DISTANCE_MAX {
         return None;
     }
     let mut bytes = frame.to_vec();
@@ -23,20 +41,24 @@ pub(super) fn acknowledgement(frame: &[u8], segment: &Segment) -> Option<Vec<u8>
     match ethernet.ethertype() {
         EthernetProtocol::Ipv6 => {
             let mut ip = Ipv6Packet::new_checked(ethernet.payload_mut()).ok()?;
-            take_out_fin(ip.payload_mut(), segment)?;
+            renumber(ip.payload_mut(), segment, expected)?;
         }
         _ => {
             let mut ip = Ipv4Packet::new_checked(ethernet.payload_mut()).ok()?;
-            take_out_fin(ip.payload_mut(), segment)?;
+            renumber(ip.payload_mut(), segment, expected)?;
         }
     }
     Some(bytes)
 }
 
-fn take_out_fin(payload: &mut [u8], segment: &Segment) -> Option<()> {
+fn renumber(payload: &mut [u8], segment: &Segment, expected: u32) -> Option<()> {
     let mut tcp = TcpPacket::new_checked(payload).ok()?;
+    // A SYN that is acknowledged twice opens nothing.
+    if tcp.syn() {
+        return None;
+    }
     tcp.set_fin(false);
-    tcp.set_seq_number(tcp.seq_number() + 1);
+    tcp.set_seq_number(TcpSeqNumber(expected.cast_signed()));
     tcp.fill_checksum(&segment.remote.into(), &segment.local.into());
     Some(())
 }
@@ -97,9 +119,7 @@ mod tests {
     use super::super::header::{self, Checksum, Header};
     use super::*;
     use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{
-        EthernetAddress, IpAddress, IpProtocol, IpRepr, TcpControl, TcpRepr, TcpSeqNumber,
-    };
+    use smoltcp::wire::{EthernetAddress, IpAddress, IpProtocol, IpRepr, TcpControl, TcpRepr};
 
     /// Peer and us, by IPv4 and by IPv6.
     const ENDS: [(IpAddress, IpAddress); 2] = [
@@ -148,14 +168,32 @@ mod tests {
         }
     }
 
+    /// What the peer is expected to send next; its FIN in [`frame`] has the number -1.
+    const EXPECTED: u32 = 0;
+
     #[test]
-    fn what_is_left_of_a_fin_acknowledges_and_its_checksum_is_right() {
+    fn what_is_left_of_a_repeated_fin_acknowledges_and_its_checksum_is_right() {
         for ends in ENDS {
             let fin = frame(ends, TcpControl::Fin, &[]);
-            let bytes = acknowledgement(&fin, &segment(&fin)).unwrap();
+            let bytes = acknowledgement(&fin, &segment(&fin), EXPECTED).unwrap();
             let left = segment(&bytes);
             assert_eq!((left.kind, left.acknowledgement), (SegmentKind::Plain, 7));
-            assert_eq!((left.sequence, left.sequence_end), (0, 0));
+            assert_eq!((left.sequence, left.sequence_end), (EXPECTED, EXPECTED));
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_from_before_the_window_counts_and_one_from_far_away_does_not() {
+        for ends in ENDS {
+            let bare = frame(ends, TcpControl::None, &[]);
+            let moved = acknowledgement(&bare, &segment(&bare), 5000).unwrap();
+            assert_eq!(
+                (segment(&moved).sequence, segment(&moved).acknowledgement),
+                (5000, 7)
+            );
+            for expected in [u32::MAX, DISTANCE_MAX, u32::MAX - 1000, 1 << 31] {
+                assert_eq!(acknowledgement(&bare, &segment(&bare), expected), None);
+            }
         }
     }
 
@@ -163,13 +201,13 @@ mod tests {
     fn other_segments_are_left_alone() {
         for ends in ENDS {
             for (control, payload) in [
-                (TcpControl::None, &b""[..]),
-                (TcpControl::None, b"x"),
+                (TcpControl::None, &b"x"[..]),
                 (TcpControl::Fin, b"x"),
                 (TcpControl::Rst, b""),
+                (TcpControl::Syn, b""),
             ] {
                 let frame = frame(ends, control, payload);
-                assert_eq!(acknowledgement(&frame, &segment(&frame)), None);
+                assert_eq!(acknowledgement(&frame, &segment(&frame), EXPECTED), None);
             }
         }
     }
