@@ -1,5 +1,9 @@
 //! What is decided for processors people have: family, model and stepping as CPUID shows them, with
 //! the microcode of 2025 unless the name says otherwise.
+//!
+//! Which model has which leak was compared with the lists of Linux (`cpu_vuln_whitelist` and
+//! `cpu_vuln_blacklist` in arch/x86/kernel/cpu/common.c, models of Zen in amd.c), which follow Intel's
+//! "Affected Processors" and AMD's bulletins.
 
 use super::super::Feature::*;
 use super::super::Vulnerability::{
@@ -137,9 +141,13 @@ const CASES: &[Case] = &[
     // Intel Atoms.
     case!("Bonnell", Intel, 6, 0x1c, 2, &[], 0, 2, &[], &[]),
     case!("Silvermont", Intel, 6, 0x37, 8, &[INTEL_2019], 0, 1, OLD_INTEL, &[]),
+    case!("Airmont MID", Intel, 6, 0x5a, 0, &[INTEL_2019], 0, 1, OLD_INTEL, &[StoreBypass]),
     case!("Goldmont", Intel, 6, 0x5c, 9, &[INTEL_2019], RFDS_CLEAR, 1,
           &["pti", "ibpb", "ibpb_entry", "verw"], &[StoreBypass]),
     case!("Tremont", Intel, 6, 0x96, 1, &[INTEL_2019, &[SrbdsCtrl]],
+          RDCL_NO | IBRS_ALL | MDS_NO | TAA_NO | FB_CLEAR | RFDS_CLEAR, 1,
+          &["ibrs", "ibpb", "bhb_clear", "verw"], &[StoreBypass]),
+    case!("Tremont D (Snow Ridge)", Intel, 6, 0x86, 5, &[INTEL_2019],
           RDCL_NO | IBRS_ALL | MDS_NO | TAA_NO | FB_CLEAR | RFDS_CLEAR, 1,
           &["ibrs", "ibpb", "bhb_clear", "verw"], &[StoreBypass]),
     case!("Sierra Forest", Intel, 6, 0xaf, 3, &[INTEL_2019, &[BhiCtrl]],
