@@ -109,9 +109,8 @@ impl Default for Policies {
 }
 
 impl Policies {
-    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `scheduler=…`, `queue=…` and
-    /// `net-offload=…`; of several words
-    /// the last counts, and other words are none of its business. Each unknown name is passed to
+    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `working-set=…`, `cluster=…`,
+    /// `scheduler=…`, `queue=…` and `net-offload=…`; of several words the last counts, and other words are none of its business. Each unknown name is passed to
     /// `complain`.
     pub fn from_command_line<'a>(
         command_line: &'a str,
@@ -132,16 +131,10 @@ impl Policies {
                         known: "strict, fifo, working-set",
                     });
                 }
-                Some(("replacement", "ws-clock")) => {
-                    policies.replacement = Box::<WsClock>::default();
-                }
-                Some(("replacement", "clock")) => policies.replacement = Box::new(Clock),
-                Some(("replacement", value)) => {
-                    complain(UnknownPolicy {
-                        key: "replacement",
-                        value,
-                        known: "ws-clock, clock",
-                    });
+                Some((key @ ("replacement" | "working-set" | "cluster"), value)) => {
+                    if let Err(unknown) = policies.choose_paging(key, value) {
+                        complain(unknown);
+                    }
                 }
                 Some(("scheduler", "fair")) => policies.scheduler = Box::<Fair>::default(),
                 Some(("scheduler", "round-robin")) => {
@@ -163,15 +156,6 @@ impl Policies {
                         known: "drr, drop-tail",
                     });
                 }
-                Some(("working-set", "on")) => policies.working_sets = WorkingSets::On,
-                Some(("working-set", "off")) => policies.working_sets = WorkingSets::Off,
-                Some(("working-set", value)) => {
-                    complain(UnknownPolicy {
-                        key: "working-set",
-                        value,
-                        known: "on, off",
-                    });
-                }
                 Some(("net-offload", "on")) => policies.net_offload = NetOffload::On,
                 Some(("net-offload", "off")) => policies.net_offload = NetOffload::Off,
                 Some(("net-offload", value)) => {
@@ -181,20 +165,28 @@ impl Policies {
                         known: "on, off",
                     });
                 }
-                Some(("cluster", "4")) => policies.cluster = 1,
-                Some(("cluster", "16")) => policies.cluster = 4,
-                Some(("cluster", "64")) => policies.cluster = 16,
-                Some(("cluster", value)) => {
-                    complain(UnknownPolicy {
-                        key: "cluster",
-                        value,
-                        known: "16, 4, 64",
-                    });
-                }
                 _ => {}
             }
         }
         policies
+    }
+
+    /// Chooses what concerns paging alone.
+    fn choose_paging<'a>(&mut self, key: &str, value: &'a str) -> Result<(), UnknownPolicy<'a>> {
+        let unknown = |key, known| Err(UnknownPolicy { key, value, known });
+        match (key, value) {
+            ("replacement", "ws-clock") => self.replacement = Box::<WsClock>::default(),
+            ("replacement", "clock") => self.replacement = Box::new(Clock),
+            ("replacement", _) => return unknown("replacement", "ws-clock, clock"),
+            ("working-set", "on") => self.working_sets = WorkingSets::On,
+            ("working-set", "off") => self.working_sets = WorkingSets::Off,
+            ("working-set", _) => return unknown("working-set", "on, off"),
+            (_, "16") => self.cluster = 4,
+            (_, "4") => self.cluster = 1,
+            (_, "64") => self.cluster = 16,
+            _ => return unknown("cluster", "16, 4, 64"),
+        }
+        Ok(())
     }
 }
 
