@@ -110,8 +110,8 @@ impl Default for Policies {
 
 impl Policies {
     /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `working-set=…`, `cluster=…`,
-    /// `scheduler=…`, `queue=…` and `net-offload=…`; of several words the last counts, and other words are none of its business. Each unknown name is passed to
-    /// `complain`.
+    /// `scheduler=…`, `queue=…` and `net-offload=…`; of several words the last counts, and other words
+    /// are none of its business. Each unknown name is passed to `complain`.
     pub fn from_command_line<'a>(
         command_line: &'a str,
         mut complain: impl FnMut(UnknownPolicy<'a>),
