@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use test_harness::cli::repository;
 use test_harness::guest::Guest;
 use test_harness::host::Host;
-use test_harness::machine::{boot_files, count};
+use test_harness::machine::{Board, boot_files, count};
 use test_harness::{facts, suite};
 
 fn main() -> ExitCode {
@@ -25,7 +25,8 @@ const SWITCH_MAX: u64 = 2_150;
 fn each_costs_what_the_reference_says_and_a_switch_what_the_design_says(host: &Host) {
     let [kernel, _] = boot_files(host.status().pid);
     let image = Guest::new("costs").memory("8M").image(host.home());
-    let log = count(host.home(), &kernel, &image, "counted");
+    let board = Board::new("q35", "max").kernel(&kernel, &image);
+    let log = count(host.home(), &board, "counted").expect("the guest counts");
     let mut counted: Costs = log
         .lines()
         .filter_map(|line| {

@@ -10,10 +10,12 @@
 //! | `packages`   | packages that no host may take                                      |
 //! | `processor`  | what the running processor says: open ports, the kernel's text      |
 //! | [`record`]   | what happened, as one JSON file                                     |
+//! | [`virtual_time`] | what the victim's client waits for, counted in instructions      |
 
 mod packages;
 mod processor;
 pub mod record;
+pub mod virtual_time;
 mod watch;
 
 use crate::cli::{repository, target_dir};
