@@ -240,6 +240,12 @@ pub struct Instructions {
 }
 
 impl Instructions {
+    /// Returns all of them.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.guests + self.kernel
+    }
+
     /// Counts the lines of QEMU's log, `Trace 0: 0x7f… [cs_base/pc/flags/cflags]`.
     fn of(log: impl BufRead) -> Self {
         let mut counted = Self::default();

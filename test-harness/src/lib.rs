@@ -10,6 +10,7 @@
 //! | [`machine`] | other machines under QEMU: boards, processors, boot loaders           |
 //! | [`project`] | projects made from templates                                          |
 //! | [`guest`]   | the guests of `guests/`, each made a project with its own manifest    |
+//! | [`counter`] | what a machine executes, counted by QEMU |
 //! | [`containment`] | attacks on a running host, and what must hold after each   |
 //! | [`lives`]   | lives of VMs by the thousand                                          |
 //! | [`external`] | programs this project did not write                                 |
@@ -17,6 +18,7 @@
 //! | [`game_load`] | players of the example game server, and how evenly they are served |
 //! | [`http`]    | a plain HTTP client that sees every byte                              |
 //! | [`gdb`]     | QEMU's debugger stub                                                  |
+//! | [`requests`] | instructions an HTTP request takes |
 //! | [`sabotage`] | kernels that lack one protection each                                |
 //! | [`soak`]    | many requests, and the memory they leave behind                       |
 //! | [`suite`]   | test binaries whose facts share one host                              |
@@ -25,6 +27,7 @@
 
 pub mod cli;
 pub mod containment;
+pub mod counter;
 pub mod external;
 pub mod figures;
 pub mod game_load;
@@ -36,6 +39,7 @@ pub mod http;
 pub mod lives;
 pub mod machine;
 pub mod project;
+pub mod requests;
 pub mod sabotage;
 pub mod soak;
 pub mod suite;

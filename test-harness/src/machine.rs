@@ -1,9 +1,10 @@
 //! A machine under QEMU that no `host up` has started: other boards, processors and boot loaders.
 
 use crate::cli::{Invocation, Running};
+use crate::counter::Counter;
 use crate::home::Home;
 use crate::wait;
-use crate::wire::Wire;
+use crate::wire::{NETDEV, Namespace, Wire};
 use std::fs;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpStream};
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// After which QEMU ends whatever happens.
 const LIFETIME: Duration = Duration::from_secs(300);
+
+/// The same for a machine beside a namespace.
+const WIRE_LIFETIME: Duration = Duration::from_secs(900);
 
 /// Longest boot: firmware and boot loader are emulated, too.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
@@ -81,6 +85,13 @@ impl Board {
         qemu(home, self, limit)
             .args(["-serial", &format!("file:{}", text(log))])
             .start()
+    }
+
+    /// Has the machine's instructions counted.
+    #[must_use]
+    pub fn counted_by(self, counter: &Counter) -> Self {
+        let arguments = counter.arguments();
+        self.with(&arguments.each_ref().map(String::as_str))
     }
 
     fn with(mut self, arguments: &[&str]) -> Self {
@@ -157,14 +168,35 @@ impl Machine {
 /// If it does not come up.
 #[must_use]
 pub fn boot_on(wire: &Wire, home: &Home, board: &Board) -> Running {
-    const WIRE_LIFETIME: Duration = Duration::from_secs(900);
+    let machine = qemu(home, board, WIRE_LIFETIME).args(["-netdev", &wire.netdev()]);
+    boot_beside(wire.namespace(), home, machine)
+}
+
+/// Boots a machine on the TAP device of a namespace and waits until its supervisor greets at
+/// 10.90.0.15.
+///
+/// # Panics
+///
+/// If it does not come up.
+#[must_use]
+pub fn boot_in(namespace: &Namespace, home: &Home, board: &Board) -> Running {
+    let seconds = WIRE_LIFETIME.as_secs().to_string();
+    let machine = home
+        .invoke("timeout")
+        .args(["--foreground", &seconds, "ip", "netns", "exec"])
+        .args([namespace.name(), "qemu-system-x86_64"])
+        .args(&board.arguments)
+        .args(["-netdev", NETDEV]);
+    boot_beside(namespace, home, machine)
+}
+
+fn boot_beside(namespace: &Namespace, home: &Home, machine: Invocation) -> Running {
     let serial = home.path().join("serial-wire.log");
-    let mut qemu = qemu(home, board, WIRE_LIFETIME)
-        .args(["-netdev", &wire.netdev()])
+    let mut qemu = machine
         .args(CARD)
         .args(["-serial", &format!("file:{}", text(&serial))])
         .start();
-    let greeted = wire.within(|| {
+    let greeted = namespace.within(|| {
         wait::within(BOOT_TIMEOUT, || {
             (qemu.has_ended() || greets((SUPERVISOR, 22))).then_some(())
         })
