@@ -295,6 +295,9 @@ fn refused(kind: Refusal, message: String) -> Failure {
             .help("see who holds the memory: cargo denali ls; or ask for less in Cargo.toml"),
         Refusal::Conflict => Failure::new(Status::Refused, message)
             .help("change [package.metadata.denali] in Cargo.toml, or: cargo denali rm NAME"),
+        Refusal::Unhealthy => {
+            Failure::new(Status::Crashed, message).help("mend it and deploy again")
+        }
         Refusal::Package => Failure::new(Status::Failed, message).help("deploy again"),
         Refusal::Usage => Failure::new(Status::Failed, message)
             .help("host and cargo denali are of different versions: start the host anew"),
@@ -315,6 +318,7 @@ fn succeed(exit: &Exit, name: &str) -> Result<(), Failure> {
         status::OK => Ok(()),
         status::NOT_FOUND => Err(unknown_service(name)),
         status::REFUSED => Err(Failure::new(Status::Refused, message())),
+        status::UNHEALTHY => Err(refused(Refusal::Unhealthy, message())),
         status::USAGE => Err(refused(Refusal::Usage, message())),
         _ => Err(Failure::new(Status::Failed, message())),
     }

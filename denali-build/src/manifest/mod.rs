@@ -9,6 +9,7 @@
 //! address = "dhcp"                    # or "10.90.4.5"; default: one from the host's pool
 //! cpu = { weight = 300, cap = 0.5 }   # default: weight 100, no cap
 //! rate = { packets = "10k/s", bytes = "1M/s" }  # default: no bound
+//! health = "http:80/health"           # or "tcp:80"; default: the first published TCP port
 //! volume = ["data:64M"]               # disks that outlive releases and reboots
 //! ```
 //!
@@ -22,7 +23,7 @@ use denali_abi::block::{VOLUME_NAME_MAX, VOLUMES_MAX};
 use denali_abi::convert::usize_to_u64;
 use denali_abi::layout::{GUEST_END, PAGE_SIZE};
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
-use denali_protocol::{Address, Limits, PublishedPort, Transport, VolumeRequest};
+use denali_protocol::{Address, Check, Limits, PublishedPort, Transport, VolumeRequest};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -33,7 +34,7 @@ use toml_edit::{Document, Item, TableLike};
 const TABLE: &str = "package.metadata.denali";
 
 /// The keys of the table.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "memory",
     "publish",
     "arguments",
@@ -42,6 +43,7 @@ const KEYS: [&str; 8] = [
     "cpu",
     "rate",
     "volume",
+    "health",
 ];
 
 /// The least memory a service can be given, in bytes: a few pages and what the kernel keeps for it.
@@ -64,6 +66,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Disks of its own.
     pub volumes: Vec<VolumeRequest>,
+    /// How to tell that it does what it is for.
+    pub health: Option<Check>,
 }
 
 /// Reads the settings from the manifest at `path`.
@@ -124,6 +128,7 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, Failure> {
         memory: reader.memory(table, item.span())?,
         publish: reader.publish(table)?,
         volumes: reader.volumes(table)?,
+        health: reader.health(table)?,
         arguments: reader.arguments(table)?,
         environment: reader.environment(table)?,
         address: reader.address(table)?,
@@ -208,6 +213,21 @@ impl Reader<'_> {
             ports.push(port);
         }
         Ok(ports)
+    }
+
+    fn health(&self, table: &dyn TableLike) -> Result<Option<Check>, Failure> {
+        let Some(item) = table.get("health") else {
+            return Ok(None);
+        };
+        let text = self.string("health", item)?;
+        let wrong = || {
+            self.failure(
+                item.span(),
+                format!("{TABLE}.health: \"{text}\" is no check"),
+            )
+            .help("write for example \"tcp:80\" or \"http:80/health\"")
+        };
+        parse_check(text).map(Some).ok_or_else(wrong)
     }
 
     fn volumes(&self, table: &dyn TableLike) -> Result<Vec<VolumeRequest>, Failure> {
@@ -352,6 +372,26 @@ pub fn parse_memory(text: &str) -> Option<u64> {
     };
     let bytes = digits.parse::<u64>().ok()?.checked_mul(1 << shift)?;
     bytes.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// Parses a check: `tcp:80`, `http:80/health`.
+fn parse_check(text: &str) -> Option<Check> {
+    let port = |digits: &str| digits.parse().ok().filter(|port| *port > 0);
+    match text.split_once(':')? {
+        ("tcp", digits) => Some(Check::Tcp {
+            port: port(digits)?,
+        }),
+        ("http", rest) => {
+            let at = rest.find('/')?;
+            let (digits, path) = rest.split_at(at);
+            let plain = path.bytes().all(|byte| byte.is_ascii_graphic());
+            plain.then_some(Check::Http {
+                port: port(digits)?,
+                path: path.to_owned(),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Parses a volume: `data:64M`.

@@ -72,6 +72,7 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         address: None,
         limits: Limits::default(),
         volumes: Vec::new(),
+        health: None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod admission;
 pub mod commands;
 pub mod config;
 pub mod deploy;
+pub mod health;
 pub mod hex;
 pub mod keeper;
 pub mod kernel;

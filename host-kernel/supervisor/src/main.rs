@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::time::Duration;
 use denali_rt::time::Instant;
 use denali_rt::{env, net, random, registers, thread};
 use denali_store::Opened;
@@ -22,6 +23,9 @@ use denali_supervisor::supervisor::Supervisor;
 use denali_supervisor::{config, releases};
 
 denali_rt::entry!(main);
+
+/// How often to look after releases that were replaced.
+const SEE_OFF_EVERY: Duration = Duration::from_millis(250);
 
 fn main() -> Result<(), String> {
     let settings = config::parse(env::arguments_raw()).map_err(|error| {
@@ -52,6 +56,7 @@ fn main() -> Result<(), String> {
         None => shared,
     });
     start_restoring(&shared)?;
+    start_seeing_off(&shared)?;
     ssh::serve(port, identity, &shared)
 }
 
@@ -113,6 +118,21 @@ fn start_restoring(shared: &Arc<Shared>) -> Result<(), String> {
                 "store: {running} services run again, {stopped} stay stopped, {failed} failed, \
                  in {took} ms"
             );
+        })
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// Sees off releases that were replaced.
+fn start_seeing_off(shared: &Arc<Shared>) -> Result<(), String> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("see-off")
+        .spawn(move || {
+            loop {
+                shared.with(Supervisor::see_off);
+                thread::sleep(SEE_OFF_EVERY);
+            }
         })
         .map(drop)
         .map_err(|error| format!("cannot start a thread: {error}"))

@@ -2,7 +2,8 @@
 //!
 //! Without a keeper a deployment is what it is without a disk: it lasts as long as the host.
 
-use crate::deploy::Deployed;
+use crate::deploy::{Deployed, Farewell};
+use crate::health;
 use crate::hex;
 use crate::keeper::{Entry, Facts, Keeper};
 use crate::package::{self, Package};
@@ -33,7 +34,7 @@ pub fn deploy(
                  `cargo denali host up --data SIZE`",
             ));
         }
-        return shared.with(|supervisor| supervisor.deploy(package));
+        return switch(shared, package);
     };
     let name = package.manifest.name.clone();
     let version = package.manifest.version.clone();
@@ -47,7 +48,7 @@ pub fn deploy(
         of,
     };
     let number = keeper.lock().begin(&facts, bytes).map_err(not_kept)?;
-    let deployed = shared.with(|supervisor| supervisor.deploy(package));
+    let deployed = switch(shared, package);
     let mut keeper = keeper.lock();
     match deployed {
         Ok(deployed) => {
@@ -68,6 +69,25 @@ pub fn deploy(
                 log::warn!("cannot keep that release {number} of {name} failed: {error}");
             }
             Err(refused)
+        }
+    }
+}
+
+/// Runs a package; if another release of the service runs, beside it until it is healthy.
+fn switch(shared: &Shared, package: Package<'_>) -> Result<Deployed, Refused> {
+    let check = health::check_of(&package.manifest);
+    let begun = shared.with(|supervisor| supervisor.begin(package))?;
+    if !begun.is_beside_another() {
+        // There is nobody to go back to: whatever becomes of it is there to be looked at.
+        return shared.with(|supervisor| supervisor.finish(begun, Farewell::AtOnce));
+    }
+    match health::wait(shared, &begun, check.as_ref()) {
+        Ok(()) => shared.with(|supervisor| supervisor.finish(begun, Farewell::Gentle)),
+        Err(why) => {
+            shared.with(|supervisor| supervisor.abandon(begun));
+            Err(Refused::unhealthy(format!(
+                "the new release {why}\nthe last release serves on"
+            )))
         }
     }
 }

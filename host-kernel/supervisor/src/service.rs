@@ -171,6 +171,16 @@ fn known_address(address: [u8; 4]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(address)).filter(|address| !address.is_unspecified())
 }
 
+/// Returns in words what became of a VM that ended.
+#[must_use]
+pub fn reason_of(status: &VmStatus) -> String {
+    match describe(status) {
+        (_, Some(reason), _) => format!("ended: {reason}"),
+        (ServiceState::Stopped, None, _) => "was stopped".into(),
+        (_, None, _) => "ended".into(),
+    }
+}
+
 /// Returns state, reason and exit code of a VM.
 fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
     match VmState::from_code(status.state) {

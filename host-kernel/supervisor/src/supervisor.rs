@@ -2,6 +2,7 @@
 
 use crate::admission;
 use crate::config::Settings;
+use crate::deploy::Leaving;
 use crate::kernel::{Kernel, VmId};
 use crate::pool::Pool;
 use crate::refusal::Refused;
@@ -26,6 +27,8 @@ pub struct Supervisor {
     pub(crate) table: Table,
     pub(crate) settings: Settings,
     pub(crate) pool: Option<Pool>,
+    /// Releases that were replaced and have not ended.
+    pub(crate) leaving: Vec<Leaving>,
     /// The supervisor's own VM, which is no service.
     own: VmId,
 }
@@ -62,6 +65,7 @@ impl Supervisor {
             table: Table::default(),
             settings,
             pool,
+            leaving: Vec::new(),
             own,
         };
         supervisor.rebuild();
@@ -249,6 +253,7 @@ impl Supervisor {
     /// No such service, or the kernel's refusal.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let service = self.table.get(name).ok_or(Failure::NoSuchService)?.clone();
+        self.drain_service(name);
         self.free(&service)
             .map_err(|error| Failure::Other(format!("cannot remove: {error}")))?;
         self.table.remove(name);

@@ -418,6 +418,7 @@ fn manifest(name: &str) -> Manifest {
         address: None,
         limits: denali_protocol::Limits::default(),
         volumes: Vec::new(),
+        health: None,
     };
     package::manifest(name, "0.1.0", &settings, image())
 }

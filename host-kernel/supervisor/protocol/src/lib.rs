@@ -64,6 +64,27 @@ pub struct Manifest {
     /// Disks of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<VolumeRequest>,
+    /// How to tell that it does what it is for; `None` connects to its first published TCP port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Check>,
+}
+
+/// How to tell that a service does what it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Check {
+    /// It accepts a TCP connection.
+    Tcp {
+        /// On this port.
+        port: u16,
+    },
+    /// It answers a GET with a status from 200 to 399.
+    Http {
+        /// On this port.
+        port: u16,
+        /// For this path.
+        path: String,
+    },
 }
 
 /// A disk that a service asks for; it outlives releases and reboots.
@@ -323,6 +344,8 @@ pub enum Refusal {
     Conflict,
     /// The command line is malformed.
     Usage,
+    /// The new release crashed or is not healthy; the last one serves on.
+    Unhealthy,
 }
 
 /// Exit status of a supervisor command over SSH.
@@ -337,6 +360,8 @@ pub mod status {
     pub const NOT_FOUND: u32 = 3;
     /// Refused by the gatekeeper, or in conflict with another service.
     pub const REFUSED: u32 = 5;
+    /// The new release crashed or is not healthy; the last one serves on.
+    pub const UNHEALTHY: u32 = 7;
 }
 
 /// The boot configuration: what `host up` and `host image` put behind the supervisor's image in the

@@ -1,5 +1,10 @@
 //! Deployment: from a checked package to a running VM, or to nothing at all.
 
+mod switch;
+
+pub(crate) use switch::Leaving;
+pub use switch::{Begun, Farewell};
+
 use crate::admission::{self, Need, Place, Predecessor};
 use crate::kernel::{ImageId, VmId};
 use crate::package::Package;
@@ -8,6 +13,7 @@ use crate::service::{Origin, Service, has_ended};
 use crate::supervisor::Supervisor;
 use alloc::format;
 use core::net::Ipv4Addr;
+use denali_abi::control::HostStatus;
 use denali_abi::errno::Errno;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
@@ -41,11 +47,22 @@ impl Supervisor {
     /// The rule that is broken, or the room that is missing; nothing was changed then, except that
     /// a predecessor which had to make way was started anew.
     pub fn deploy(&mut self, package: Package<'_>) -> Result<Deployed, Refused> {
+        let begun = self.begin(package)?;
+        self.finish(begun, Farewell::AtOnce)
+    }
+
+    /// Creates the service in `package`; until [`finish`](Self::finish) its predecessor is the one
+    /// that counts, if there is room for both.
+    ///
+    /// # Errors
+    ///
+    /// As [`deploy`](Self::deploy).
+    pub fn begin(&mut self, package: Package<'_>) -> Result<Begun, Refused> {
         self.table.admit(&package.manifest)?;
         let name = package.manifest.name.clone();
         let old = self.table.get(&name).cloned();
+        self.drain_service(&name);
         let network = self.network_for(&package, old.as_ref())?;
-        let host = self.kernel.host_status();
         let need = Need {
             image_pages: package.header.content_pages(),
             memory_pages: u64::from(package.memory_pages),
@@ -55,28 +72,12 @@ impl Supervisor {
             // Two VMs cannot have the same volume.
             old.is_in_the_way = true;
         }
-        let place = admission::place(need, &host, predecessor)?;
+        let (host, place) = self.place(need, predecessor)?;
         let lived = match (place, &old) {
             (Place::Instead, Some(old)) => self.make_way(old)?,
             _ => false,
         };
-        let origin = Origin {
-            build_id: package.header.build_id,
-            manifest: package.manifest.clone(),
-            arguments: package.arguments.clone(),
-            volumes: package.volumes.clone(),
-        };
-        let mut service = Service {
-            name: name.clone(),
-            image: ImageId(0),
-            digest: Some(package.image_digest()),
-            vm: None,
-            network,
-            memory_pages: package.memory_pages,
-            limits: package.manifest.limits,
-            asked_to_stop: false,
-            origin: Some(origin),
-        };
+        let mut service = new_service(&package, network);
         if let Err(errno) = self.create(&mut service, &package) {
             let refused = admission::refused_by_kernel(errno, need, &host);
             return Err(match (place, old) {
@@ -84,18 +85,26 @@ impl Supervisor {
                 _ => refused,
             });
         }
-        self.table.insert(service);
-        if let Some(old) = &old {
-            let old = Service {
-                vm: old.vm.filter(|_| place == Place::Beside),
-                ..old.clone()
-            };
-            if let Err(error) = self.free(&old) {
-                log::warn!("cannot free the last release of {name}: {error}");
-            }
+        let old = old.map(|old| Service {
+            vm: old.vm.filter(|_| place == Place::Beside),
+            ..old
+        });
+        Ok(Begun { service, old })
+    }
+
+    /// Finds a place, if need be where releases are that only finish what they have begun.
+    fn place(
+        &mut self,
+        need: Need,
+        predecessor: Option<Predecessor>,
+    ) -> Result<(HostStatus, Place), Refused> {
+        let host = self.kernel.host_status();
+        let placed = admission::place(need, &host, predecessor);
+        if placed.is_ok() || !self.drain_all() {
+            return placed.map(|place| (host, place));
         }
-        self.deployed(&name, old.is_some())
-            .ok_or_else(|| Refused::admission("it vanished"))
+        let host = self.kernel.host_status();
+        admission::place(need, &host, predecessor).map(|place| (host, place))
     }
 
     /// Brings back the service in `package`, which was kept. One that is there already, as its VM
@@ -123,7 +132,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
+    pub(super) fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
         let service = self.view(name)?;
         let available = admission::available_pages(&self.kernel.host_status()) * PAGE_SIZE;
         Some(Deployed {
@@ -298,6 +307,26 @@ impl Supervisor {
         Err(Refused::admission(
             "no free hardware address: remove a service with `rm`",
         ))
+    }
+}
+
+/// Returns the service of a package, without image and VM.
+fn new_service(package: &Package<'_>, network: NetworkConfig) -> Service {
+    Service {
+        name: package.manifest.name.clone(),
+        image: ImageId(0),
+        digest: Some(package.image_digest()),
+        vm: None,
+        network,
+        memory_pages: package.memory_pages,
+        limits: package.manifest.limits,
+        asked_to_stop: false,
+        origin: Some(Origin {
+            build_id: package.header.build_id,
+            manifest: package.manifest.clone(),
+            arguments: package.arguments.clone(),
+            volumes: package.volumes.clone(),
+        }),
     }
 }
 
