@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 /// What the program for the library's word looks at.
-const AREAS: [&str; 12] = [
+const AREAS: [&str; 13] = [
     "texts",
     "formats",
     "numbers",
@@ -36,6 +36,7 @@ const AREAS: [&str; 12] = [
     "threads",
     "descriptors",
     "sockets",
+    "loopback",
     "jump",
     "rest",
     "atexit",
