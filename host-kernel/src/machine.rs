@@ -1,5 +1,6 @@
 //! The PC as the core's [`Machine`]: the one meeting point of core, arch and drivers.
 
+use crate::arch::guest_pages;
 use crate::arch::paging::{self, Paging};
 use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
 use crate::platform::Ports;
@@ -8,8 +9,8 @@ use core::ops::Range;
 use denali_abi::registers::ClockParameters;
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
-    Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
-    NicFull, Offload, Page, Position, Space, TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FaultAccess, FrameId,
+    Machine, Marks, NicFull, Offload, Page, Position, Space, TableMissing,
 };
 use denali_kernel_core::time::Time;
 use host_kernel::drivers::disk::{DISKS_MAX, Disks};
@@ -242,19 +243,32 @@ impl Machine for Pc {
     }
 
     fn add_table(&mut self, space: Space, page: Page, frame: FrameId) {
-        paging::add_table(space, page, frame);
+        guest_pages::add_table(space, page, frame);
     }
 
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
-        let frame = paging::unmap(space, page)?;
+        let frame = guest_pages::unmap(space, page)?;
         if self.world.is_loaded(space) && !cfg!(sabotage = "skip-flush") {
             paging::flush(page);
         }
         Some(frame)
     }
 
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
+        guest_pages::touch(space, page, wanted)
+    }
+
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks> {
+        let marks = guest_pages::take_marks(space, page)?;
+        // The CPU marks a page when it loads its translation.
+        if marks.referenced && self.world.is_loaded(space) {
+            paging::flush(page);
+        }
+        Some(marks)
+    }
+
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {
-        paging::lookup(space, page)
+        guest_pages::lookup(space, page)
     }
 
     fn read_frame(&self, frame: FrameId, offset: usize, buffer: &mut [u8]) {

@@ -212,11 +212,11 @@ fn read_boot_info(loader: Loader, tables: u64) -> BootInfo {
     boot
 }
 
-/// Takes the heap: the core's tables need some 16 bytes a frame and 1 KiB a VM.
+/// Takes the heap: the core's tables need some 60 bytes a frame and 1 KiB a VM.
 fn take_heap(boot: &mut BootInfo) -> PhysicalRange {
     const HEAP_BYTES_MIN: u64 = 2 << 20;
     let ram: u64 = boot.memory.iter().map(|range| range.length()).sum();
-    let bytes = (ram / 32).max(HEAP_BYTES_MIN).next_multiple_of(4096);
+    let bytes = (ram / 24).max(HEAP_BYTES_MIN).next_multiple_of(4096);
     match boot.take(bytes, 4096, u64::MAX) {
         Some(region) => region,
         None => panic!(

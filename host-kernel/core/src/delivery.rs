@@ -6,6 +6,7 @@ use crate::machine::{Machine, NicFull, Offload};
 use crate::net::offload::{self, Wish};
 use crate::net::ring::Delivery;
 use crate::net::switch::{Audience, Destination};
+use crate::network::Missed;
 use crate::vm::{Vm, VmId};
 use denali_abi::control::VmState;
 use denali_abi::net::FRAME_LEN_MAX;
@@ -231,7 +232,8 @@ impl Kernel {
         Readiness::Ready(id)
     }
 
-    /// Puts one frame into a VM's ring; `None` if the VM ended over it.
+    /// Puts one frame into a VM's ring; `None` if the VM ended over it. If the page of its buffer is on
+    /// swap, the frame is held until it is there, once nothing is left to do with it.
     fn put(
         &mut self,
         id: VmId,
@@ -239,7 +241,26 @@ impl Kernel {
         left: Wish,
         machine: &mut dyn Machine,
     ) -> Option<Delivery> {
-        let delivery = self.with_ring(id, machine, |ring, view| ring.deliver(view, frame, left))?;
+        let held = if self.holds_for(id) {
+            Err(Missed::OnSwap(0))
+        } else {
+            self.with_ring(id, machine, |ring, view| ring.deliver(view, frame, left))
+        };
+        let delivery = match held {
+            Ok(delivery) => delivery,
+            Err(Missed::Ended) => return None,
+            Err(Missed::OnSwap(_)) if left.flags != 0 => return Some(Delivery::Unsuited),
+            Err(Missed::OnSwap(address)) => {
+                if address != 0 {
+                    self.page_in(id, address, machine);
+                }
+                return Some(if self.hold_more(id, frame) {
+                    Delivery::Filled
+                } else {
+                    Delivery::NoBuffer
+                });
+            }
+        };
         if delivery == Delivery::Filled {
             self.count(id, |counters| counters.rx_frames += 1);
             self.raise(id, RECEIVE, machine);

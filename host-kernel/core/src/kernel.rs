@@ -13,7 +13,7 @@
 
 use crate::block::BlockLayer;
 use crate::block::partition::Partitions;
-use crate::fault::end_by_exception;
+use crate::fault::{Fault, end_by_exception};
 use crate::hypercall::needs_memory;
 use crate::machine::{Event, Exit, FaultAccess, Machine, Space};
 use crate::memory::FrameRange;
@@ -47,9 +47,9 @@ pub const VMS_MAX: u32 = 1 << 17;
 /// doubling.
 const HEAP_BYTES_PER_VM: u64 = 1024;
 
-/// Bytes of the kernel's heap for each frame of memory: its record, and its part of the frames that
-/// are held for VMs that sleep.
-const HEAP_BYTES_PER_FRAME: u64 = 24;
+/// Bytes of the kernel's heap for each frame of memory: its record, its part of the frames that are
+/// held for VMs that sleep, and of what is known of pages on swap.
+const HEAP_BYTES_PER_FRAME: u64 = 60;
 
 /// Bytes of the kernel's heap for what does not grow with VMs or memory: transfers between memory
 /// and disk under way, tables of drivers and policies.
@@ -359,11 +359,13 @@ impl Kernel {
         };
         let vm = self.vms.get_mut(id)?;
         let (frames, images) = (&mut self.frames, &mut self.images);
+        let pager = self.pager.as_deref_mut();
         Some(GuestView {
             frames,
             images,
             vm,
             machine,
+            directories: pager.map(|pager| &mut pager.directories),
             floor,
             fault: None,
         })
@@ -403,6 +405,12 @@ impl Kernel {
             return Handled::Decide;
         };
         let (space, is_paged) = (vm.space, vm.swap.is_some());
+        if is_paged
+            && let Exit::Hypercall { number, arguments } = exit
+            && self.waits_for_pages(id, number, arguments, machine)
+        {
+            return Handled::Decide;
+        }
         if is_paged && self.is_short() && self.waits(id, space, &exit, machine) {
             return Handled::Decide;
         }
@@ -432,8 +440,10 @@ impl Kernel {
         let Some(mut view) = self.view(id, machine) else {
             return;
         };
-        if let Err(fault) = view.fault_in(address, access) {
-            self.end_vm(id, fault.into(), address, machine);
+        match view.fault_in(address, access) {
+            Ok(_) => {}
+            Err(Fault::OnSwap) => self.await_page(id, address, machine),
+            Err(fault) => self.end_vm(id, fault.into(), address, machine),
         }
     }
 

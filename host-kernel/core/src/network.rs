@@ -4,6 +4,7 @@
 //! room for stays in its sender's ring until the NIC reports room.
 
 use crate::delivery::Parcel;
+use crate::fault::Fault;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Offload};
 use crate::memory::address_space::GuestView;
@@ -59,8 +60,19 @@ pub(crate) enum Drained {
     Partly,
     /// The rest waits until the VM's rate lets it send again.
     Limited(Time),
+    /// The rest waits for the page at this address, which is on swap.
+    OnSwap(u64),
     /// The guest broke the rules and ended.
     Ended,
+}
+
+/// Why nothing was done with a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// The VM ended.
+    Ended,
+    /// The page at this address is on swap.
+    OnSwap(u64),
 }
 
 /// On what occasion a VM sends.
@@ -116,13 +128,17 @@ impl Kernel {
                 ring.next_transmit(view, &mut buffer, features)
             });
             let outgoing = match next {
-                None => return Drained::Ended,
-                Some(None) => {
+                Err(Missed::Ended) => return Drained::Ended,
+                Err(Missed::OnSwap(address)) => {
+                    drained = Drained::OnSwap(address);
+                    break;
+                }
+                Ok(None) => {
                     self.policies.queue.ring_empty(id.index());
                     drained = Drained::All;
                     break;
                 }
-                Some(Some(outgoing)) => outgoing,
+                Ok(Some(outgoing)) => outgoing,
             };
             let length = outgoing.frame_len();
             let is_first = nth == 0 && !self.policies.queue.takes_turns();
@@ -157,9 +173,9 @@ impl Kernel {
         }
         self.staging.0 = Some(buffer);
         match self.with_ring(id, machine, |ring, view| ring.finish_transmit(view)) {
-            None => return Drained::Ended,
-            Some(Room::Regained) => self.raise(id, TRANSMIT, machine),
-            Some(Room::AsBefore) => {}
+            Err(_) => return Drained::Ended,
+            Ok(Room::Regained) => self.raise(id, TRANSMIT, machine),
+            Ok(Room::AsBefore) => {}
         }
         if drained == Drained::AwaitsNic {
             let place = self.place_to_wait(id, turn);
@@ -324,28 +340,31 @@ impl Kernel {
         queue::verdict(self.policies.queue.as_mut(), full) == Verdict::Keep
     }
 
-    /// Works on a VM's ring; a violation ends the VM and returns `None`.
+    /// Works on a VM's ring; a violation ends the VM. If a page is on swap, nothing was done.
     pub(crate) fn with_ring<T>(
         &mut self,
         id: VmId,
         machine: &mut dyn Machine,
         work: impl FnOnce(&mut RingState, &mut GuestView<'_>) -> Result<T, RingViolation>,
-    ) -> Option<T> {
-        let mut view = self.view(id, machine)?;
+    ) -> Result<T, Missed> {
+        let mut view = self.view(id, machine).ok_or(Missed::Ended)?;
         let mut ring = view.vm.ring;
         let result = work(&mut ring, &mut view);
-        view.vm.ring = ring;
         let fault = view.fault;
+        if let (Err(_), Some((Fault::OnSwap, at))) = (&result, fault) {
+            return Err(Missed::OnSwap(at));
+        }
+        view.vm.ring = ring;
         match result {
-            Ok(value) => Some(value),
+            Ok(value) => Ok(value),
             Err(_violation) => {
                 let (reason, detail) = match fault {
-                    Some((crate::fault::Fault::OutOfMemory, at)) => (EndReason::OutOfMemory, at),
+                    Some((Fault::OutOfMemory, at)) => (EndReason::OutOfMemory, at),
                     Some((_, at)) => (EndReason::RingViolation, at),
                     None => (EndReason::RingViolation, 0),
                 };
                 self.end_vm(id, reason, detail, machine);
-                None
+                Err(Missed::Ended)
             }
         }
     }

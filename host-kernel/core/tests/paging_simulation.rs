@@ -248,6 +248,7 @@ fn ten_thousand_come_and_go_and_lose_nothing() {
     for policy in [
         "replacement=ws-clock",
         "replacement=clock gatekeeper=working-set",
+        "working-set=off cluster=64",
     ] {
         let mut simulation = run(policy, 1);
         let stats = simulation

@@ -211,7 +211,7 @@ impl Kernel {
             state: vm.state.code(),
             memory_pages: vm.memory_pages,
             resident_pages: vm.frames.count(),
-            swapped_pages: vm.swap.map_or(0, |swap| swap.pages_out()),
+            swapped_pages: self.pages_away(id),
             shared_pages: vm.counters.shared_pages,
             reserved: 0,
             end: end.record,

@@ -11,7 +11,7 @@ use crate::vm::{VmId, WakeOn};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
-use denali_abi::hypercall::{CONSOLE_WRITE_MAX, NO_DEADLINE, RANDOM_MAX};
+use denali_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, NO_DEADLINE, RANDOM_MAX};
 use denali_abi::shared::interrupt::{TIMER, TRANSMIT};
 
 /// Bytes of the console copied at a time.
@@ -26,8 +26,12 @@ impl Kernel {
         machine: &mut dyn Machine,
     ) -> Reply {
         let drained = self.drain_transmit(caller, machine);
-        if drained == Drained::Ended {
-            return Reply::Nothing;
+        match drained {
+            Drained::Ended => return Reply::Nothing,
+            Drained::OnSwap(at) => {
+                return self.again_with_page(caller, Hypercall::IdleWithTimeout, at, machine);
+            }
+            _ => {}
         }
         let Some(vm) = self.vms.get(caller) else {
             return Reply::Nothing;
@@ -53,6 +57,21 @@ impl Kernel {
             return Reply::Value(u64::from(mask));
         }
         self.idle(caller, deadline, wake_on, machine);
+        Reply::Nothing
+    }
+
+    /// Has the caller make its call again when the page at `address` is there.
+    fn again_with_page(
+        &mut self,
+        caller: VmId,
+        call: Hypercall,
+        address: u64,
+        machine: &mut dyn Machine,
+    ) -> Reply {
+        if let Some(vm) = self.vms.get(caller) {
+            machine.repeat_call(vm.space, call.number());
+        }
+        self.await_page(caller, address, machine);
         Reply::Nothing
     }
 
@@ -85,6 +104,9 @@ impl Kernel {
     pub(super) fn network_notify(&mut self, caller: VmId, machine: &mut dyn Machine) -> Reply {
         match self.drain_transmit(caller, machine) {
             Drained::Ended => Reply::Nothing,
+            Drained::OnSwap(at) => {
+                self.again_with_page(caller, Hypercall::NetworkNotify, at, machine)
+            }
             Drained::All | Drained::AwaitsNic | Drained::Partly | Drained::Limited(_) => {
                 Reply::Value(0)
             }

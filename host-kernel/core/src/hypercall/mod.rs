@@ -161,5 +161,6 @@ const fn errno_of(fault: Fault) -> Errno {
     match fault {
         Fault::BadAddress | Fault::AccessViolation | Fault::StackOverflow => Errno::BadAddress,
         Fault::OutOfMemory => Errno::OutOfMemory,
+        Fault::OnSwap => Errno::Busy,
     }
 }

@@ -51,6 +51,15 @@ pub enum Access {
     ReadExecute,
 }
 
+/// What was done to a page since it was mapped, by the guest or for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// It was used since the marks were last taken.
+    pub referenced: bool,
+    /// It was written since it was mapped.
+    pub modified: bool,
+}
+
 /// A level of the page table is missing: give the machine a frame for it
 /// ([`Machine::add_table`]) and map again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +228,13 @@ pub trait Machine {
 
     /// Removes the mapping of `page` and returns what it was.
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId>;
+
+    /// Returns the frame that `page` shows if the mapping allows an access, and marks the page as
+    /// the guest's own access would: the kernel is about to make it for the guest.
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId>;
+
+    /// Returns the marks of a mapped page, and has it not referenced from now on.
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks>;
 
     /// Returns the mapping of `page`.
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)>;

@@ -46,6 +46,7 @@ impl Kernel {
         match self.policies.gatekeeper.arrive(request, available) {
             Verdict::Admit => Ok((VmState::Ready, Some(swap))),
             Verdict::Wait => {
+                pager.count_closed(self.policies.gatekeeper.reason());
                 pager.queue(&mut swap, frames, now);
                 Ok((VmState::Dormant, Some(swap)))
             }
@@ -105,7 +106,10 @@ impl Kernel {
                     pager.admitted.push_back(id);
                 }
             }
-            Verdict::Wait => pager.queue(swap, frames, now),
+            Verdict::Wait => {
+                pager.count_closed(self.policies.gatekeeper.reason());
+                pager.queue(swap, frames, now);
+            }
             Verdict::Refuse => {
                 pager.stats.held_dropped += pager.pool.take(id.index()).len() as u64;
                 self.stats.gatekeeper_refused += 1;
@@ -125,12 +129,29 @@ impl Kernel {
             if let Some(id) = pager.admitted.pop_front() {
                 let out = |vm: &Vm| vm.swap.is_some_and(|swap| swap.residence == Residence::Out);
                 if self.vms.get(id).is_some_and(out) && !self.enter(id, machine) {
-                    self.send_back(id, machine.now());
+                    let now = machine.now();
+                    if self.keeps_turn(id, now) {
+                        return;
+                    }
+                    self.send_back(id, now);
                 }
             } else if !self.admit_next(machine) {
                 return;
             }
         }
+    }
+
+    /// Lets an admitted VM wait in its turn if only room for what is known of its pages is missing,
+    /// which the gatekeeper knows nothing of. Returns whether it is so.
+    fn keeps_turn(&mut self, id: VmId, now: Time) -> bool {
+        let Some(pager) = &mut self.pager else {
+            return false;
+        };
+        if pager.is_short_of_entries {
+            pager.admitted.push_front(id);
+            pager.queued_since.get_or_insert(now);
+        }
+        pager.is_short_of_entries
     }
 
     /// Puts a VM back into the gatekeeper's queue that was admitted while it did not fit.
@@ -213,6 +234,24 @@ impl Kernel {
         true
     }
 
+    /// Returns whether frames are held for a VM, behind which others must stay.
+    pub(crate) fn holds_for(&self, id: VmId) -> bool {
+        self.pager
+            .as_ref()
+            .is_some_and(|pager| pager.pool.holds_for(id.index()))
+    }
+
+    /// Holds a frame for a VM in memory, until a page of it is there. Returns whether there is room.
+    pub(crate) fn hold_more(&mut self, id: VmId, frame: &[u8]) -> bool {
+        let Some(pager) = &mut self.pager else {
+            return false;
+        };
+        // Without a page on its way nobody would hand it out.
+        let is_held = pager.moves_pages(id) && pager.pool.hold(id.index(), frame).is_ok();
+        pager.stats.held_dropped += u64::from(!is_held);
+        is_held
+    }
+
     /// Takes note that a VM sent a frame: how long it took since it was called for.
     pub(crate) fn answered(&mut self, id: VmId, machine: &mut dyn Machine) {
         let swap = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
@@ -248,7 +287,8 @@ impl Kernel {
             self.policies.gatekeeper.leave(id);
         }
         match swap.residence {
-            Residence::In | Residence::Out => pager.give_back(swap.extent(limit)),
+            Residence::In => pager.abandon_pages(id, swap.extent(limit)),
+            Residence::Out => pager.give_back(swap.extent(limit)),
             // Disks may still work on it.
             Residence::Leaving | Residence::Entering => pager.transfers.abandon(id),
         }

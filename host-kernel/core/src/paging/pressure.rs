@@ -22,6 +22,15 @@ const VICTIMS_MAX: usize = 4;
 /// How long somebody stands before the gate until a busy VM has to make room, in nanoseconds.
 const PATIENCE_NS: u64 = 500_000_000;
 
+/// What the hand found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    /// This VM is to leave.
+    Vm(VmId),
+    /// Pages of one are on their way.
+    Pages,
+}
+
 /// Numbers of spare frames at which something happens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
@@ -74,7 +83,8 @@ impl Pager {
         // Room for some of them, and for the largest.
         let most = self.marks.wanted_max.max(self.asked_max);
         let wanted = self.wanted.min(most) + self.demand;
-        spare + self.transfers.frames_leaving() < mark + wanted
+        let short = spare + self.transfers.frames_leaving() < mark + wanted;
+        short || self.is_short_of_entries
     }
 }
 
@@ -86,6 +96,7 @@ impl Kernel {
             return;
         };
         pager.called = false;
+        self.measure_load(machine.now());
         self.step_transfer(machine);
         self.admit(machine);
         self.make_room(machine);
@@ -207,11 +218,16 @@ impl Kernel {
                 return;
             }
             let now = machine.now();
-            let Some(victim) = self.victim(now) else {
-                self.force_out(None, now, machine);
-                return;
-            };
-            self.leave(victim, machine);
+            match self.victim(now, machine) {
+                Some(Victim::Vm(id)) => {
+                    self.leave(id, machine);
+                }
+                Some(Victim::Pages) => {}
+                None => {
+                    self.force_out(None, now, machine);
+                    return;
+                }
+            }
         }
     }
 
@@ -228,11 +244,13 @@ impl Kernel {
         }
     }
 
-    /// Returns an idle VM to send out: the first that the policy gives up, else the longest idle.
-    fn victim(&mut self, now: Time) -> Option<VmId> {
-        let pager = self.pager.as_deref_mut()?;
+    /// Moves the hand until it finds an idle VM to send out, the first that the policy gives up, else
+    /// the longest idle; or a busy one of which pages go.
+    fn victim(&mut self, now: Time, machine: &mut dyn Machine) -> Option<Victim> {
         let mut longest: Option<(u64, VmId)> = None;
-        for _ in 0..pager.hand.len() {
+        let turns = self.pager.as_ref().map_or(0, |pager| pager.hand.len());
+        for _ in 0..turns {
+            let pager = self.pager.as_deref_mut()?;
             let id = pager.hand.pop_front()?;
             let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
                 continue;
@@ -245,11 +263,20 @@ impl Kernel {
                 continue;
             };
             pager.hand.push_back(id);
-            let passed = core::mem::replace(&mut swap.passed_ms, milliseconds(now));
-            let held = self.block.as_ref().is_some_and(|layer| layer.holds(id));
-            if vm.state != VmState::Idle || vm.awaits_nic || held {
+            // What a disk is about to fill stays where it is.
+            if self.block.as_ref().is_some_and(|layer| layer.holds(id)) {
                 continue;
             }
+            if vm.state != VmState::Idle {
+                if self.trim(id, now, machine) {
+                    return Some(Victim::Pages);
+                }
+                continue;
+            }
+            if vm.awaits_nic {
+                continue;
+            }
+            let passed = core::mem::replace(&mut swap.passed_ms, milliseconds(now));
             let idle_ns = now.since_ns(swap.since);
             let candidate = Candidate {
                 vm: id,
@@ -258,13 +285,13 @@ impl Kernel {
                 frames: vm.frames.count(),
             };
             if self.policies.replacement.judge(&candidate) == Judgement::Go {
-                return Some(id);
+                return Some(Victim::Vm(id));
             }
             if longest.is_none_or(|(most, _)| idle_ns > most) {
                 longest = Some((idle_ns, id));
             }
         }
-        longest.map(|(_, id)| id)
+        longest.map(|(_, id)| Victim::Vm(id))
     }
 
     /// Sends out a VM that does not idle, if that is the only way on: for `wanting`, which needs its
@@ -276,19 +303,22 @@ impl Kernel {
         if pager.transfers.frames_leaving() > 0 {
             return;
         }
-        let vms = &self.vms;
+        let (vms, moves) = (&self.vms, &pager.moves);
         let late = pager
             .queued_since
             .is_some_and(|since| now.since_ns(since) > PATIENCE_NS);
         let stalled = |id: &VmId| {
             let vm = vms.get(*id);
             vm.is_some_and(|vm| vm.state == VmState::Paging && vm.swap.is_some())
+                && !moves.contains_key(id)
         };
         let stays = |id: &VmId| {
             let swap = vms.get(*id).and_then(|vm| vm.swap);
             let long = |swap: Swap| late && now.since_ns(swap.since) > PATIENCE_NS;
             swap.is_some_and(|swap| {
-                swap.residence == Residence::In && (wanting.is_some() || long(swap))
+                swap.residence == Residence::In
+                    && !moves.contains_key(id)
+                    && (wanting.is_some() || long(swap))
             })
         };
         let last_stalled = pager.stalled.iter().rev().copied().find(stalled);

@@ -217,7 +217,8 @@ impl Kernel {
             return;
         };
         if vm.state == VmState::Dormant {
-            self.trace.record(Event::VmWaits { vm: id });
+            let reason = self.policies.gatekeeper.reason();
+            self.trace.record(Event::VmWaits { vm: id, reason });
             return;
         }
         if matches!(entrance, Entrance::PrivilegedAt(_)) {

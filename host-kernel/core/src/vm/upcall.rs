@@ -6,6 +6,7 @@
 //! keeps nothing of an upcall: a guest may nest them as deep as its stack is.
 
 use super::{VmId, interrupt};
+use crate::fault::Fault;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Position};
 use crate::time::Time;
@@ -29,9 +30,9 @@ pub struct Upcall {
 
 const _: () = assert!(size_of::<Option<Upcall>>() == 8);
 
-/// The VM was ended, since its upcall could not be delivered.
+/// The VM cannot run now: its upcall could not be delivered, so it was ended, or waits for the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended;
+pub(crate) struct NotNow;
 
 impl Upcall {
     /// Returns what a guest registers with these arguments; `None` if it wants no upcalls.
@@ -91,9 +92,9 @@ impl Kernel {
         id: VmId,
         now: Time,
         machine: &mut dyn Machine,
-    ) -> Result<Option<Time>, Ended> {
+    ) -> Result<Option<Time>, NotNow> {
         let Some(vm) = self.vms.get(id) else {
-            return Err(Ended);
+            return Err(NotNow);
         };
         let Some(upcall) = vm.upcall else {
             return Ok(None);
@@ -117,9 +118,16 @@ impl Kernel {
         let written = self
             .view(id, machine)
             .map(|mut view| view.copy_out(address, frame.as_bytes()));
-        if let Some(Err((fault, at))) = written {
-            self.end_vm(id, fault.into(), at, machine);
-            return Err(Ended);
+        match written {
+            Some(Err((Fault::OnSwap, at))) => {
+                self.await_page(id, at, machine);
+                return Err(NotNow);
+            }
+            Some(Err((fault, at))) => {
+                self.end_vm(id, fault.into(), at, machine);
+                return Err(NotNow);
+            }
+            Some(Ok(())) | None => {}
         }
         interrupt::delivered(shared, machine);
         let position = Position {

@@ -122,13 +122,16 @@ pub const ALLOWED: &[Allowed] = &[
         reason: "a transfer has the blocks that its VM's swap description counts, and an index is \
                  one that was found in the same list",
         places: &[
-            "<alloc::vec::Vec<_, _>>::split_off::assert_failed",
-            "<alloc::vec::Vec<_, _>>::swap_remove::assert_failed",
+            "<alloc::vec::Vec<_, _>>::insert_mut::assert_failed",
+            "<alloc::vec::Vec<_, _>>::remove::assert_failed",
         ],
     },
     Allowed {
         reason: "page numbers are ordered as numbers are",
-        places: &["core::slice::sort::unstable::quicksort::quicksort"],
+        places: &[
+            "core::slice::sort::shared::smallsort::small_sort_general",
+            "core::slice::sort::unstable::quicksort::quicksort",
+        ],
     },
     Allowed {
         reason: "the heap is sized at boot for as many VMs as memory has room for, and every table \
@@ -136,12 +139,18 @@ pub const ALLOWED: &[Allowed] = &[
         places: &[
             "core/src/network.rs {closure#0}",
             "core/src/paging/entering.rs enter",
-            "core/src/paging/entering.rs open_map",
             "core/src/paging/leaving.rs leave",
             "core/src/block/volume.rs store_open",
             "core/src/block/volume.rs volumes_of",
             "core/src/paging/leaving.rs seal_map",
+            "core/src/paging/leaving.rs write_elsewhere",
+            "core/src/paging/pages.rs page_in",
             "core/src/paging/pool.rs hold",
+            "core/src/paging/trimming.rs page_out",
+            "core/src/swap/directory.rs cluster_of",
+            "core/src/swap/directory.rs first_run",
+            "core/src/swap/directory.rs is_sound",
+            "<alloc::vec::Vec<T> as alloc::vec::spec_from_iter_nested::SpecFromIterNested<T,I>>::from_iter",
             "alloc::boxed::Box<T,A>::new_uninit_in",
             "alloc::raw_vec::RawVec<T,A>::grow_one",
             "alloc::raw_vec::RawVecInner<A>::reserve::do_reserve_and_handle",
@@ -155,6 +164,9 @@ pub const ALLOWED: &[Allowed] = &[
             "<alloc::collections::btree::*",
             "alloc::collections::vec_deque::*",
             "core/src/block/volume.rs is_in_use",
+            "core/src/paging/mod.rs begin_pages",
+            "core/src/paging/mod.rs end_pages",
+            "core/src/paging/mod.rs has_entries_for",
             "core/src/paging/pool.rs take",
             "core/src/policy/gatekeeper/line.rs join",
             "core/src/policy/gatekeeper/line.rs leave",

@@ -77,7 +77,12 @@ impl FakeMachine {
     /// # Errors
     ///
     /// The page fault it takes.
-    pub fn guest_read(&self, space: Space, address: u64, buffer: &mut [u8]) -> Result<(), Exit> {
+    pub fn guest_read(
+        &mut self,
+        space: Space,
+        address: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), Exit> {
         for (at, range) in by_page(address, buffer.len()) {
             let (frame, offset) = self.translate(space, at, FaultAccess::Read)?;
             let part = &mut buffer[range];
@@ -103,8 +108,16 @@ impl FakeMachine {
         Ok(())
     }
 
+    /// Marks a page that is mapped as used.
+    pub(super) fn mark(&mut self, space: Space, page: Page, access: FaultAccess) {
+        if let Some(marks) = self.guest(space).marks.get_mut(&page.0) {
+            marks.referenced = true;
+            marks.modified |= access == FaultAccess::Write;
+        }
+    }
+
     fn translate(
-        &self,
+        &mut self,
         space: Space,
         address: u64,
         access: FaultAccess,
@@ -113,6 +126,9 @@ impl FakeMachine {
         let shown = page.and_then(|page| self.lookup(space, page));
         match shown {
             Some((frame, allowed)) if allows(allowed, access) => {
+                if let Some(page) = page {
+                    self.mark(space, page, access);
+                }
                 Ok((u32_to_usize(frame.0), u64_to_usize(address % PAGE_SIZE)))
             }
             _ => Err(Exit::PageFault {

@@ -7,6 +7,7 @@
 //! twice, a mapping into a table that is not there.
 
 mod disk;
+mod frames;
 mod guest;
 mod lies;
 
@@ -14,9 +15,10 @@ pub use disk::{DiskFault, FakeDisks};
 use lies::Lies;
 
 use super::{
-    Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit, FrameId,
-    Machine, NicFull, Offload, Page, Position, Space, TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit,
+    FaultAccess, FrameId, Machine, Marks, NicFull, Offload, Page, Position, Space, TableMissing,
 };
+use crate::memory::address_space::allows;
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -60,6 +62,7 @@ struct Guest {
     context: FrameId,
     tables: BTreeMap<(usize, u32), FrameId>,
     pages: BTreeMap<u32, (FrameId, Access)>,
+    marks: BTreeMap<u32, Marks>,
     result: Option<i64>,
     /// The hypercall it makes again when it runs next.
     repeats: Option<u64>,
@@ -187,29 +190,6 @@ impl FakeMachine {
             .get_mut(&space.root.0)
             .expect("the kernel names an address space it created")
     }
-
-    fn bytes_mut(&mut self, frame: usize) -> &mut [u8; FRAME_LEN] {
-        self.frames[frame]
-            .bytes
-            .get_or_insert_with(|| Box::new([GARBAGE; FRAME_LEN]))
-    }
-
-    fn assert_fresh(&self, frame: FrameId) {
-        self.assert_idle(frame);
-        assert!(
-            !self.frames[u32_to_usize(frame.0)].stale,
-            "{frame:?} holds its last owner's data"
-        );
-    }
-
-    fn assert_idle(&self, frame: FrameId) {
-        let busy = self.frames[u32_to_usize(frame.0)].busy;
-        assert!(busy.is_none(), "{frame:?} belongs to a disk: {busy:?}");
-    }
-
-    fn soil(&mut self, frame: FrameId) {
-        self.frames[u32_to_usize(frame.0)].stale = true;
-    }
 }
 
 impl Machine for FakeMachine {
@@ -279,6 +259,7 @@ impl Machine for FakeMachine {
             context: space.context,
             tables: BTreeMap::new(),
             pages: BTreeMap::new(),
+            marks: BTreeMap::new(),
             result: None,
             repeats: None,
             position: Position {
@@ -363,6 +344,7 @@ impl Machine for FakeMachine {
             }
         }
         guest.pages.insert(page.0, (frame, access));
+        guest.marks.insert(page.0, Marks::default());
         Ok(())
     }
 
@@ -380,10 +362,27 @@ impl Machine for FakeMachine {
 
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
         let (frame, access) = self.guest(space).pages.remove(&page.0)?;
+        self.guest(space).marks.remove(&page.0);
         if access == Access::ReadWrite {
             self.soil(frame);
         }
         Some(frame)
+    }
+
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
+        let (frame, access) = self.lookup(space, page)?;
+        if !allows(access, wanted) {
+            return None;
+        }
+        self.mark(space, page, wanted);
+        Some(frame)
+    }
+
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks> {
+        let marks = self.guest(space).marks.get_mut(&page.0)?;
+        let taken = *marks;
+        marks.referenced = false;
+        Some(taken)
     }
 
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {
