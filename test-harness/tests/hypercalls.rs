@@ -22,15 +22,6 @@ const TOLERANCE: u64 = 20;
 /// Instructions from one VM to another and back, with its yield.
 const SWITCH_MAX: u64 = 2_150;
 
-/// Returns what part of a cost it may differ by. What makes or ends VMs runs through half the core,
-/// where the compiler's choices of what to inline differ with the folder it builds in.
-fn tolerance(name: &str) -> u64 {
-    match name {
-        "vm_create" | "vm_stop" | "vm_destroy" => 4,
-        _ => TOLERANCE,
-    }
-}
-
 fn each_costs_what_the_reference_says_and_a_switch_what_the_design_says(host: &Host) {
     let [kernel, _] = boot_files(host.status().pid);
     let image = Guest::new("costs").memory("8M").image(host.home());
@@ -55,7 +46,7 @@ fn each_costs_what_the_reference_says_and_a_switch_what_the_design_says(host: &H
     let wrong: Vec<_> = counted
         .iter()
         .map(|(name, &cost)| (name, cost, recorded.get(name).copied().unwrap_or(0)))
-        .filter(|&(name, cost, before)| cost.abs_diff(before) > before / tolerance(name))
+        .filter(|&(_, cost, before)| cost.abs_diff(before) > before / TOLERANCE)
         .map(|(name, cost, before)| format!("`{name}` costs {cost} instructions, not {before}"))
         .collect();
     assert!(
