@@ -123,6 +123,22 @@ fn a_supervisor_that_begins_anew_knows_services_again() {
     assert_eq!(restore(&shared).running, 1);
     assert_eq!(kernel.counts(), (1, 1));
     assert_eq!(version(&shared, "web").unwrap().0, "1");
+    let mut rival = manifest("rival");
+    rival.address = None;
+    let bytes = fixtures::package(&rival);
+    let package = package::parse(&bytes, "rival").unwrap();
+    let refused = deploy(&shared, &bytes, package, "me", None).unwrap_err();
+    assert!(
+        refused.message.contains("published by `web`"),
+        "{refused:?}"
+    );
+    let mut twin = manifest("twin");
+    twin.address = None;
+    twin.publish.clear();
+    let bytes = fixtures::package(&twin);
+    let package = package::parse(&bytes, "twin").unwrap();
+    deploy(&shared, &bytes, package, "me", None).unwrap();
+    assert_eq!(kernel.counts(), (2, 1), "they share an image");
     shared.with(|supervisor| {
         supervisor.stop("web").unwrap();
         supervisor.start("web").unwrap();

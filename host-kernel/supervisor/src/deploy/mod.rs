@@ -113,9 +113,11 @@ impl Supervisor {
     /// As [`deploy`](Self::deploy).
     pub fn restore(&mut self, package: Package<'_>, stopped: bool) -> Result<(), Refused> {
         let name = package.manifest.name.clone();
-        if self.table.get(&name).is_some() {
-            self.table
-                .change(&name, |service| service.origin = Some(package.origin));
+        if let Some(service) = self.table.get(&name).cloned() {
+            self.table.insert(Service {
+                origin: Some(package.origin),
+                ..service
+            });
             return Ok(());
         }
         self.deploy(package)?;
