@@ -154,7 +154,7 @@ impl Volume {
 
     fn perform(&self, operation: u32, block: u64, mut moved: Move<'_>) -> Result<(), Errno> {
         let _masked = interrupt::mask();
-        let request = loop {
+        let mut request = loop {
             match self.begin(operation, block, moved.out()) {
                 Some(request) => break request,
                 None => ROOM.wait(),
@@ -174,7 +174,7 @@ impl Volume {
         block: u64,
         mut moved: Move<'_>,
     ) -> Result<(), Errno> {
-        let request = loop {
+        let mut request = loop {
             let room = ROOM.wait_async();
             match self.begin(operation, block, moved.out()) {
                 Some(request) => break request,
@@ -193,27 +193,31 @@ impl Volume {
     fn begin(&self, operation: u32, block: u64, contents: Option<&Block>) -> Option<Request> {
         let begun = DRIVER.with(|driver| driver.begin(operation, self.index, block, contents))?;
         hypercall::block_submit();
-        Some(Request(begun))
+        Some(Request(Some(begun)))
     }
 }
 
-/// A request under way; dropped, it is let go.
-struct Request(Ticket);
+/// A request under way; dropped, it is let go. `None` once its result was taken.
+struct Request(Option<Ticket>);
 
 impl Request {
-    fn take(&self, contents: Option<&mut Block>) -> Option<Result<(), Errno>> {
+    fn take(&mut self, contents: Option<&mut Block>) -> Option<Result<(), Errno>> {
         poll();
-        let result = DRIVER.with(|driver| driver.take(self.0, contents));
-        if result.is_some() {
-            ROOM.wake_one();
-        }
-        result
+        let ticket = self.0?;
+        let result = DRIVER.with(|driver| driver.take(ticket, contents))?;
+        // Its place may be another request's from here on.
+        self.0 = None;
+        ROOM.wake_one();
+        Some(result)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        DRIVER.with(|driver| driver.abandon(self.0));
+        if let Some(ticket) = self.0 {
+            DRIVER.with(|driver| driver.abandon(ticket));
+            ROOM.wake_one();
+        }
     }
 }
 
