@@ -362,9 +362,7 @@ impl Client {
         check_service_name(name)?;
         check_key(key)?;
         let command = format!("secret rm {name} --key {key}");
-        let mut process = self.session.exec(&command)?;
-        process.read_all()?;
-        Ok(succeed(&process.finish()?, name)?)
+        self.output_of(name, &command).map(drop)
     }
 
     /// Returns the keys of a service's secrets.
@@ -378,9 +376,7 @@ impl Client {
     }
 
     fn ask_of<T: DeserializeOwned>(&self, name: &str, command: &str) -> Result<T> {
-        let mut process = self.session.exec(command)?;
-        let answer = process.read_all()?;
-        succeed(&process.finish()?, name)?;
+        let answer = self.output_of(name, command)?;
         serde_json::from_str(&answer).with_context(|| {
             format!("the host's answer to `{command}` is of another version of Denali")
         })
@@ -388,9 +384,15 @@ impl Client {
 
     fn order(&self, verb: &str, name: &str) -> Result<()> {
         check_service_name(name)?;
-        let mut process = self.session.exec(&format!("{verb} {name}"))?;
-        process.read_all()?;
-        Ok(succeed(&process.finish()?, name)?)
+        self.output_of(name, &format!("{verb} {name}")).map(drop)
+    }
+
+    /// Runs a command about the service `name` to its end and returns what it said.
+    fn output_of(&self, name: &str, command: &str) -> Result<String> {
+        let mut process = self.session.exec(command)?;
+        let answer = process.read_all()?;
+        succeed(&process.finish()?, name)?;
+        Ok(answer)
     }
 
     /// Returns what the host says of itself, for people.
@@ -399,10 +401,7 @@ impl Client {
     ///
     /// The host does not answer as it should.
     pub fn host_text(&self) -> Result<String> {
-        let mut process = self.session.exec("host")?;
-        let answer = process.read_all()?;
-        succeed(&process.finish()?, "")?;
-        Ok(answer)
+        self.output_of("", "host")
     }
 
     fn ask<T: DeserializeOwned>(&self, command: &str) -> Result<T> {

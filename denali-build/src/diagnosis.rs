@@ -109,18 +109,11 @@ fn missing_functions(text: &str) -> Option<Diagnosis> {
 /// Returns the crate whose object file a line of the linker names: `…libNAME-HASH.rlib(…)`, or
 /// `NAME-HASH.NAME.HASH-cgu.0.rcgu.o`.
 fn crate_of(line: &str) -> Option<String> {
-    let file = |end: &str| {
-        let (path, _) = line.split_once(end)?;
-        let name = path.rsplit(['/', ' ', '(']).next()?;
-        let (name, _) = name.rsplit_once('-')?;
-        Some(name.trim_start_matches("lib").to_owned())
+    let file = |end| line.split_once(end)?.0.rsplit(['/', ' ', '(']).next();
+    let name = match file(".rlib") {
+        Some(archive) => archive.strip_prefix("lib").unwrap_or(archive),
+        None => file(".rcgu.o")?.split_once('.')?.0,
     };
-    if line.contains(".rlib") {
-        return file(".rlib");
-    }
-    let (path, _) = line.split_once(".rcgu.o")?;
-    let name = path.rsplit(['/', ' ', '(']).next()?;
-    let (name, _) = name.split_once('.')?;
     Some(name.rsplit_once('-')?.0.to_owned())
 }
 
@@ -144,6 +137,13 @@ mod tests {
             "these functions do not exist in a VM: `initgroups` (needed by `app`), \
              `shm_open` (needed by `shared_memory`)"
         );
+    }
+
+    #[test]
+    fn a_crate_keeps_the_beginning_of_its_name() {
+        let line = ">>> referenced by /p/deps/liblibc-0123456789abcdef.rlib(libc.o)";
+        assert_eq!(crate_of(line).as_deref(), Some("libc"));
+        assert_eq!(crate_of(">>> did you mean: open"), None);
     }
 
     #[test]
