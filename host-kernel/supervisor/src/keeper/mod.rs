@@ -40,7 +40,7 @@ pub struct Entry {
     pub current: Option<u32>,
     /// The number of the last release.
     pub last: u32,
-    /// When it was last used, in seconds since the Unix epoch.
+    /// When its current release began, in seconds since the Unix epoch.
     pub used: u64,
     /// Whether it was stopped by order.
     pub stopped: bool,
@@ -128,7 +128,11 @@ impl Keeper {
     pub fn succeed(&mut self, name: &str, number: u32, now: u64) -> Result<(), Error> {
         let mut entry = self.entry(name).unwrap_or_default();
         let mut changes = Changes::new();
-        for mut release in self.releases(name) {
+        let releases = self.releases(name);
+        let numbers = releases.iter().map(|release| release.number);
+        let others = numbers.filter(|other| *other != number);
+        let old: Vec<u32> = others.skip(RELEASES_MAX - 1).collect();
+        for mut release in releases {
             let outcome = match release.outcome {
                 _ if release.number == number => Outcome::Current,
                 Outcome::Current => Outcome::Replaced,
@@ -140,13 +144,9 @@ impl Keeper {
         entry.current = Some(number);
         (entry.used, entry.stopped) = (now, false);
         put(&mut changes, &service_key(name), &entry);
-        let old: Vec<u32> = self
-            .releases(name)
-            .iter()
-            .map(|release| release.number)
-            .filter(|old| *old != number)
-            .skip(RELEASES_MAX - 1)
-            .collect();
+        if old.is_empty() {
+            return self.store.commit(&changes);
+        }
         for number in &old {
             changes.remove(release_key(name, *number).as_bytes());
         }
@@ -182,22 +182,6 @@ impl Keeper {
         entry.stopped = stopped;
         let mut changes = Changes::new();
         put(&mut changes, &service_key(name), &entry);
-        self.store.commit(&changes)
-    }
-
-    /// Keeps when services were last used.
-    ///
-    /// # Errors
-    ///
-    /// As [`begin`](Self::begin).
-    pub fn touch(&mut self, names: &[String], now: u64) -> Result<(), Error> {
-        let mut changes = Changes::new();
-        for name in names {
-            if let Some(mut entry) = self.entry(name) {
-                entry.used = now;
-                put(&mut changes, &service_key(name), &entry);
-            }
-        }
         self.store.commit(&changes)
     }
 
