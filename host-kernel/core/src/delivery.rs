@@ -156,11 +156,8 @@ impl Kernel {
         frame: &[u8],
         machine: &mut dyn Machine,
     ) -> bool {
-        let put = |kernel: &mut Self, id, machine: &mut dyn Machine| {
-            kernel.put(id, frame, Wish::default(), machine) == Some(Delivery::Filled)
-        };
         match self.readiness(to, frame.len(), machine) {
-            Readiness::Ready(id) => put(self, id, machine),
+            Readiness::Ready(id) => self.put_whole(id, frame, machine),
             Readiness::Asleep(id) => self.hold(id, frame, machine),
             Readiness::Closed => false,
         }
@@ -195,14 +192,12 @@ impl Kernel {
         };
         match delivery {
             Some(Delivery::Filled) => true,
-            Some(_) if parcel.is_super() => parcel.cut(|segment| {
-                let put = self.put(id, segment, Wish::default(), machine);
-                put == Some(Delivery::Filled)
-            }),
+            Some(_) if parcel.is_super() => {
+                parcel.cut(|segment| self.put_whole(id, segment, machine))
+            }
             Some(Delivery::Unsuited) => {
                 parcel.finish();
-                let put = self.put(id, parcel.frame, Wish::default(), machine);
-                put == Some(Delivery::Filled)
+                self.put_whole(id, parcel.frame, machine)
             }
             Some(Delivery::NoBuffer) | None => false,
         }
@@ -230,6 +225,11 @@ impl Kernel {
             return Readiness::Closed;
         }
         Readiness::Ready(id)
+    }
+
+    /// Puts one frame of which nothing is left to do into a VM's ring; returns whether it is there.
+    fn put_whole(&mut self, id: VmId, frame: &[u8], machine: &mut dyn Machine) -> bool {
+        self.put(id, frame, Wish::default(), machine) == Some(Delivery::Filled)
     }
 
     /// Puts one frame into a VM's ring; `None` if the VM ended over it.

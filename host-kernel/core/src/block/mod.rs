@@ -68,7 +68,6 @@ pub(crate) struct BlockLayer {
     waiting: VecDeque<VmId>,
     /// VMs with volumes, by index.
     guests: BTreeMap<u32, Guest>,
-    buffer: Box<[u8; BLOCK_LEN]>,
     stats: BlockStatus,
 }
 
@@ -98,7 +97,6 @@ impl BlockLayer {
             parked: VecDeque::new(),
             waiting: VecDeque::new(),
             guests: BTreeMap::new(),
-            buffer: Box::new([0; BLOCK_LEN]),
             stats: BlockStatus {
                 store_blocks: blocks(store),
                 volume_blocks: blocks(volumes),

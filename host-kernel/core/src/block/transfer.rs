@@ -7,7 +7,7 @@ use super::{BLOCK_LEN, BlockLayer};
 use crate::fault::Fault;
 use crate::kernel::Kernel;
 use crate::machine::disk::{DiskCompletion, DiskOperation, DiskRequest};
-use crate::machine::{FaultAccess, Machine};
+use crate::machine::{FaultAccess, FrameId, Machine};
 use crate::memory::address_space::GuestView;
 use crate::net::ring::RingViolation;
 use crate::vm::VmId;
@@ -171,7 +171,7 @@ impl Kernel {
         request: &BlockRequest,
         machine: &mut dyn Machine,
     ) -> Result<(), Refused> {
-        let layer = self.block.as_mut().ok_or(Errno::NotFound)?;
+        let layer = self.block.as_ref().ok_or(Errno::NotFound)?;
         let guest = layer.guests.get(&id.index()).ok_or(Errno::NotFound)?;
         let (operation, block) = match request.operation {
             operation::READ => (DiskOperation::Read, request.block),
@@ -189,19 +189,18 @@ impl Kernel {
             address: request.address,
             tag: request.tag,
         };
+        let slot = layer.free.last().map(|&index| u32_to_usize(index));
+        let slot = slot.and_then(|index| layer.slots.get(index));
+        let frame = slot.ok_or(Errno::OutOfMemory)?.frame;
         match operation {
             DiskOperation::Read => self.reserve_buffer(id, request.address, machine)?,
-            DiskOperation::Write => self.copy_block_in(id, &job, machine)?,
+            DiskOperation::Write => self.copy_block_in(id, &job, frame, machine)?,
             DiskOperation::Flush => {}
         }
         let layer = self.block.as_mut().ok_or(Errno::NotFound)?;
         let index = layer.free.pop().ok_or(Errno::OutOfMemory)?;
         let slot = layer.slots.get_mut(u32_to_usize(index));
-        let slot = slot.ok_or(Errno::OutOfMemory)?;
-        if operation == DiskOperation::Write {
-            machine.write_frame(slot.frame, 0, layer.buffer.as_slice());
-        }
-        slot.job = Some(job);
+        slot.ok_or(Errno::OutOfMemory)?.job = Some(job);
         if let Some(guest) = layer.guests.get_mut(&id.index()) {
             guest.under_way += 1;
         }
@@ -211,20 +210,19 @@ impl Kernel {
         Ok(())
     }
 
-    /// Copies what a guest writes and encrypts the copy.
+    /// Copies what a guest writes, encrypts the copy and puts it into a slot's frame.
     fn copy_block_in(
         &mut self,
         id: VmId,
         job: &Job,
+        slot: FrameId,
         machine: &mut dyn Machine,
     ) -> Result<(), Refused> {
         let mut block = [0; BLOCK_LEN];
         let mut view = self.view(id, machine).ok_or(Errno::NotFound)?;
         view.copy_in(job.address, &mut block)?;
         Cipher::new(&job.key).encrypt(job.block, &mut block);
-        if let Some(layer) = &mut self.block {
-            *layer.buffer = block;
-        }
+        machine.write_frame(slot, 0, &block);
         Ok(())
     }
 

@@ -184,7 +184,7 @@ pub fn prepare(frame: &mut [u8], wish: Wish) -> Result<Offload, Refusal> {
         return Ok(Offload::default());
     }
     let headers = Headers::find(frame).ok_or(Refusal::Malformed)?;
-    let protocol = match headers.version {
+    let segmentation = match headers.version {
         Version::V4 => flags::SEGMENT_TCP4,
         Version::V6 => flags::SEGMENT_TCP6,
     };
@@ -193,7 +193,7 @@ pub fn prepare(frame: &mut [u8], wish: Wish) -> Result<Offload, Refusal> {
         let controls = frame.get(headers.transport + TCP_FLAGS).copied();
         let plain = controls.is_some_and(|bits| bits & (TCP_SYN | TCP_RST | TCP_URG) == 0);
         let fits = size > 0 && headers.payload + size <= FRAME_LEN_MAX;
-        let is_tcp = headers.protocol == protocol::TCP && wish.flags & SEGMENT == protocol;
+        let is_tcp = headers.protocol == protocol::TCP && wish.flags & SEGMENT == segmentation;
         if !is_tcp || !plain || !fits || frame.len() > SUPER_LEN_MAX {
             return Err(Refusal::Malformed);
         }
@@ -205,7 +205,7 @@ pub fn prepare(frame: &mut [u8], wish: Wish) -> Result<Offload, Refusal> {
         return Err(Refusal::Malformed);
     }
     Ok(Offload {
-        flags: flags::CHECKSUM_PARTIAL | if cut { protocol } else { 0 },
+        flags: flags::CHECKSUM_PARTIAL | if cut { segmentation } else { 0 },
         segment_size: if cut { wish.segment_size } else { 0 },
         header_len: length_of(headers.payload),
         checksum_start: length_of(headers.transport),

@@ -5,7 +5,7 @@
 //! of one image have in common. Its frames are made when it is let in; what was sent to it
 //! before is handed out when it first waits, for only then can it have buffers and listen.
 
-use super::{GROWTH_FRAMES, Residence, Standing, Swap};
+use super::{GROWTH_FRAMES, Residence, Swap};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::trace::Event;
@@ -125,13 +125,8 @@ impl Kernel {
             return true;
         };
         vm.state = VmState::Ready;
-        pager.hand.push_back(id);
         if let Some(swap) = &mut vm.swap {
-            pager.stats.arrivals += 1;
-            pager.stats.wake_ns += now.since_ns(swap.since);
-            swap.residence = Residence::In;
-            swap.standing = Standing::Asleep;
-            swap.since = now;
+            pager.arrived(id, swap, now);
         }
         self.become_ready(id);
         self.trace.record(Event::VmAdmitted { vm: id });

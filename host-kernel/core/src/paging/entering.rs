@@ -6,7 +6,7 @@
 
 use super::birth::Birth;
 use super::transfer::{ATTEMPTS_MAX, Direction, Progress, STEP_BLOCKS, Transfer};
-use super::{NO_SPACE, Residence, Resume, Standing};
+use super::{NO_SPACE, Residence, Resume};
 use crate::kernel::Kernel;
 use crate::machine::disk::DiskFull;
 use crate::machine::{FrameId, Machine, Page, Space};
@@ -275,12 +275,7 @@ impl Kernel {
         let Some(swap) = &mut vm.swap else {
             return Progress::Over;
         };
-        pager.stats.arrivals += 1;
-        pager.stats.wake_ns += now.since_ns(swap.since);
-        pager.hand.push_back(id);
-        swap.residence = Residence::In;
-        swap.standing = Standing::Asleep;
-        swap.since = now;
+        pager.arrived(id, swap, now);
         match swap.resume {
             Resume::Idle => vm.state = VmState::Idle,
             Resume::Ready => {

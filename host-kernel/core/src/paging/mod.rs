@@ -272,6 +272,16 @@ impl Kernel {
 }
 
 impl Pager {
+    /// Takes note of a VM that is in memory from now on.
+    fn arrived(&mut self, id: VmId, swap: &mut Swap, now: Time) {
+        self.stats.arrivals += 1;
+        self.stats.wake_ns += now.since_ns(swap.since);
+        self.hand.push_back(id);
+        swap.residence = Residence::In;
+        swap.standing = Standing::Asleep;
+        swap.since = now;
+    }
+
     /// Makes a pager for a host with `frames` frames, if it has disks to page to.
     pub(crate) fn new(frames: u32, random: &mut Generator, swap: &[Part]) -> Option<Box<Self>> {
         let stripe = Stripe::over(swap);
