@@ -334,36 +334,31 @@ impl<'a> Crowd<'a> {
                 &failed[..failed.len().min(20)]
             );
         }
-        let Plan {
-            copies,
-            memory,
-            kernel,
-            ..
-        } = self.plan;
-        self.record(&format!(
-            "{{\"copies\":{copies},\"memory\":\"{memory}\",\"kernel\":\"{}\",\"part\":\"{name}\",\
-             \"right\":{answered},\"wrong\":{},\"silent\":{},\"seconds\":{seconds:.3},\
-             \"rate\":{rate:.2},\"ms\":[{:.2},{:.2},{:.2},{:.2}],\"arrivals\":{}}}\n",
-            kernel.join(" "),
-            tally.wrong,
-            tally.silent,
-            ms(0.5),
-            ms(0.9),
-            ms(0.99),
-            ms(1.0),
-            after.arrivals - before.arrivals,
-        ));
+        let first_byte_ms = [0.5, 0.9, 0.99, 1.0].map(ms);
+        self.record(&serde_json::json!({
+            "copies": self.plan.copies,
+            "memory": self.plan.memory,
+            "kernel": self.plan.kernel.join(" "),
+            "part": name,
+            "right": answered,
+            "wrong": tally.wrong,
+            "silent": tally.silent,
+            "seconds": seconds,
+            "rate": rate,
+            "ms": first_byte_ms,
+            "arrivals": after.arrivals - before.arrivals,
+        }));
         tally.all_right()
     }
 
-    fn record(&self, line: &str) {
+    fn record(&self, part: &serde_json::Value) {
         if let Some(path) = &self.plan.record {
             let mut file = OpenOptions::new()
                 .create(true)
                 .append(true)
                 .open(path)
                 .expect("a file to record in");
-            file.write_all(line.as_bytes()).expect("room");
+            writeln!(file, "{part}").expect("room");
         }
     }
 
