@@ -7,7 +7,7 @@ use crate::machine::{Access, FrameId, Machine, Page};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{FrameUse, Owner};
 use crate::paging::birth::Birth;
-use crate::paging::{NO_SPACE, NOWHERE, Residence, Standing, Swap};
+use crate::paging::{NO_SPACE, NOWHERE, Residence, Standing, Swap, is_fixed};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::{Vm, VmId, page_number};
 use core::fmt;
@@ -42,6 +42,8 @@ pub enum AuditError {
     Extents,
     /// Where a paged VM is does not fit its state.
     Residence(VmId),
+    /// What is known of a VM's pages on swap is not so.
+    Directory(VmId),
     /// A VM's alarm or the end of its pause is not set, or one is set for nobody.
     Alarm,
 }
@@ -161,6 +163,7 @@ impl Kernel {
         if vm.state == VmState::Ended || vm.space == NO_SPACE {
             return Ok(());
         }
+        self.audit_directory(id, vm, machine)?;
         let image = self.images.get(vm.image);
         let rodata_end = image.map_or(0, |image| image.segments().rodata_end);
         for page in page_number(IMAGE_BASE)..rodata_end {
@@ -174,8 +177,37 @@ impl Kernel {
         Ok(())
     }
 
+    /// Checks that what is known of a VM's pages on swap fits what it has in memory.
+    fn audit_directory(&self, id: VmId, vm: &Vm, machine: &dyn Machine) -> Result<(), AuditError> {
+        let pager = self.pager.as_ref();
+        let Some(directory) = pager.and_then(|pager| pager.directories.get(&id.index())) else {
+            return Ok(());
+        };
+        if directory.absent().saturating_add(vm.frames.count()) > vm.promised {
+            return Err(AuditError::Limit(id));
+        }
+        let fits = directory.entries().iter().all(|entry| {
+            let is_in = || machine.lookup(vm.space, entry.page()).is_some();
+            is_fixed(entry.page()) || is_in() == entry.is_resident()
+        });
+        if fits && directory.is_sound() {
+            Ok(())
+        } else {
+            Err(AuditError::Directory(id))
+        }
+    }
+
     /// Checks that the state of a VM fits where it is.
     fn audit_residence(&self, id: VmId, vm: &Vm) -> Result<(), AuditError> {
+        let is_in = vm.swap.is_none_or(|swap| swap.residence == Residence::In);
+        let hears = is_in && !matches!(vm.state, VmState::Dormant | VmState::Ended);
+        if self
+            .pager
+            .as_ref()
+            .is_some_and(|pager| pager.is_present(id) != hears)
+        {
+            return Err(AuditError::Residence(id));
+        }
         let Some(swap) = vm.swap else {
             return if vm.space == NO_SPACE && vm.state != VmState::Ended {
                 Err(AuditError::Residence(id))
@@ -204,7 +236,7 @@ impl Kernel {
             return Ok(0);
         };
         let mut owned = 0;
-        let mut blocks = pager.stats.blocks_retired;
+        let mut blocks = pager.orphaned_blocks();
         for (index, transfer) in pager.transfers() {
             let mut count = 0;
             for (frame, owner, usage) in self.frames.frames_of(&transfer.frames) {

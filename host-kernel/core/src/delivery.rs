@@ -6,9 +6,10 @@ use crate::machine::{Machine, NicFull, Offload};
 use crate::net::offload::{self, Wish};
 use crate::net::ring::Delivery;
 use crate::net::switch::{Audience, Destination};
+use crate::network::Missed;
 use crate::vm::{Vm, VmId};
 use denali_abi::control::VmState;
-use denali_abi::net::FRAME_LEN_MAX;
+use denali_abi::net::{FRAME_LEN_MAX, flags};
 use denali_abi::shared::interrupt::RECEIVE;
 
 /// A frame on its way.
@@ -25,13 +26,16 @@ pub(crate) struct Parcel<'a> {
 impl Parcel<'_> {
     /// Computes the checksum if that is all that is left to do.
     pub(crate) fn finish(&mut self) {
-        if self.offload.flags != 0 && !self.is_super() {
-            offload::finish(self.frame);
-            self.offload = Offload::default();
+        if self.is_super() {
+            return;
         }
+        if self.offload.flags & flags::CHECKSUM_PARTIAL != 0 {
+            offload::finish(self.frame);
+        }
+        self.offload = Offload::default();
     }
 
-    const fn is_super(&self) -> bool {
+    pub(crate) const fn is_super(&self) -> bool {
         self.offload.segment_size != 0
     }
 
@@ -114,14 +118,10 @@ impl Kernel {
     ) -> bool {
         let mut taken = false;
         let mut index = 0;
-        while let Some(id) = self.vms.next_from(index) {
+        // Who sleeps on swap is not woken by what is meant for many.
+        while let Some(id) = self.next_present(index) {
             index = id.index() + 1;
-            // Who sleeps on swap is not woken by what is meant for many.
-            let awake = |vm: &Vm| vm.is_active() || vm.swap.is_none();
-            if except != Some(id.index())
-                && self.vms.get(id).is_some_and(awake)
-                && self.switch.hears(id.index(), audience)
-            {
+            if except != Some(id.index()) && self.switch.hears(id.index(), audience) {
                 taken |= self.deliver_from_wire(id.index(), frame, machine);
             }
         }
@@ -163,8 +163,8 @@ impl Kernel {
         }
     }
 
-    /// Puts a VM's frame into another's receive ring and wakes it; returns whether there was room for
-    /// it, or for what was left of its segments.
+    /// Puts a frame into a VM's receive ring and wakes it; returns whether there was room for it, or
+    /// for what was left of its segments.
     pub(crate) fn deliver_parcel(
         &mut self,
         to: u32,
@@ -232,7 +232,8 @@ impl Kernel {
         self.put(id, frame, Wish::default(), machine) == Some(Delivery::Filled)
     }
 
-    /// Puts one frame into a VM's ring; `None` if the VM ended over it.
+    /// Puts one frame into a VM's ring; `None` if the VM ended over it. If the page of its buffer is on
+    /// swap, the frame is held until it is there, once nothing is left to do with it.
     fn put(
         &mut self,
         id: VmId,
@@ -240,7 +241,29 @@ impl Kernel {
         left: Wish,
         machine: &mut dyn Machine,
     ) -> Option<Delivery> {
-        let delivery = self.with_ring(id, machine, |ring, view| ring.deliver(view, frame, left))?;
+        if self.vms.get(id).is_some_and(Vm::is_frozen) {
+            return Some(Delivery::NoBuffer);
+        }
+        let held = if self.holds_for(id) {
+            Err(Missed::OnSwap(0))
+        } else {
+            self.with_ring(id, machine, |ring, view| ring.deliver(view, frame, left))
+        };
+        let delivery = match held {
+            Ok(delivery) => delivery,
+            Err(Missed::Ended) => return None,
+            Err(Missed::OnSwap(_)) if left.flags != 0 => return Some(Delivery::Unsuited),
+            Err(Missed::OnSwap(address)) => {
+                if address != 0 {
+                    self.page_in(id, address, machine);
+                }
+                return Some(if self.hold_more(id, frame) {
+                    Delivery::Filled
+                } else {
+                    Delivery::NoBuffer
+                });
+            }
+        };
         if delivery == Delivery::Filled {
             self.count(id, |counters| counters.rx_frames += 1);
             self.raise(id, RECEIVE, machine);

@@ -13,6 +13,8 @@ pub enum Fault {
     StackOverflow,
     /// The VM is at its memory limit.
     OutOfMemory,
+    /// The page is on swap: whoever wants it waits and tries again, so nobody ends by it.
+    OnSwap,
 }
 
 impl From<Fault> for EndReason {
@@ -21,7 +23,7 @@ impl From<Fault> for EndReason {
             Fault::BadAddress => Self::BadAddress,
             Fault::AccessViolation => Self::AccessViolation,
             Fault::StackOverflow => Self::StackOverflow,
-            Fault::OutOfMemory => Self::OutOfMemory,
+            Fault::OutOfMemory | Fault::OnSwap => Self::OutOfMemory,
         }
     }
 }

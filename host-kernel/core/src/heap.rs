@@ -4,9 +4,9 @@
 /// doubling.
 const HEAP_BYTES_PER_VM: u64 = 1024;
 
-/// Bytes of the kernel's heap for each frame of memory: its record, and its part of the frames that
-/// are held for VMs that sleep.
-const HEAP_BYTES_PER_FRAME: u64 = 24;
+/// Bytes of the kernel's heap for each frame of memory: its record, its part of the frames that are
+/// held for VMs that sleep, and of what is known of pages on swap.
+const HEAP_BYTES_PER_FRAME: u64 = 60;
 
 /// Bytes of the kernel's heap for what does not grow with VMs or memory: transfers between memory
 /// and disk under way, arguments of VMs that have not begun, tables of drivers and policies.

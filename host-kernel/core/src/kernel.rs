@@ -13,7 +13,7 @@
 
 use crate::block::BlockLayer;
 use crate::block::partition::Partitions;
-use crate::fault::end_by_exception;
+use crate::fault::{Fault, end_by_exception};
 use crate::heap;
 use crate::hypercall::needs_memory;
 use crate::machine::{Event, Exit, FaultAccess, Machine, Space};
@@ -42,7 +42,7 @@ use alloc::string::String;
 use denali_abi::control::VmState;
 
 /// Most VMs a host can have, however much memory.
-pub const VMS_MAX: u32 = 1 << 17;
+pub const VMS_MAX: u32 = 1 << 20;
 
 /// Most images a host can have.
 pub const IMAGES_MAX: u32 = 4096;
@@ -179,7 +179,7 @@ impl Kernel {
         } else {
             vms_max(total)
         };
-        Self {
+        let mut kernel = Self {
             frames,
             commit: Commit::new(total),
             images: Table::new(IMAGES_MAX),
@@ -202,7 +202,11 @@ impl Kernel {
             decision_due: true,
             idle_since: None,
             rescue_index: 0,
+        };
+        for &event in &partitions.events {
+            kernel.deliver(event, machine);
         }
+        kernel
     }
 
     /// Takes note of something that happened outside.
@@ -347,11 +351,13 @@ impl Kernel {
         };
         let vm = self.vms.get_mut(id)?;
         let (frames, images) = (&mut self.frames, &mut self.images);
+        let pager = self.pager.as_deref_mut();
         Some(GuestView {
             frames,
             images,
             vm,
             machine,
+            directories: pager.map(|pager| &mut pager.directories),
             floor,
             fault: None,
         })
@@ -391,6 +397,12 @@ impl Kernel {
             return Handled::Decide;
         };
         let (space, is_paged) = (vm.space, vm.swap.is_some());
+        if is_paged
+            && let Exit::Hypercall { number, arguments } = exit
+            && self.waits_for_pages(id, number, arguments, machine)
+        {
+            return Handled::Decide;
+        }
         if is_paged && self.is_short() && self.waits(id, space, &exit, machine) {
             return Handled::Decide;
         }
@@ -420,8 +432,10 @@ impl Kernel {
         let Some(mut view) = self.view(id, machine) else {
             return;
         };
-        if let Err(fault) = view.fault_in(address, access) {
-            self.end_vm(id, fault.into(), address, machine);
+        match view.fault_in(address, access) {
+            Ok(_) => {}
+            Err(Fault::OnSwap) => self.await_page(id, address, machine),
+            Err(fault) => self.end_vm(id, fault.into(), address, machine),
         }
     }
 

@@ -4,6 +4,7 @@
 //! room for stays in its sender's ring until the NIC reports room.
 
 use crate::delivery::Parcel;
+use crate::fault::Fault;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Offload};
 use crate::memory::address_space::GuestView;
@@ -18,7 +19,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::end::EndReason;
-use denali_abi::net::{RING_LEN, SUPER_LEN_MAX};
+use denali_abi::net::{FRAME_LEN_MAX, RING_LEN, SUPER_LEN_MAX};
 use denali_abi::shared::interrupt::TRANSMIT;
 
 /// Frames taken from the NIC per event; the machine reports the rest again.
@@ -26,6 +27,9 @@ use denali_abi::shared::interrupt::TRANSMIT;
 /// Half a VM's receive ring: a burst for one VM waits in the NIC while the VM empties its ring,
 /// instead of being dropped because there is no room in it.
 pub(crate) const RECEIVE_BATCH_MAX: usize = u32_to_usize(RING_LEN) / 2;
+
+/// Bytes after which none is taken any more, for the same reason.
+const RECEIVE_BYTES: usize = RECEIVE_BATCH_MAX * FRAME_LEN_MAX;
 
 /// Frames for all VMs from the wire per event: each costs a delivery to every VM.
 const BROADCASTS_MAX: usize = 4;
@@ -59,8 +63,19 @@ pub(crate) enum Drained {
     Partly,
     /// The rest waits until the VM's rate lets it send again.
     Limited(Time),
+    /// The rest waits for the page at this address, which is on swap.
+    OnSwap(u64),
     /// The guest broke the rules and ended.
     Ended,
+}
+
+/// Why nothing was done with a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// The VM ended.
+    Ended,
+    /// The page at this address is on swap.
+    OnSwap(u64),
 }
 
 /// On what occasion a VM sends.
@@ -116,13 +131,17 @@ impl Kernel {
                 ring.next_transmit(view, &mut buffer, features)
             });
             let outgoing = match next {
-                None => return Drained::Ended,
-                Some(None) => {
+                Err(Missed::Ended) => return Drained::Ended,
+                Err(Missed::OnSwap(address)) => {
+                    drained = Drained::OnSwap(address);
+                    break;
+                }
+                Ok(None) => {
                     self.policies.queue.ring_empty(id.index());
                     drained = Drained::All;
                     break;
                 }
-                Some(Some(outgoing)) => outgoing,
+                Ok(Some(outgoing)) => outgoing,
             };
             let length = outgoing.frame_len();
             let is_first = nth == 0 && !self.policies.queue.takes_turns();
@@ -157,9 +176,9 @@ impl Kernel {
         }
         self.staging.0 = Some(buffer);
         match self.with_ring(id, machine, |ring, view| ring.finish_transmit(view)) {
-            None => return Drained::Ended,
-            Some(Room::Regained) => self.raise(id, TRANSMIT, machine),
-            Some(Room::AsBefore) => {}
+            Err(_) => return Drained::Ended,
+            Ok(Room::Regained) => self.raise(id, TRANSMIT, machine),
+            Ok(Room::AsBefore) => {}
         }
         if drained == Drained::AwaitsNic {
             let place = self.place_to_wait(id, turn);
@@ -193,39 +212,63 @@ impl Kernel {
     /// Moves frames from the NIC to the VMs they are for, at the expense of who gets one.
     pub(crate) fn receive(&mut self, machine: &mut dyn Machine) {
         let mut buffer = self.staging.take();
-        let mut broadcasts = 0;
+        let (mut broadcasts, mut bytes) = (0, 0);
         for _ in 0..RECEIVE_BATCH_MAX {
-            if broadcasts == BROADCASTS_MAX {
+            if broadcasts == BROADCASTS_MAX || bytes > RECEIVE_BYTES {
                 break;
             }
-            let Some(length) = machine.nic_receive(&mut buffer) else {
+            let Some(received) = machine.nic_receive(&mut buffer) else {
                 break;
             };
             self.stats.nic_rx_frames += 1;
-            let Some(frame) = buffer.get(..length) else {
-                self.stats.nic_dropped += 1;
-                continue;
-            };
-            let delivered = match self.switch.route_received(frame) {
-                Destination::Vm(to) => {
-                    let since = machine.now();
-                    let delivered = self.deliver_from_wire(to, frame, machine);
-                    if let Some(id) = self.vms.id_at(to) {
-                        self.charge_since(id, since, machine);
-                    }
-                    delivered
+            bytes += received.length;
+            let frame = buffer.get_mut(..received.length).unwrap_or_default();
+            let delivered = match offload::accept(frame, received.offload) {
+                Ok(offload) => {
+                    let mut parcel = Parcel {
+                        frame,
+                        offload,
+                        segments_sent: 0,
+                    };
+                    self.deliver_received(&mut parcel, &mut broadcasts, machine)
                 }
-                Destination::AllVms { audience, .. } => {
-                    broadcasts += 1;
-                    self.broadcast(audience, None, frame, machine)
-                }
-                Destination::Wire | Destination::Nowhere => self.ask_supervisor(frame, machine),
+                Err(_refusal) => false,
             };
             if !delivered {
                 self.stats.nic_dropped += 1;
             }
         }
         self.staging.0 = Some(buffer);
+    }
+
+    /// Hands a frame from the wire to whom it is for; returns whether anybody took it.
+    fn deliver_received(
+        &mut self,
+        parcel: &mut Parcel<'_>,
+        broadcasts: &mut usize,
+        machine: &mut dyn Machine,
+    ) -> bool {
+        match self.switch.route_received(parcel.frame) {
+            Destination::Vm(to) => {
+                let since = machine.now();
+                let delivered = self.deliver_parcel(to, parcel, machine);
+                if !delivered {
+                    self.count_dropped(to);
+                }
+                if let Some(id) = self.vms.id_at(to) {
+                    self.charge_since(id, since, machine);
+                }
+                delivered
+            }
+            // TCP has no groups.
+            _ if parcel.is_super() => false,
+            Destination::AllVms { audience, .. } => {
+                *broadcasts += 1;
+                parcel.finish();
+                self.broadcast(audience, None, parcel.frame, machine)
+            }
+            Destination::Wire | Destination::Nowhere => self.ask_supervisor(parcel.frame, machine),
+        }
     }
 
     /// Sends one frame of a VM to wherever the switch lets it. If the VM `waits` behind others, no
@@ -324,28 +367,31 @@ impl Kernel {
         queue::verdict(self.policies.queue.as_mut(), full) == Verdict::Keep
     }
 
-    /// Works on a VM's ring; a violation ends the VM and returns `None`.
+    /// Works on a VM's ring; a violation ends the VM. If a page is on swap, nothing was done.
     pub(crate) fn with_ring<T>(
         &mut self,
         id: VmId,
         machine: &mut dyn Machine,
         work: impl FnOnce(&mut RingState, &mut GuestView<'_>) -> Result<T, RingViolation>,
-    ) -> Option<T> {
-        let mut view = self.view(id, machine)?;
+    ) -> Result<T, Missed> {
+        let mut view = self.view(id, machine).ok_or(Missed::Ended)?;
         let mut ring = view.vm.ring;
         let result = work(&mut ring, &mut view);
-        view.vm.ring = ring;
         let fault = view.fault;
+        if let (Err(_), Some((Fault::OnSwap, at))) = (&result, fault) {
+            return Err(Missed::OnSwap(at));
+        }
+        view.vm.ring = ring;
         match result {
-            Ok(value) => Some(value),
+            Ok(value) => Ok(value),
             Err(_violation) => {
                 let (reason, detail) = match fault {
-                    Some((crate::fault::Fault::OutOfMemory, at)) => (EndReason::OutOfMemory, at),
+                    Some((Fault::OutOfMemory, at)) => (EndReason::OutOfMemory, at),
                     Some((_, at)) => (EndReason::RingViolation, at),
                     None => (EndReason::RingViolation, 0),
                 };
                 self.end_vm(id, reason, detail, machine);
-                None
+                Err(Missed::Ended)
             }
         }
     }

@@ -41,7 +41,10 @@ impl Kernel {
             match drained {
                 Drained::AwaitsNic => return,
                 Drained::Partly if takes_turns => self.await_nic(id, Place::Back),
-                Drained::Partly | Drained::Limited(_) => self.raise(id, TRANSMIT, machine),
+                // Its next crossing waits for the page.
+                Drained::Partly | Drained::Limited(_) | Drained::OnSwap(_) => {
+                    self.raise(id, TRANSMIT, machine);
+                }
                 Drained::All | Drained::Ended => {}
             }
         }

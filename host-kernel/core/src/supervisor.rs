@@ -24,7 +24,7 @@ use zerocopy::FromBytes;
 
 /// The part of a host's memory that the supervisor may use at most, if that is more than its image
 /// asks for.
-const SUPERVISOR_PART: u32 = 16;
+const SUPERVISOR_PART: u32 = 12;
 
 /// The shortest pause before the supervisor begins anew, in nanoseconds.
 const RESTART_PAUSE_NS_MIN: u64 = 1_000_000_000;

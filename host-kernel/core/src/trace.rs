@@ -3,6 +3,7 @@
 //! The core formats nothing; whoever takes an event may print it.
 
 use crate::machine::Position;
+use crate::policy::gatekeeper::Reason;
 use crate::time::Time;
 use crate::vm::VmId;
 use crate::vm::image::ImageId;
@@ -63,6 +64,8 @@ pub enum Event {
     },
     /// The gatekeeper lets a VM wait.
     VmWaits {
+        /// Why.
+        reason: Reason,
         /// Which.
         vm: VmId,
     },
@@ -130,7 +133,10 @@ impl fmt::Display for Event {
                     "vm {vm} ({name}) created from image {image}: at most {pages} pages"
                 )
             }
-            Self::VmWaits { vm } => write!(f, "vm {vm} waits for memory"),
+            Self::VmWaits { vm, reason } => match reason {
+                Reason::Memory => write!(f, "vm {vm} waits for memory"),
+                Reason::Faults => write!(f, "vm {vm} waits until others fault less"),
+            },
             Self::VmAdmitted { vm } => write!(f, "vm {vm} admitted"),
             Self::VmEnded {
                 vm,

@@ -2,7 +2,7 @@
 
 mod host;
 
-use denali_abi::control::{VmConfig, VmState};
+use denali_abi::control::{KERNEL_VM, VmConfig, VmState};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
@@ -14,6 +14,7 @@ use denali_abi::registers::VirtualRegisters;
 use denali_abi::shared::interrupt;
 use denali_kernel_core::VmId;
 use denali_kernel_core::machine::Machine;
+use denali_kernel_core::machine::fake::BOOT_REPORT;
 use host::{DATA, Host, LIMIT, SCRATCH, header, network};
 use std::collections::BTreeSet;
 use zerocopy::{FromZeros, IntoBytes};
@@ -210,6 +211,34 @@ fn console_bytes_reach_the_supervisor_and_outlive_the_vm() {
 }
 
 #[test]
+fn the_supervisor_reads_what_the_kernel_said_while_booting() {
+    let (mut host, vm) = host();
+    let read = |position, length| [KERNEL_VM, position, SCRATCH, length];
+    let length = BOOT_REPORT.len() as u64;
+    let whole = host.control(Hypercall::ConsoleRead, &read(0, 8 + 5000));
+    assert_eq!(whole, Ok(length));
+    let mut bytes = vec![0; 8 + BOOT_REPORT.len()];
+    host.read(host.supervisor, SCRATCH, &mut bytes);
+    assert_eq!(bytes, [&[0; 8], BOOT_REPORT].concat());
+    for (position, length, answer) in [
+        (9, 8 + 4, Ok(4)),
+        (length, 8 + 100, Ok(0)),
+        (u64::MAX, 8 + 100, Ok(0)),
+        (0, 8, Ok(0)),
+        (0, 7, Err(Errno::Invalid)),
+    ] {
+        let read = host.control(Hypercall::ConsoleRead, &read(position, length));
+        assert_eq!(read, answer, "{position} {length}");
+    }
+    let nowhere = [KERNEL_VM, 0, u64::MAX - 3, 100];
+    let answer = host.control(Hypercall::ConsoleRead, &nowhere);
+    assert_eq!(answer, Err(Errno::BadAddress));
+    let refused = host.call(vm, Hypercall::ConsoleRead, &read(0, 100));
+    assert_eq!(refused, errno(Errno::NotPermitted));
+    host.audit();
+}
+
+#[test]
 fn an_endless_console_keeps_its_newest_page() {
     let (mut host, vm) = host();
     for round in 0..5_u8 {
@@ -302,7 +331,8 @@ fn idle_returns_at_once_what_is_pending() {
         | interrupt::TIMER
         | interrupt::CONTROL
         | interrupt::STOP
-        | interrupt::BLOCK;
+        | interrupt::BLOCK
+        | interrupt::RESUME;
     assert_eq!(
         host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]),
         Some(i64::from(all)),

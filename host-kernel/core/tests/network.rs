@@ -12,6 +12,8 @@ use denali_abi::net::{Descriptor, RING_LEN, addressing};
 use denali_abi::shared::{SharedPage, interrupt};
 use denali_kernel_core::VmId;
 use denali_kernel_core::kernel::Handled;
+use denali_kernel_core::machine::disk::Writable;
+use denali_kernel_core::machine::fake::FakeMachine;
 use denali_kernel_core::machine::{Event, Exit, Machine};
 use host::{Host, SCRATCH, network};
 use zerocopy::IntoBytes;
@@ -486,4 +488,18 @@ fn a_frame_that_wakes_somebody_is_a_reason_to_decide_anew() {
     assert_eq!(notify(), Handled::Decide);
     assert_eq!(notify(), Handled::Resume, "nothing was left to send");
     assert_eq!(host.state(receiver), Some(VmState::Ready));
+}
+
+#[test]
+fn a_frame_that_arrives_while_the_host_boots_does_not_silence_the_nic() {
+    let mut machine = FakeMachine::new(512);
+    machine.fake_disks().add(4096, Writable::Yes);
+    machine.fake_disks().set_latency_ns(20_000, 500_000);
+    machine.arrive(&[0xff; 60]);
+    let mut host = Host::boot_on(machine, 512, "", |_| {});
+    host.machine.arrive(&[0xff; 60]);
+    while let Some(event) = host.machine.poll_event() {
+        host.kernel.deliver(event, &mut host.machine);
+    }
+    assert_eq!(host.kernel.stats().nic_rx_frames, 2);
 }

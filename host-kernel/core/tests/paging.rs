@@ -29,7 +29,11 @@ const FRAMES: u32 = 1024;
 const TURNS_MAX: u32 = 20_000;
 
 fn host() -> (Host, u64) {
-    let mut host = Host::boot_with_disks(FRAMES, "", 2, 1 << 20);
+    host_with("")
+}
+
+fn host_with(command_line: &str) -> (Host, u64) {
+    let mut host = Host::boot_with_disks(FRAMES, command_line, 2, 1 << 20);
     host.machine.fake_disks().set_latency_ns(50_000, 2_000_000);
     let image = host.create_image().expect("there is room");
     (host, image)
@@ -214,28 +218,35 @@ fn everybody_can_be_woken_one_after_the_other() {
     wake_supervisor(&mut host);
 }
 
+/// A VM that printed a text and is on swap.
+fn talker(host: &mut Host, image: u64, text: &[u8], position: Position) -> VmId {
+    let vm = host.create_vm(image, 1);
+    post(host, vm);
+    write_patiently(host, vm, page_at(0), text);
+    let written = usize_to_u64(text.len());
+    host.call(vm, Hypercall::ConsoleWrite, &[page_at(0), written]);
+    host.machine.set_position(host.space(vm), position);
+    host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]);
+    for number in 2.. {
+        if residence(host, vm) == Some(Residence::Out) {
+            break;
+        }
+        sleeper(host, image, number, 4);
+        host.turn();
+    }
+    vm
+}
+
 #[test]
 fn registers_console_and_position_come_back() {
     let (mut host, image) = host();
-    let vm = host.create_vm(image, 1);
-    post(&mut host, vm);
     let text = b"I was here before\n";
-    write_patiently(&mut host, vm, page_at(0), text);
     let written = usize_to_u64(text.len());
-    host.call(vm, Hypercall::ConsoleWrite, &[page_at(0), written]);
     let position = Position {
         rip: 0x11_1234,
         rsp: 0x2000_8000,
     };
-    host.machine.set_position(host.space(vm), position);
-    host.call(vm, Hypercall::IdleWithTimeout, &[u64::MAX]);
-    for number in 2.. {
-        if residence(&host, vm) == Some(Residence::Out) {
-            break;
-        }
-        sleeper(&mut host, image, number, 4);
-        host.turn();
-    }
+    let vm = talker(&mut host, image, text, position);
     let read = [vm.raw(), 0, SCRATCH + 2048, 64];
     let asleep = host.control(Hypercall::ConsoleRead, &read);
     assert_eq!(asleep, Err(Errno::Busy), "it is called for its console");
@@ -245,6 +256,19 @@ fn registers_console_and_position_come_back() {
     assert!(host.read(host.supervisor, SCRATCH + 2048, &mut found));
     assert_eq!(&found[8..], text);
     assert_eq!(host.machine.position(host.space(vm)), position);
+    host.audit();
+}
+
+#[test]
+fn a_sleeper_that_is_ended_has_no_console_and_nobody_waits_for_it() {
+    let (mut host, image) = host();
+    let vm = talker(&mut host, image, b"gone\n", Position::default());
+    assert_eq!(host.control(Hypercall::VmStop, &[vm.raw()]), Ok(0));
+    let read = [vm.raw(), 0, SCRATCH + 2048, 64];
+    assert_eq!(host.control(Hypercall::ConsoleRead, &read), Ok(0));
+    let mut position = [0; 8];
+    assert!(host.read(host.supervisor, SCRATCH + 2048, &mut position));
+    assert_eq!(u64::from_le_bytes(position), 5, "behind what it printed");
     host.audit();
 }
 
@@ -296,6 +320,26 @@ fn arp_is_answered_for_sleepers_and_broadcasts_wake_nobody() {
     assert_eq!(residence(&host, vm), Some(Residence::Out));
     let stats = host.kernel.paging_stats().expect("there are disks");
     assert_eq!((stats.wakes, host.machine.take_sent()), (0, None));
+}
+
+#[test]
+fn what_is_meant_for_all_reaches_those_in_memory() {
+    let (mut host, image) = host();
+    let vms = crowd(&mut host, image, 20);
+    let (woken, number) = first_out(&host, &vms);
+    host.machine.arrive(&frame_for(number));
+    until(&mut host, woken, &[VmState::Ready]);
+    let mut broadcast = frame_for(number);
+    broadcast[..6].fill(0xff);
+    host.machine.arrive(&broadcast);
+    while let Some(event) = host.machine.poll_event() {
+        host.kernel.deliver(event, &mut host.machine);
+    }
+    for vm in vms {
+        let heard = host.kernel.vm(vm).expect("it exists").counters.rx_frames;
+        let is_in = residence(&host, vm) == Some(Residence::In);
+        assert_eq!(heard, u64::from(is_in) + u64::from(vm == woken), "{vm}");
+    }
 }
 
 #[test]
@@ -530,4 +574,221 @@ fn a_vm_that_wants_memory_waits_for_it() {
         check_secrets(&mut host, vm, number, 550);
     }
     host.audit();
+}
+
+/// A VM of which some pages are on swap while it is in memory, and the others that made it so.
+fn trimmed(host: &mut Host, image: u64) -> VmId {
+    let config = |number| VmConfig {
+        memory_pages: 600,
+        ..Host::config(image, number)
+    };
+    let [vm, other] = [1, 2].map(|number| host.create(&config(number)).expect("there is room"));
+    for (number, vm) in [(1, vm), (2, other)] {
+        for page in 0..450 {
+            write_patiently(host, vm, page_at(page), &secret(number, page));
+            // It works with what it has for a while.
+            for _ in 0..3 {
+                host.turn();
+            }
+            until(host, vm, &[VmState::Ready]);
+        }
+    }
+    until(host, vm, &[VmState::Ready]);
+    vm
+}
+
+fn page_outs(host: &Host) -> u64 {
+    host.kernel
+        .paging_stats()
+        .expect("there are disks")
+        .page_outs
+}
+
+#[test]
+fn single_pages_of_a_busy_vm_go_and_come_back() {
+    for line in ["", "replacement=clock", "cluster=4", "cluster=64"] {
+        let (mut host, image) = host_with(line);
+        let vm = trimmed(&mut host, image);
+        assert!(page_outs(&host) > 0, "{line}");
+        host.audit();
+        check_secrets(&mut host, vm, 1, 450);
+        let stats = host.kernel.paging_stats().expect("there are disks");
+        assert!(stats.faults > 0 && stats.page_ins > 0, "{line}: {stats:?}");
+        host.audit();
+    }
+}
+
+#[test]
+fn a_cluster_is_read_ahead() {
+    let ins_per_fault = |line| {
+        let (mut host, image) = host_with(line);
+        let vm = trimmed(&mut host, image);
+        check_secrets(&mut host, vm, 1, 450);
+        let stats = host.kernel.paging_stats().expect("there are disks");
+        stats.page_ins as f64 / stats.faults as f64
+    };
+    let (one, many) = (ins_per_fault("cluster=4"), ins_per_fault("cluster=64"));
+    assert!(one < 1.1 && many > 3.0, "{one} {many}");
+}
+
+#[test]
+fn without_working_sets_a_vm_comes_back_by_its_faults() {
+    let (mut host, image) = host_with("working-set=off");
+    let vms = crowd(&mut host, image, 20);
+    let (vm, number) = first_out(&host, &vms);
+    let before = host
+        .kernel
+        .paging_stats()
+        .expect("there are disks")
+        .blocks_read;
+    host.machine.arrive(&frame_for(number));
+    until(&mut host, vm, &[VmState::Ready]);
+    check_secrets(&mut host, vm, number, 4);
+    // The frame that woke it waited for the page of its buffer.
+    for _ in 0..1000 {
+        host.turn();
+    }
+    let descriptor = host.kernel.vm(vm).expect("it exists");
+    assert_eq!(descriptor.counters.rx_frames, 1);
+    let stats = host.kernel.paging_stats().expect("there are disks");
+    assert!(stats.faults > 0 && stats.page_ins > 0 && stats.blocks_read > before);
+    host.audit();
+}
+
+#[test]
+fn a_disk_that_lies_about_one_page_ends_one_vm() {
+    for fault in [DiskFault::Flip, DiskFault::Misdirected, DiskFault::Error] {
+        let (mut host, image) = host();
+        let vm = trimmed(&mut host, image);
+        host.machine.fake_disks().set_odds(fault, 1);
+        for page in 0..450 {
+            let mut found = [0; 16];
+            let mut turns = 0;
+            while host.state(vm) != Some(VmState::Ended)
+                && !host.read(vm, page_at(page), &mut found)
+            {
+                host.turn();
+                turns += 1;
+                assert!(turns < TURNS_MAX, "{fault:?}: for ever");
+            }
+            if host.state(vm) == Some(VmState::Ended) {
+                break;
+            }
+        }
+        host.machine.fake_disks().set_odds(fault, 0);
+        let expected = match fault {
+            DiskFault::Error => EndReason::DiskError,
+            _ => EndReason::SwapCorrupt,
+        };
+        assert_eq!(end(&host, vm).reason, expected.code(), "{fault:?}");
+        for _ in 0..200 {
+            host.turn();
+        }
+        host.audit();
+    }
+}
+
+#[test]
+fn a_page_written_badly_is_noticed_when_it_is_read() {
+    for fault in [DiskFault::Torn, DiskFault::Stale] {
+        let (mut host, image) = host();
+        host.machine.fake_disks().set_odds(fault, 1);
+        let vm = trimmed(&mut host, image);
+        host.machine.fake_disks().set_odds(fault, 0);
+        for page in 0..450 {
+            let mut found = [0; 16];
+            while host.state(vm) != Some(VmState::Ended)
+                && !host.read(vm, page_at(page), &mut found)
+            {
+                host.turn();
+            }
+            if host.state(vm) == Some(VmState::Ended) {
+                break;
+            }
+            assert_eq!(found, secret(1, page), "{fault:?}, page {page}");
+        }
+        assert_eq!(end(&host, vm).reason, EndReason::SwapCorrupt.code());
+        host.audit();
+    }
+}
+
+#[test]
+fn pages_given_up_while_they_are_on_swap_are_zero_again() {
+    let (mut host, image) = host();
+    let vm = trimmed(&mut host, image);
+    let pages = [page_at(0), 450];
+    loop {
+        until(&mut host, vm, &[VmState::Ready]);
+        if host.call(vm, Hypercall::ReleaseMemory, &pages).is_some() {
+            break;
+        }
+    }
+    let mut found = [1; 16];
+    for page in (0..450).step_by(7) {
+        while !host.read(vm, page_at(page), &mut found) {
+            until(&mut host, vm, &[VmState::Ready]);
+        }
+        assert_eq!(found, [0; 16]);
+    }
+    host.audit();
+}
+
+#[test]
+fn a_call_that_names_a_page_on_swap_is_made_again() {
+    let (mut host, image) = host();
+    let vm = trimmed(&mut host, image);
+    let mut waited = 0;
+    for page in 0..450 {
+        loop {
+            until(&mut host, vm, &[VmState::Ready]);
+            if host
+                .call(vm, Hypercall::ConsoleWrite, &[page_at(page), 16])
+                .is_some()
+            {
+                break;
+            }
+            assert_ne!(host.state(vm), Some(VmState::Ended));
+            waited += 1;
+        }
+    }
+    assert!(waited > 0, "everything was in memory");
+    let written = host
+        .kernel
+        .vm(vm)
+        .expect("it exists")
+        .counters
+        .console_written;
+    assert_eq!(written, 450 * 16, "nothing twice");
+    host.audit();
+}
+
+#[test]
+fn what_is_done_between_two_turns_does_not_grow_with_the_busy_vms() {
+    for line in ["", "replacement=clock"] {
+        let (mut host, image) = host_with(line);
+        // They are busy and get no CPU time, as when the kernel has all of it.
+        for number in 1..=20 {
+            let vm = host.create_vm(image, number);
+            for page in 0..35 {
+                write_patiently(&mut host, vm, page_at(page), &secret(number, page));
+            }
+        }
+        let mut taken = host.machine.marks_taken();
+        for _ in 0..200 {
+            host.machine.advance(50_000_000);
+            while let Some(event) = host.machine.poll_event() {
+                host.kernel.deliver(event, &mut host.machine);
+            }
+            host.kernel.work(&mut host.machine);
+            let looked_at = host.machine.marks_taken() - taken;
+            assert!(looked_at < 1000, "{line}: {looked_at} pages in one go");
+            taken += looked_at;
+        }
+        for _ in 0..100 {
+            host.machine.advance(50_000_000);
+            host.kernel.work(&mut host.machine);
+        }
+        let again = host.machine.marks_taken() - taken;
+        assert_eq!(again, 0, "{line}: nobody has run, so nothing is new");
+    }
 }

@@ -10,8 +10,8 @@ use denali_abi::hypercall::Hypercall;
 use denali_abi::layout::{PAGE_SIZE, SHARED_ADDRESS};
 use denali_abi::net::Descriptor;
 use denali_abi::shared::SharedPage;
+use denali_kernel_core::machine::Machine;
 use denali_kernel_core::machine::fake::DiskFault;
-use denali_kernel_core::machine::{Exit, Machine};
 use denali_kernel_core::paging::{Residence, Standing};
 use denali_kernel_core::trace::Event;
 use denali_kernel_core::{Next, VmId};
@@ -125,23 +125,10 @@ impl Simulation {
 
     /// Once round the kernel's loop; whoever is to run does what guests do.
     fn turn(&mut self) {
-        let Host {
-            kernel,
-            machine,
-            supervisor,
-        } = &mut self.host;
-        while let Some(event) = machine.poll_event() {
-            kernel.deliver(event, machine);
-        }
-        kernel.work(machine);
-        let now = machine.now();
-        match kernel.next(now, machine) {
-            Next::Run { vm, .. } if vm == *supervisor => {
-                machine.advance(20_000);
-                kernel.handle(vm, Exit::Interrupted, machine);
-            }
+        match self.host.round() {
+            Next::Run { vm, .. } if vm == self.host.supervisor => self.host.compute(vm, 20_000),
             Next::Run { vm, .. } => self.run_guest(vm),
-            Next::Idle { until } => machine.idle_until(until),
+            Next::Idle { until } => self.host.machine.idle_until(until),
         }
         while let Some(event) = self.host.kernel.take_trace() {
             if let Event::VmEnded { reason, .. } = event {
@@ -248,6 +235,7 @@ fn ten_thousand_come_and_go_and_lose_nothing() {
     for policy in [
         "replacement=ws-clock",
         "replacement=clock gatekeeper=working-set",
+        "working-set=off cluster=64",
     ] {
         let mut simulation = run(policy, 1);
         let stats = simulation

@@ -11,7 +11,7 @@ use denali_abi::layout::SHARED_ADDRESS;
 use denali_abi::net::{Descriptor, RING_LEN, flags};
 use denali_abi::shared::SharedPage;
 use denali_kernel_core::VmId;
-use denali_kernel_core::machine::{Machine, Offload};
+use denali_kernel_core::machine::{Event, Machine, Offload};
 use host::{Host, SCRATCH, network};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -286,5 +286,150 @@ fn what_is_not_offered_ends_the_vm() {
             "{said} {segment_size}"
         );
         assert_eq!(host.state(vm), Some(VmState::Ended));
+    }
+}
+
+/// A super-segment from the router for the VM number 2, as a NIC that joins segments gives it.
+fn joined() -> Vec<u8> {
+    let mut frame = super_segment(network(2).mac);
+    frame[6..12].copy_from_slice(&ROUTER);
+    let length = u16::try_from(frame.len() - 14).expect("short");
+    frame[16..18].copy_from_slice(&length.to_be_bytes());
+    frame[24..26].fill(0);
+    let words = frame[14..34].chunks_exact(2);
+    let sum: u32 = words
+        .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
+        .sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).expect("folded");
+    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+    frame
+}
+
+/// Lets a frame arrive of which a NIC says this.
+fn arrive(host: &mut Host, frame: &[u8], said: u16, segment_size: u16) {
+    let offload = Offload {
+        flags: said,
+        segment_size,
+        ..Offload::default()
+    };
+    host.machine.arrive_with(frame, offload);
+    host.kernel.deliver(Event::NicReceive, &mut host.machine);
+}
+
+const JOINED: u16 = flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4;
+
+#[test]
+fn from_the_wire_it_arrives_whole_where_it_is_taken_so() {
+    let (mut host, image) = host("");
+    let vm = host.create_vm(image, 2);
+    post(&mut host, vm, ALL);
+    arrive(&mut host, &joined(), JOINED, SIZE);
+    let frames = received(&mut host, vm);
+    assert_eq!(frames.len(), 1);
+    assert_eq!((frames[0].1, frames[0].2), (JOINED, SIZE));
+    assert_eq!(frames[0].0[HEADERS..], joined()[HEADERS..]);
+    host.audit();
+}
+
+#[test]
+fn from_the_wire_it_is_cut_for_all_others() {
+    for accepts in [0, flags::CHECKSUM_PARTIAL, flags::SEGMENT_TCP6] {
+        let (mut host, image) = host("");
+        let vm = host.create_vm(image, 2);
+        post(&mut host, vm, accepts);
+        arrive(&mut host, &joined(), JOINED, SIZE);
+        let frames = received(&mut host, vm);
+        assert!(frames.iter().all(|&(_, said, size)| (said, size) == (0, 0)));
+        let bytes: Vec<_> = frames.into_iter().map(|(bytes, ..)| bytes).collect();
+        assert_whole(&bytes);
+        host.audit();
+    }
+}
+
+#[test]
+fn for_buffers_that_hold_none_of_it_it_is_lost_and_counted() {
+    for (buffers, length) in [(0, 0), (1, 1520), (RING_LEN, 16), (RING_LEN, 0)] {
+        let (mut host, image) = host("");
+        let vm = host.create_vm(image, 2);
+        for index in 0..buffers {
+            let descriptor = Descriptor {
+                address: SCRATCH + 2000 * u64::from(index),
+                length,
+                ..Descriptor::default()
+            };
+            let at = shared(offset_of!(SharedPage, rx)) + u64::from(index) * 16;
+            host.write(vm, at, descriptor.as_bytes());
+        }
+        let (posted, accepts) = (buffers.to_le_bytes(), u32::from(ALL).to_le_bytes());
+        host.write(vm, shared(offset_of!(SharedPage, rx_posted)), &posted);
+        host.write(vm, shared(offset_of!(SharedPage, rx_accepts)), &accepts);
+        arrive(&mut host, &joined(), JOINED, SIZE);
+        // One buffer holds the first segment.
+        let frames = received(&mut host, vm);
+        assert_eq!(frames.len(), usize::from(length > 16));
+        let counters = host.kernel.vm(vm).expect("it lives").counters;
+        assert_eq!(counters.rx_dropped, 1);
+        assert_eq!(host.state(vm), Some(VmState::Ready));
+        host.audit();
+    }
+}
+
+#[test]
+fn a_checksum_is_left_out_only_for_who_takes_that() {
+    for (said, accepts, expected) in [
+        (
+            flags::CHECKSUM_VALID,
+            flags::CHECKSUM_VALID,
+            flags::CHECKSUM_VALID,
+        ),
+        (flags::CHECKSUM_VALID, 0, 0),
+        (flags::CHECKSUM_PARTIAL, ALL, flags::CHECKSUM_PARTIAL),
+        (flags::CHECKSUM_PARTIAL, flags::CHECKSUM_VALID, 0),
+        (0, ALL, 0),
+    ] {
+        let (mut host, image) = host("");
+        let vm = host.create_vm(image, 2);
+        post(&mut host, vm, accepts);
+        let mut frame = joined();
+        frame.truncate(100);
+        frame[16..18].copy_from_slice(&86_u16.to_be_bytes());
+        arrive(&mut host, &frame, said, 0);
+        let frames = received(&mut host, vm);
+        assert_eq!((frames.len(), frames[0].1), (1, expected));
+        // Computed exactly where it was left out and is not taken so.
+        let computed = said == flags::CHECKSUM_PARTIAL && expected == 0;
+        assert_eq!(frames[0].0[50..52] == [9, 9], !computed);
+        host.audit();
+    }
+}
+
+#[test]
+fn what_a_nic_says_wrongly_reaches_nobody() {
+    let mut group = joined();
+    group[..6].fill(0xff);
+    let mut short = joined();
+    short.truncate(10_000);
+    let cases = [
+        (joined(), 0, 0),
+        (joined(), flags::CHECKSUM_PARTIAL, 0),
+        (joined(), JOINED, 0),
+        (joined(), JOINED, 1461),
+        (
+            joined(),
+            flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP6,
+            SIZE,
+        ),
+        (joined()[..30].to_vec(), JOINED, SIZE),
+        (short, JOINED, SIZE),
+        (group, JOINED, SIZE),
+    ];
+    for (frame, said, size) in cases {
+        let (mut host, image) = host("");
+        let vm = host.create_vm(image, 2);
+        post(&mut host, vm, ALL);
+        arrive(&mut host, &frame, said, size);
+        assert!(received(&mut host, vm).is_empty());
+        host.audit();
     }
 }

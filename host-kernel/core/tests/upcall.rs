@@ -13,7 +13,7 @@ use denali_abi::layout::{
 use denali_abi::shared::{SharedPage, interrupt};
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::VmId;
-use denali_kernel_core::kernel::Next;
+use denali_kernel_core::kernel::{Handled, Next};
 use denali_kernel_core::machine::{Exit, Machine, Position};
 use denali_kernel_core::policy::scheduler::{QUANTUM_NS, SLICE_NS_MIN};
 use host::{DATA, Host, SCRATCH};
@@ -114,6 +114,29 @@ fn all_that_is_pending_comes_in_one_batch_once_enabled() {
 }
 
 #[test]
+fn who_yields_alone_is_told_what_is_pending() {
+    let (mut host, vm) = host();
+    register(&mut host, vm, 0);
+    assert_eq!(dispatch(&mut host, vm), None);
+    set(&mut host, vm, PENDING, interrupt::RECEIVE);
+    while host.kernel.take_trace().is_some() {}
+    let yields = || Exit::Hypercall {
+        number: Hypercall::Yield.number(),
+        arguments: [0; 6],
+    };
+    let handled = host
+        .kernel
+        .handle_or_resume(vm, yields(), &mut host.machine);
+    assert_eq!(handled, Handled::Resume);
+    set(&mut host, vm, ENABLED, 1);
+    let handled = host
+        .kernel
+        .handle_or_resume(vm, yields(), &mut host.machine);
+    assert_eq!(handled, Handled::Decide);
+    assert!(dispatch(&mut host, vm).is_some());
+}
+
+#[test]
 fn who_registered_nothing_or_no_longer_is_left_alone() {
     let (mut host, vm) = host();
     set(&mut host, vm, PENDING, interrupt::RECEIVE);
@@ -129,11 +152,11 @@ fn bits_the_kernel_does_not_know_are_no_interrupt() {
     let (mut host, vm) = host();
     register(&mut host, vm, 0);
     set(&mut host, vm, ENABLED, u32::MAX);
-    set(&mut host, vm, PENDING, 0xffff_ffc0);
+    set(&mut host, vm, PENDING, 0xffff_ff80);
     assert_eq!(dispatch(&mut host, vm), None);
     set(&mut host, vm, PENDING, u32::MAX);
     let frame = dispatch(&mut host, vm).expect("an upcall");
-    assert_eq!(frame.pending, 0x3f);
+    assert_eq!(frame.pending, 0x7f);
 }
 
 #[test]

@@ -110,6 +110,13 @@ impl BlockLayer {
         let its = self.guests.get(&id.index());
         its.is_some_and(|guest| guest.vm == id && (guest.under_way > 0 || guest.is_waiting))
     }
+
+    /// Returns the indices of a VM with volumes.
+    pub(crate) fn ring_of(&mut self, id: VmId) -> Option<&mut ring::BlockRing> {
+        let its = self.guests.get_mut(&id.index());
+        its.filter(|guest| guest.vm == id)
+            .map(|guest| &mut guest.ring)
+    }
 }
 
 impl Kernel {

@@ -28,6 +28,8 @@ pub struct Partitions {
     pub store: Option<Part>,
     /// Volumes: the first there is.
     pub volumes: Option<Part>,
+    /// What was reported while their tables were read, for the kernel to deal with.
+    pub events: Vec<Event>,
 }
 
 impl Partitions {
@@ -45,7 +47,7 @@ impl Partitions {
             if info.writable == Writable::No {
                 continue;
             }
-            let Some(block) = read_first(disk, frame, machine) else {
+            let Some(block) = read_first(disk, frame, &mut partitions.events, machine) else {
                 say(disk, &"its first block cannot be read", machine);
                 continue;
             };
@@ -84,7 +86,12 @@ fn say(disk: u8, why: &dyn core::fmt::Display, machine: &mut dyn Machine) {
 }
 
 /// Reads the first block of a disk and waits for it: nothing else runs yet.
-fn read_first(disk: u8, frame: FrameId, machine: &mut dyn Machine) -> Option<[u8; BLOCK_LEN]> {
+fn read_first(
+    disk: u8,
+    frame: FrameId,
+    events: &mut Vec<Event>,
+    machine: &mut dyn Machine,
+) -> Option<[u8; BLOCK_LEN]> {
     machine.zero_frame(frame);
     let request = DiskRequest {
         tag: 0,
@@ -96,9 +103,18 @@ fn read_first(disk: u8, frame: FrameId, machine: &mut dyn Machine) -> Option<[u8
     machine.disk_submit(&request).ok()?;
     loop {
         // It comes to an end: the machine gives up a disk that does not answer.
-        if machine.poll_event() != Some(Event::DiskDone) {
-            machine.idle_until(None);
-            continue;
+        match machine.poll_event() {
+            Some(Event::DiskDone) => {}
+            Some(event) => {
+                if !events.contains(&event) {
+                    events.push(event);
+                }
+                continue;
+            }
+            None => {
+                machine.idle_until(None);
+                continue;
+            }
         }
         if let Some(done) = machine.disk_completion() {
             let mut block = [0; BLOCK_LEN];

@@ -18,6 +18,16 @@ pub struct BlockRing {
 }
 
 impl BlockRing {
+    /// Takes over indices that somebody says a VM had, while nothing is under way.
+    pub(crate) const fn set_indices(&mut self, taken: u32, completed: u32) {
+        (self.taken, self.completed) = (taken, completed);
+    }
+
+    /// Returns how many requests were taken and completed.
+    pub(crate) const fn indices(&self) -> (u32, u32) {
+        (self.taken, self.completed)
+    }
+
     /// Returns the next request. It stays the next one until [`take`](Self::take). `None` if there
     /// is none, or as many are taken and not reaped as the rings have room for.
     ///

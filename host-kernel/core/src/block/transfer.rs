@@ -44,33 +44,46 @@ enum Step {
     Empty,
     /// There is one, and it has to wait for others to be done.
     NoSlot,
+    /// There is one, and the page of its buffer at this address is on swap.
+    OnSwap(u64),
     /// It broke the contract and ended.
     Ended,
 }
 
 impl Kernel {
     /// Takes what a VM's block ring holds, as far as there are slots; the rest waits its turn.
-    pub(crate) fn block_submit(&mut self, caller: VmId, machine: &mut dyn Machine) {
+    ///
+    /// # Errors
+    ///
+    /// The address of a page on swap: the call is to be made again when it is there.
+    pub(crate) fn block_submit(
+        &mut self,
+        caller: VmId,
+        machine: &mut dyn Machine,
+    ) -> Result<(), u64> {
         let Some(layer) = &mut self.block else {
-            return;
+            return Ok(());
         };
         let contended = !layer.waiting.is_empty();
         let Some(guest) = layer.guests.get_mut(&caller.index()) else {
-            return;
+            return Ok(());
         };
         if guest.is_waiting {
-            return;
+            return Ok(());
         }
         if contended {
-            guest.is_waiting = true;
-            layer.waiting.push_back(caller);
-            return;
+            self.wait_for_slot(caller);
+            return Ok(());
         }
         loop {
             match self.block_step(caller, machine) {
                 Step::Taken => {}
-                Step::NoSlot => return self.wait_for_slot(caller),
-                Step::Empty | Step::Ended => return,
+                Step::OnSwap(address) => return Err(address),
+                Step::NoSlot => {
+                    self.wait_for_slot(caller);
+                    return Ok(());
+                }
+                Step::Empty | Step::Ended => return Ok(()),
             }
         }
     }
@@ -101,7 +114,7 @@ impl Kernel {
     }
 
     /// Lets VMs that wait for slots take turns, a block each.
-    fn serve_waiting(&mut self, machine: &mut dyn Machine) {
+    pub(crate) fn serve_waiting(&mut self, machine: &mut dyn Machine) {
         // Those in a row who go on waiting.
         let mut unserved = 0;
         while let Some(layer) = &mut self.block
@@ -114,14 +127,14 @@ impl Kernel {
             }
             let since = machine.now();
             let step = self.block_step(id, machine);
-            if matches!(step, Step::Taken | Step::NoSlot) {
+            if let Step::OnSwap(address) = step {
+                self.page_in(id, address, machine);
+            }
+            let has_to_wait = matches!(step, Step::NoSlot | Step::OnSwap(_));
+            if has_to_wait || step == Step::Taken {
                 self.wait_for_slot(id);
             }
-            unserved = if step == Step::NoSlot {
-                unserved + 1
-            } else {
-                0
-            };
+            unserved = if has_to_wait { unserved + 1 } else { 0 };
             self.charge_since(id, since, machine);
         }
     }
@@ -141,6 +154,12 @@ impl Kernel {
         let inherits = guest.is_some_and(|guest| layer.inherits_requests(guest));
         if layer.free.is_empty() || inherits && !cfg!(sabotage = "overtake-requests") {
             return Step::NoSlot;
+        }
+        if request.operation != operation::FLUSH
+            && let Some(address) =
+                self.first_away(id, request.address, usize_to_u64(BLOCK_LEN), machine)
+        {
+            return Step::OnSwap(address);
         }
         if self
             .with_block_ring(id, machine, |ring, view| ring.take(view))
@@ -380,6 +399,7 @@ impl From<(Fault, u64)> for Refused {
     fn from((fault, at): (Fault, u64)) -> Self {
         match fault {
             Fault::OutOfMemory => Self::Told(Errno::OutOfMemory),
+            Fault::OnSwap => Self::Told(Errno::Busy),
             Fault::BadAddress | Fault::AccessViolation | Fault::StackOverflow => Self::Ends(at),
         }
     }

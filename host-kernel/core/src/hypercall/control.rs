@@ -4,15 +4,16 @@ use crate::console;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::paging::NOWHERE;
+use crate::time::Time;
 use crate::trace::Event;
-use crate::vm::VmId;
 use crate::vm::allowance::Allowance;
 use crate::vm::creation::{BootData, Entrance, VmSpec};
 use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Handle;
+use crate::vm::{FROZEN, VmId};
 use denali_abi::ABI_VERSION;
 use denali_abi::block::{VOLUMES_MAX, VolumeConfig};
-use denali_abi::control::{HostStatus, Limits, VmConfig, VmState, VmStatus, vm_flags};
+use denali_abi::control::{HostStatus, KERNEL_VM, Limits, VmConfig, VmState, VmStatus, vm_flags};
 use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
@@ -146,7 +147,7 @@ impl Kernel {
             return Err(Errno::Invalid);
         }
         let entrance = match config.flags {
-            0 => Entrance::Gatekeeper,
+            0 | vm_flags::FROZEN => Entrance::Gatekeeper,
             vm_flags::DORMANT if self.pager.is_some() => Entrance::Dormant,
             _ => return Err(Errno::Invalid),
         };
@@ -162,8 +163,11 @@ impl Kernel {
         let volumes = volumes.get_mut(..count).ok_or(Errno::Invalid)?;
         self.copy_in(caller, config.volumes, volumes.as_mut_bytes(), machine)?;
         let boot = BootData { arguments, volumes };
-        self.create_vm(&spec, &boot, entrance, machine)
-            .map(VmId::raw)
+        let id = self.create_vm(&spec, &boot, entrance, machine)?;
+        if config.flags == vm_flags::FROZEN {
+            self.cap(id, FROZEN);
+        }
+        Ok(id.raw())
     }
 
     /// Ends a VM that has not ended, or asks it to end by itself until a deadline. The supervisor
@@ -183,6 +187,7 @@ impl Kernel {
         if deadline_ns == 0 || !vm.is_active() {
             self.end_vm(id, EndReason::Stopped, 0, machine);
         } else {
+            let deadline_ns = vm.guest_ns(Time::from_ns(deadline_ns), machine);
             let deadline = deadline_ns.to_le_bytes();
             machine.write_frame(vm.registers, STOP_DEADLINE_OFFSET, &deadline);
             self.raise(id, STOP, machine);
@@ -216,9 +221,9 @@ impl Kernel {
             state: vm.state.code(),
             memory_pages: vm.memory_pages,
             resident_pages: vm.frames.count(),
-            swapped_pages: vm.swap.map_or(0, |swap| swap.pages_out()),
+            swapped_pages: self.pages_away(id),
             shared_pages: vm.counters.shared_pages,
-            reserved: 0,
+            wake_us: vm.swap.map_or(0, |swap| swap.wake_us),
             end: end.record,
             created_ns: vm.counters.created.as_ns(),
             cpu_ns: vm.counters.cpu_ns,
@@ -261,14 +266,29 @@ impl Kernel {
         machine: &mut dyn Machine,
     ) -> Result<u64, Errno> {
         const POSITION_LEN: u64 = size_of::<u64>() as u64;
-        let id = self.find(vm)?;
         let room = length.checked_sub(POSITION_LEN).ok_or(Errno::Invalid)?;
+        if vm == KERNEL_VM {
+            let mut report = [0; CHUNK];
+            let length = u64_to_usize(room.min(usize_to_u64(CHUNK)));
+            let buffer = report.get_mut(..length).unwrap_or_default();
+            let read = machine.boot_report(u64_to_usize(position), buffer);
+            let bytes = buffer.get(..read).unwrap_or_default();
+            let to = address.checked_add(POSITION_LEN).ok_or(Errno::BadAddress)?;
+            self.copy_out(caller, address, &position.to_le_bytes(), machine)?;
+            self.copy_out(caller, to, bytes, machine)?;
+            return Ok(usize_to_u64(read));
+        }
+        let id = self.find(vm)?;
         let vm = self.vms.get(id).ok_or(Errno::NotFound)?;
         let (console, written) = (vm.console, vm.counters.console_written);
-        let range = console::readable(written, position, room);
+        let mut range = console::readable(written, position, room);
         if !range.is_empty() && console == NOWHERE {
-            self.call_back(id, machine.now());
-            return Err(Errno::Busy);
+            if vm.state != VmState::Ended {
+                self.call_back(id, machine.now());
+                return Err(Errno::Busy);
+            }
+            // What was on swap when it ended is gone.
+            range = written..written;
         }
         self.copy_out(caller, address, &range.start.to_le_bytes(), machine)?;
         let mut to = address.checked_add(POSITION_LEN).ok_or(Errno::BadAddress)?;
@@ -339,7 +359,7 @@ impl Kernel {
         Ok(0)
     }
 
-    fn find(&self, vm: u64) -> Result<VmId, Errno> {
+    pub(super) fn find(&self, vm: u64) -> Result<VmId, Errno> {
         VmId::from_raw(vm)
             .filter(|&id| self.vms.contains(id))
             .ok_or(Errno::NotFound)

@@ -5,13 +5,12 @@ use crate::console;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::network::Drained;
-use crate::time::Time;
 use crate::vm::interrupt::{self, Taken};
 use crate::vm::{VmId, WakeOn};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::end::EndReason;
 use denali_abi::errno::Errno;
-use denali_abi::hypercall::{CONSOLE_WRITE_MAX, NO_DEADLINE, RANDOM_MAX};
+use denali_abi::hypercall::{CONSOLE_WRITE_MAX, Hypercall, NO_DEADLINE, RANDOM_MAX};
 use denali_abi::shared::interrupt::{TIMER, TRANSMIT};
 
 /// Bytes of the console copied at a time.
@@ -26,8 +25,12 @@ impl Kernel {
         machine: &mut dyn Machine,
     ) -> Reply {
         let drained = self.drain_transmit(caller, machine);
-        if drained == Drained::Ended {
-            return Reply::Nothing;
+        match drained {
+            Drained::Ended => return Reply::Nothing,
+            Drained::OnSwap(at) => {
+                return self.again_with_page(caller, Hypercall::IdleWithTimeout, at, machine);
+            }
+            _ => {}
         }
         let Some(vm) = self.vms.get(caller) else {
             return Reply::Nothing;
@@ -39,7 +42,7 @@ impl Kernel {
         if drained == Drained::Partly {
             mask |= TRANSMIT;
         }
-        let mut deadline = (deadline_ns != NO_DEADLINE).then(|| Time::from_ns(deadline_ns));
+        let mut deadline = (deadline_ns != NO_DEADLINE).then(|| vm.host_time(deadline_ns, machine));
         if deadline.is_some_and(|deadline| deadline <= machine.now()) {
             mask |= TIMER;
         }
@@ -53,6 +56,29 @@ impl Kernel {
             return Reply::Value(u64::from(mask));
         }
         self.idle(caller, deadline, wake_on, machine);
+        Reply::Nothing
+    }
+
+    /// Takes what the block ring holds.
+    pub(super) fn submit_blocks(&mut self, caller: VmId, machine: &mut dyn Machine) -> Reply {
+        match self.block_submit(caller, machine) {
+            Ok(()) => Reply::Value(0),
+            Err(at) => self.again_with_page(caller, Hypercall::BlockSubmit, at, machine),
+        }
+    }
+
+    /// Has the caller make its call again when the page at `address` is there.
+    fn again_with_page(
+        &mut self,
+        caller: VmId,
+        call: Hypercall,
+        address: u64,
+        machine: &mut dyn Machine,
+    ) -> Reply {
+        if let Some(vm) = self.vms.get(caller) {
+            machine.repeat_call(vm.space, call.number());
+        }
+        self.await_page(caller, address, machine);
         Reply::Nothing
     }
 
@@ -85,6 +111,9 @@ impl Kernel {
     pub(super) fn network_notify(&mut self, caller: VmId, machine: &mut dyn Machine) -> Reply {
         match self.drain_transmit(caller, machine) {
             Drained::Ended => Reply::Nothing,
+            Drained::OnSwap(at) => {
+                self.again_with_page(caller, Hypercall::NetworkNotify, at, machine)
+            }
             Drained::All | Drained::AwaitsNic | Drained::Partly | Drained::Limited(_) => {
                 Reply::Value(0)
             }

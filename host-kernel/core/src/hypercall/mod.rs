@@ -1,8 +1,10 @@
 //! Hypercalls: one typed decode, one match.
 //!
 //! A guest's small mistake is an [`Errno`] in its result register; a number that means nothing ends
-//! it. `guest.rs` holds what every VM may ask for, `control.rs` what only the supervisor may.
+//! it. `guest.rs` holds what every VM may ask for, `control.rs` and
+//! `checkpoint.rs` what only the supervisor may.
 
+mod checkpoint;
 mod control;
 mod guest;
 
@@ -64,8 +66,10 @@ impl Kernel {
         match call {
             // What is pending is delivered from now on.
             Hypercall::RegisterUpcall => Handled::Decide,
-            // Somebody else is to run, if there is somebody else.
-            Hypercall::Yield if self.ready_vms > 1 => Handled::Decide,
+            // Somebody else is to run, if there is somebody else, or the caller's own upcall.
+            Hypercall::Yield if self.ready_vms > 1 || self.is_upcall_due(caller, machine) => {
+                Handled::Decide
+            }
             _ => Handled::Resume,
         }
     }
@@ -91,10 +95,7 @@ impl Kernel {
             Hypercall::Random => self.random(caller, first, second, machine)?,
             Hypercall::ReleaseMemory => self.release_memory(caller, first, second, machine)?,
             Hypercall::RegisterUpcall => self.register_upcall(caller, first, second)?,
-            Hypercall::BlockSubmit => {
-                self.block_submit(caller, machine);
-                0
-            }
+            Hypercall::BlockSubmit => return Ok(self.submit_blocks(caller, machine)),
             Hypercall::ImageCreate => self.image_create(caller, first, machine)?,
             Hypercall::ImageWrite => {
                 self.image_write(caller, [first, second, third, fourth], machine)?
@@ -111,6 +112,12 @@ impl Kernel {
             Hypercall::HostStatus => self.host_status(caller, first, machine)?,
             Hypercall::VmLimits => self.vm_limits(caller, first, second, machine)?,
             Hypercall::StoreOpen => self.store_open(caller, first, machine)?,
+            Hypercall::ImageRead => self.image_read(caller, [first, second, third], machine)?,
+            Hypercall::VmFreeze => self.vm_freeze(caller, first)?,
+            Hypercall::VmThaw => self.vm_thaw(caller, first, second, machine)?,
+            Hypercall::VmSave => self.vm_save(caller, first, second, machine)?,
+            Hypercall::PageRead => self.page_read(caller, [first, second, third], machine)?,
+            Hypercall::PageWrite => self.page_write(caller, [first, second, third], machine)?,
         };
         Ok(Reply::Value(value))
     }
@@ -161,5 +168,6 @@ const fn errno_of(fault: Fault) -> Errno {
     match fault {
         Fault::BadAddress | Fault::AccessViolation | Fault::StackOverflow => Errno::BadAddress,
         Fault::OutOfMemory => Errno::OutOfMemory,
+        Fault::OnSwap => Errno::Busy,
     }
 }

@@ -51,6 +51,15 @@ pub enum Access {
     ReadExecute,
 }
 
+/// What was done to a page since it was mapped, by the guest or for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// It was used since the marks were last taken.
+    pub referenced: bool,
+    /// It was written since it was mapped.
+    pub modified: bool,
+}
+
 /// A level of the page table is missing: give the machine a frame for it
 /// ([`Machine::add_table`]) and map again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +109,9 @@ pub enum Exit {
 /// Something that happened outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The NIC holds received frames: call [`Machine::nic_receive`]. The core takes a bounded number
-    /// and the machine reports the event again as long as frames are left.
+    /// The NIC holds received frames: call [`Machine::nic_receive`]. The core takes a bounded number,
+    /// and the machine reports the event again if frames are left after that, or more arrive after
+    /// the last one was taken: until then it may be silent.
     NicReceive,
     /// The NIC has room to transmit again after a [`NicFull`].
     NicTransmit,
@@ -110,10 +120,11 @@ pub enum Event {
     DiskDone,
 }
 
-/// What a frame to transmit leaves to the NIC; the default is nothing.
+/// What a frame leaves to do, to the NIC or for us; the default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
-    /// Bits of [`flags`](denali_abi::net::flags): the checksum, and cutting.
+    /// Bits of [`flags`](denali_abi::net::flags): the checksum, and cutting. Of a received frame also
+    /// that its checksum has been verified.
     pub flags: u16,
     /// Payload bytes a segment, if it is to be cut.
     pub segment_size: u16,
@@ -125,9 +136,22 @@ pub struct Offload {
     pub checksum_offset: u16,
 }
 
+/// A frame that the NIC has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its length.
+    pub length: usize,
+    /// What the NIC says is left to do: an allegation, as all that comes from outside.
+    pub offload: Offload,
+}
+
 /// The NIC's transmit queue is full; an [`Event::NicTransmit`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NicFull;
+
+/// A register state that no guest can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsoundRegisters;
 
 /// Where a VM is: for the record of its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +208,18 @@ pub trait Machine {
     /// that holds what [`Machine::suspend_space`] wrote.
     fn resume_space(&mut self, space: Space);
 
+    /// Writes everything the machine knows of the guest to its context frame, as
+    /// [`Machine::suspend_space`], but keeps the space.
+    fn settle_registers(&mut self, space: Space);
+
+    /// Takes over a register state that was written into the context frame and may be anything: with
+    /// it the guest must be able to do no more than any guest.
+    ///
+    /// # Errors
+    ///
+    /// [`UnsoundRegisters`] if it is none that a guest can have; the guest must not run then.
+    fn adopt_registers(&mut self, space: Space) -> Result<(), UnsoundRegisters>;
+
     /// Lets the guest make the hypercall `number` it exited with again when it runs next, with the
     /// same arguments.
     fn repeat_call(&mut self, space: Space, number: u64);
@@ -220,6 +256,13 @@ pub trait Machine {
     /// Removes the mapping of `page` and returns what it was.
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId>;
 
+    /// Returns the frame that `page` shows if the mapping allows an access, and marks the page as
+    /// the guest's own access would: the kernel is about to make it for the guest.
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId>;
+
+    /// Returns the marks of a mapped page, and has it not referenced from now on.
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks>;
+
     /// Returns the mapping of `page`.
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)>;
 
@@ -238,12 +281,16 @@ pub trait Machine {
     /// Writes the supervisor's console output to the machine's own log.
     fn log(&mut self, bytes: &[u8]);
 
+    /// Copies what the machine said of itself while booting, from a byte of it on, and returns how
+    /// many bytes that is.
+    fn boot_report(&self, position: usize, buffer: &mut [u8]) -> usize;
+
     /// Returns the hardware address of the NIC; all zero if there is none.
     fn nic_mac(&self) -> [u8; 6];
 
-    /// Takes one received frame out of the NIC, into `buffer` (at least 1,514 bytes), and returns
-    /// its length.
-    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize>;
+    /// Takes one received frame out of the NIC, into `buffer`, which holds the longest
+    /// super-segment; one that is longer is dropped.
+    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<Received>;
 
     /// Returns which bits of [`Offload::flags`] the NIC takes.
     fn nic_offloads(&self) -> u16;

@@ -9,9 +9,11 @@ use super::frame::{Fill, FrameTable, FrameUse, Owner};
 use crate::fault::Fault;
 use crate::machine::{Access, FaultAccess, FrameId, Machine, Page, TableMissing};
 use crate::net::ring::{BadAddress, GuestMemory};
+use crate::swap::directory::Directory;
 use crate::vm::image::{Image, ImageId};
 use crate::vm::table::Table;
 use crate::vm::{Vm, page_number};
+use alloc::collections::BTreeMap;
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::errno::Errno;
 use denali_abi::layout::{
@@ -77,6 +79,8 @@ pub struct GuestView<'a> {
     pub vm: &'a mut Vm,
     /// The hardware.
     pub machine: &'a mut dyn Machine,
+    /// What is known of VMs' pages on swap, by the indices of the VMs.
+    pub directories: Option<&'a mut BTreeMap<u32, Directory>>,
     /// Frames that must stay free for those they are promised to.
     pub floor: u32,
     /// The fault behind the last [`BadAddress`], which does not tell.
@@ -103,10 +107,14 @@ impl GuestView<'_> {
             return Err(Fault::AccessViolation);
         }
         let page = Page(page_number(address));
-        if let Some((frame, access)) = self.machine.lookup(self.vm.space, page)
-            && allows(access, wanted)
-        {
+        if let Some(frame) = self.machine.touch(self.vm.space, page, wanted) {
             return Ok(frame);
+        }
+        if self
+            .directory()
+            .is_some_and(|known| known.find(page).is_some())
+        {
+            return Err(Fault::OnSwap);
         }
         let frame = match backing {
             Backing::Registers => self.vm.registers,
@@ -172,9 +180,13 @@ impl GuestView<'_> {
         let last = page_number(end.min(address + RELEASE_PAGES_MAX * PAGE_SIZE));
         let mut released = 0;
         for page in first..last {
-            if let Some(frame) = self.machine.unmap(self.vm.space, Page(page)) {
+            let page = Page(page);
+            let was_away = self.directory().is_some_and(|known| known.remove(page));
+            if let Some(frame) = self.machine.unmap(self.vm.space, page) {
                 self.frames.give_back(frame, &mut self.vm.frames);
                 released += 1;
+            } else {
+                released += u64::from(was_away);
             }
         }
         if released > 0 {
@@ -236,6 +248,12 @@ impl GuestView<'_> {
         }
     }
 
+    /// Returns what is known of the VM's pages on swap.
+    fn directory(&mut self) -> Option<&mut Directory> {
+        let directories = self.directories.as_deref_mut()?;
+        directories.get_mut(&self.vm.id.index())
+    }
+
     fn heap_start(&self) -> u64 {
         self.images
             .get(self.vm.image)
@@ -285,7 +303,8 @@ impl GuestView<'_> {
 
     /// Takes a frame at the VM's expense.
     fn take(&mut self, usage: FrameUse, fill: Fill) -> Result<FrameId, Fault> {
-        let used_up = self.vm.frames.count() >= self.vm.promised;
+        let away = self.directory().map_or(0, |known| known.absent());
+        let used_up = self.vm.frames.count().saturating_add(away) >= self.vm.promised;
         let used_up = used_up && !cfg!(sabotage = "no-limit");
         if used_up || self.frames.free() <= self.floor {
             return Err(Fault::OutOfMemory);

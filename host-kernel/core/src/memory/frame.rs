@@ -160,6 +160,8 @@ struct Region {
 pub struct FrameTable {
     regions: Vec<Region>,
     entries: Vec<Entry>,
+    /// When each frame was last seen used, in its VM's virtual time; 0 if never yet.
+    last_uses: Vec<u32>,
     free: FrameList,
     of_images: u32,
 }
@@ -203,6 +205,7 @@ impl FrameTable {
         let mut table = Self {
             regions,
             entries: alloc::vec![blank; u32_to_usize(total)],
+            last_uses: alloc::vec![0; u32_to_usize(total)],
             free: FrameList::new(),
             of_images: 0,
         };
@@ -251,9 +254,11 @@ impl FrameTable {
         self.entries[u32_to_usize(index)].set(owner, usage);
         self.link(list, index);
         self.of_images += u32::from(matches!(owner, Owner::Image(_)));
+        self.last_uses[u32_to_usize(index)] = 0;
         let frame = self.frame_of(index);
         match fill {
-            Fill::Zero if cfg!(sabotage = "skip-zeroing") => {}
+            Fill::Zero if cfg!(sabotage = "skip-zeroing") && matches!(usage, FrameUse::Page(_)) => {
+            }
             Fill::Zero => machine.zero_frame(frame),
             Fill::CopyOf(source) => machine.copy_frame(source, frame),
             Fill::ByOwner => {}
@@ -312,6 +317,19 @@ impl FrameTable {
                 self.give_back(frame, list);
             }
         }
+    }
+
+    /// Takes note of whether a frame was used until the virtual time `now`, any number that grows.
+    /// Returns for how long it was not.
+    pub fn note_use(&mut self, frame: FrameId, now: u32, is_used: bool) -> u32 {
+        let index = self.index_of(frame).map(u32_to_usize);
+        let Some(last) = index.and_then(|index| self.last_uses.get_mut(index)) else {
+            return 0;
+        };
+        if is_used || *last == 0 {
+            *last = now.max(1);
+        }
+        now.max(1).wrapping_sub(*last)
     }
 
     /// Returns owner and use of `frame`, or `None` if it is not in the table.

@@ -9,11 +9,13 @@
 //! | [`switch`]   | decides where a frame goes                               |
 //! | [`group`]    | which VMs hear which multicast groups                    |
 //! | [`table`]    | finds a port by hardware or IPv4 address                 |
+//! | `answer`     | answers in place of who sleeps where it is               |
 //! | [`offload`]  | computes checksums and cuts super-segments                |
 //! | [`refusal`]  | why a frame was not sent, and how often                  |
 //!
 //! Nothing here allocates, panics or formats for a frame, whatever its bytes are.
 
+pub(crate) mod answer;
 pub mod ethernet;
 pub mod group;
 pub mod ipv6;

@@ -130,6 +130,16 @@ impl Headers {
             }
     }
 
+    /// Returns how many bytes of the frame the packet says are its own: others may lie behind it.
+    fn length(&self, frame: &[u8]) -> usize {
+        let (at, before) = match self.version {
+            Version::V4 => (IPV4_TOTAL_LEN, ETHERNET_LEN),
+            Version::V6 => (IPV6_PAYLOAD_LEN, ETHERNET_LEN + IPV6_LEN),
+        };
+        let field = frame.get(ETHERNET_LEN + at..).and_then(<[u8]>::first_chunk);
+        before + field.map_or(0, |field| usize::from(u16::from_be_bytes(*field)))
+    }
+
     /// Writes the length of the packet, which ends with the frame, and what depends on it.
     fn set_length(&self, frame: &mut [u8]) {
         let ip = frame.get_mut(ETHERNET_LEN..).unwrap_or_default();
@@ -213,10 +223,45 @@ pub fn prepare(frame: &mut [u8], wish: Wish) -> Result<Offload, Refusal> {
     })
 }
 
+/// Checks what the NIC says of a frame that it has received, and returns what is left to do.
+///
+/// Of a frame to be cut everything that the cutting relies on is checked. Another one is as good as
+/// its contents: its headers are found when somebody [`finish`]es it.
+///
+/// # Errors
+///
+/// [`Refusal::Malformed`] if what it says does not fit the frame.
+pub fn accept(frame: &mut [u8], said: Offload) -> Result<Offload, Refusal> {
+    let wish = Wish {
+        flags: said.flags,
+        segment_size: said.segment_size,
+    };
+    if !wish.is_super() {
+        let sound = frame.len() <= FRAME_LEN_MAX && wish.segment_size == 0;
+        return if sound {
+            Ok(said)
+        } else {
+            Err(Refusal::Malformed)
+        };
+    }
+    let headers = Headers::find(frame).ok_or(Refusal::Malformed)?;
+    let ip = frame
+        .get(ETHERNET_LEN..headers.transport)
+        .unwrap_or_default();
+    let sound = headers.version == Version::V6 || fold(sum(ip)) == 0xffff;
+    if !sound || headers.length(frame) != frame.len() {
+        return Err(Refusal::Malformed);
+    }
+    prepare(frame, wish)
+}
+
 /// Computes the checksum of a frame that is not to be cut.
 pub fn finish(frame: &mut [u8]) {
     if let Some(headers) = Headers::find(frame) {
-        headers.set_checksum(frame);
+        let length = headers.length(frame).max(headers.payload);
+        if let Some(packet) = frame.get_mut(..length) {
+            headers.set_checksum(packet);
+        }
     }
 }
 
@@ -306,7 +351,7 @@ fn length_of(bytes: usize) -> u16 {
 }
 
 /// Returns the sum of 16-bit words (RFC 1071), four bytes at a time.
-fn sum(bytes: &[u8]) -> u64 {
+pub(super) fn sum(bytes: &[u8]) -> u64 {
     let mut total = 0_u64;
     let mut chunks = bytes.chunks_exact(4);
     for chunk in &mut chunks {
@@ -323,7 +368,7 @@ fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// Folds a sum into 16 bits with the carries going round.
-fn fold(mut sum: u64) -> u16 {
+pub(super) fn fold(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

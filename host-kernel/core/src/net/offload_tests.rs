@@ -271,6 +271,15 @@ fn no_bytes_make_it_panic() {
             flags: u16::from(flags) & (flags::CHECKSUM_PARTIAL | SEGMENT),
             segment_size: u16::from(size) * 8,
         };
+        let said = Offload {
+            flags: wish.flags,
+            segment_size: wish.segment_size,
+            ..Offload::default()
+        };
+        let mut received = frame.clone();
+        if accept(&mut received, said).is_ok_and(|left| left.segment_size == 0) {
+            finish(&mut received);
+        }
         let Ok(offload) = prepare(&mut frame, wish) else {
             continue;
         };
@@ -280,4 +289,74 @@ fn no_bytes_make_it_panic() {
         }
         finish(&mut frame);
     }
+}
+
+/// What a NIC says of a frame from the wire.
+fn said(wish: Wish) -> Offload {
+    Offload {
+        flags: wish.flags,
+        segment_size: wish.segment_size,
+        ..Offload::default()
+    }
+}
+
+#[test]
+fn a_joined_frame_is_accepted_if_cutting_it_gives_what_was_sent() {
+    for version in [Version::V4, Version::V6] {
+        let mut sent = tcp(version, TCP_PSH | 16, 20_000);
+        prepare(&mut sent, wish(version, 1428)).unwrap();
+        let mut received = sent.clone();
+        let left = accept(&mut received, said(wish(version, 1428))).unwrap();
+        assert_eq!(left.segment_size, 1428);
+        assert_eq!(received, sent, "all of it was right already");
+        let refused = |frame: &[u8], wish| {
+            let result = accept(&mut frame.to_vec(), said(wish));
+            assert_eq!(result, Err(Refusal::Malformed));
+        };
+        refused(&sent[..19_000], wish(version, 1428));
+        refused(&[&sent[..], &[0; 6]].concat(), wish(version, 1428));
+        refused(&sent, wish(version, 0));
+        refused(&sent, wish(version, 9000));
+        let other = match version {
+            Version::V4 => Version::V6,
+            Version::V6 => Version::V4,
+        };
+        refused(&sent, wish(other, 1428));
+        if version == Version::V4 {
+            sent[24] ^= 1;
+            refused(&sent, wish(version, 1428));
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_frame_is_accepted_as_it_is() {
+    let partial = Wish {
+        flags: flags::CHECKSUM_PARTIAL,
+        segment_size: 0,
+    };
+    let mut frame = tcp(Version::V4, 16, 100);
+    let before = frame.clone();
+    assert_eq!(accept(&mut frame, said(partial)), Ok(said(partial)));
+    assert_eq!(frame, before);
+    let mut long = tcp(Version::V4, 16, 2000);
+    assert_eq!(accept(&mut long, said(partial)), Err(Refusal::Malformed));
+    assert_eq!(
+        accept(&mut long, Offload::default()),
+        Err(Refusal::Malformed)
+    );
+}
+
+#[test]
+fn padding_behind_a_packet_is_no_part_of_its_checksum() {
+    let mut frame = tcp(Version::V4, 16, 0);
+    let length = frame.len();
+    let partial = Wish {
+        flags: flags::CHECKSUM_PARTIAL,
+        segment_size: 0,
+    };
+    prepare(&mut frame, partial).unwrap();
+    frame.extend([0x55; 7]);
+    finish(&mut frame);
+    assert_sound(&frame[..length]);
 }

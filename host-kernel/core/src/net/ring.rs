@@ -148,6 +148,21 @@ pub struct RingState {
 const _: () = assert!(size_of::<RingState>() <= 16);
 
 impl RingState {
+    /// Makes indices that somebody says a VM had: its rings are checked against them as against any.
+    pub(crate) fn with_indices(tx_consumed: u32, rx_filled: u32) -> Self {
+        Self {
+            tx_consumed,
+            tx_published: tx_consumed,
+            rx_filled,
+            ..Self::default()
+        }
+    }
+
+    /// Returns how many transmit descriptors were consumed and receive buffers filled.
+    pub(crate) const fn indices(&self) -> (u32, u32) {
+        (self.tx_consumed, self.rx_filled)
+    }
+
     /// Copies the next complete frame of the transmit ring to `buffer`, which bounds super-segments
     /// and holds at least [`FRAME_LEN_MAX`] bytes. `features` are the flags the guest may use.
     ///
@@ -250,13 +265,15 @@ impl RingState {
         frame: &[u8],
         left: Wish,
     ) -> Result<Delivery, RingViolation> {
-        if left.flags != 0 {
-            let accepts = read_index(memory, offset_of!(SharedPage, rx_accepts))?;
+        let posted = if left.flags == 0 {
+            read_index(memory, offset_of!(SharedPage, rx_posted))?
+        } else {
+            let (posted, accepts) = read_wishes(memory)?;
             if u32::from(left.flags) & !accepts != 0 {
                 return Ok(Delivery::Unsuited);
             }
-        }
-        let posted = read_index(memory, offset_of!(SharedPage, rx_posted))?;
+            posted
+        };
         let available = distance(posted, self.rx_filled)?;
         if available == 0 {
             return Ok(Delivery::NoBuffer);
@@ -365,6 +382,17 @@ fn read_index(memory: &mut dyn GuestMemory, offset: usize) -> Result<u32, BadAdd
     let mut bytes = [0; 4];
     memory.read(SHARED_ADDRESS + offset as u64, &mut bytes)?;
     Ok(u32::from_le_bytes(bytes))
+}
+
+/// Returns how many receive buffers the guest has posted and what it takes in them: of one visit to
+/// its page, as each costs more than the bytes between.
+fn read_wishes(memory: &mut dyn GuestMemory) -> Result<(u32, u32), BadAddress> {
+    const START: usize = offset_of!(SharedPage, rx_posted);
+    const END: usize = offset_of!(SharedPage, rx_accepts) + 4;
+    let mut bytes = [0; END - START];
+    memory.read(SHARED_ADDRESS + START as u64, &mut bytes)?;
+    let word = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    Ok((word(bytes.first_chunk()), word(bytes.last_chunk())))
 }
 
 fn write_index(memory: &mut dyn GuestMemory, offset: usize, index: u32) -> Result<(), BadAddress> {

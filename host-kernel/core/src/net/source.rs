@@ -250,39 +250,6 @@ pub(crate) fn is_arp_request(frame: &[u8]) -> bool {
     arp.is_some_and(|arp| arp.operation == ArpOperation::Request)
 }
 
-/// Bytes of an answer to an ARP request: Ethernet's header and 28 bytes, padded to the least frame.
-const ARP_REPLY_LEN: usize = 60;
-
-/// Returns the answer of the owner of `address`, whose hardware address is `mac`, if a frame asks for
-/// it (RFC 826).
-#[must_use]
-pub(crate) fn arp_reply(
-    frame: &[u8],
-    mac: [u8; 6],
-    address: [u8; 4],
-) -> Option<[u8; ARP_REPLY_LEN]> {
-    let question = Frame::parse(frame).filter(|frame| frame.ethertype == ethertype::ARP)?;
-    let arp = Arp::parse(question.payload)?;
-    if arp.operation != ArpOperation::Request || arp.target != address {
-        return None;
-    }
-    let parts: [&[u8]; 8] = [
-        &question.source.0,
-        &mac,
-        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2],
-        &mac,
-        &address,
-        &arp.sender_mac.0,
-        &arp.sender,
-        &[0; 18],
-    ];
-    let mut reply = [0; ARP_REPLY_LEN];
-    for (place, byte) in reply.iter_mut().zip(parts.into_iter().flatten()) {
-        *place = *byte;
-    }
-    Some(reply)
-}
-
 #[cfg(test)]
 #[path = "source_tests.rs"]
 mod tests;

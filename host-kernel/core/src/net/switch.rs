@@ -15,7 +15,7 @@ use super::table::{self, Table};
 use alloc::vec::Vec;
 use denali_abi::convert::u32_to_usize;
 use denali_abi::errno::Errno;
-use denali_abi::net::{FRAME_LEN_MAX, FRAME_LEN_MIN, NetworkConfig, addressing};
+use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, addressing};
 
 /// Ports of a switch; VM indices are below.
 pub const PORTS_MAX: u32 = 1 << 20;
@@ -194,9 +194,6 @@ impl Switch {
 
     /// Returns where a frame from the wire goes, and learns from it a lease that a VM asked for.
     pub fn route_received(&mut self, frame: &[u8]) -> Destination {
-        if !(FRAME_LEN_MIN..=FRAME_LEN_MAX).contains(&frame.len()) {
-            return Destination::Nowhere;
-        }
         let Some(frame) = Frame::parse(frame) else {
             return Destination::Nowhere;
         };

@@ -22,7 +22,8 @@ pub(super) const FIRST_FRAMES: u32 = 48;
 /// Most bytes of the heap for arguments of VMs that have not begun.
 const BYTES_MAX: usize = 128 * 1024;
 
-/// How long a VM that has begun and waits for nothing is left without frames, in nanoseconds.
+/// How much CPU time a VM that has begun and waits for nothing is left without frames, in
+/// nanoseconds: its own, for on a busy host a beginner gets little of it.
 const FRESH_NS: u64 = 500_000_000;
 
 /// Bytes that arguments cost besides their contents.
@@ -134,13 +135,12 @@ impl Kernel {
     }
 
     /// Returns whether frames for a VM are held because it has just begun. It gets them when it
-    /// first waits, and if it never does, with the first one that comes after a while.
+    /// first waits, and if it never does, with the first one that comes after it has run for a while.
     pub(crate) fn is_held_fresh(&mut self, id: VmId, machine: &mut dyn Machine) -> bool {
         let Some(vm) = self.vms.get(id).filter(|vm| vm.birth == Birth::Fresh) else {
             return false;
         };
-        let since = vm.swap.map_or(vm.counters.created, |swap| swap.since);
-        let is_late = machine.now().since_ns(since) > FRESH_NS;
+        let is_late = vm.counters.cpu_ns > FRESH_NS;
         if is_late {
             self.end_freshness(id, machine);
         }

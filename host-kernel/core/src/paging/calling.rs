@@ -4,14 +4,16 @@
 //! it had in memory when it left. Nobody is called twice.
 
 use super::birth::{Birth, FIRST_FRAMES, frames_wanted};
-use super::{Residence, Standing, Swap};
+use super::{Residence, Standing, Swap, microseconds};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::net::source::arp_reply;
+use crate::net::answer;
+use crate::net::ethernet::Mac;
 use crate::policy::gatekeeper::{Occasion, Request, Verdict};
 use crate::time::Time;
 use crate::trace::Event;
 use crate::vm::{FIXED_FRAMES, Vm, VmId};
+use core::num::NonZeroU32;
 use denali_abi::control::VmState;
 use denali_abi::errno::Errno;
 
@@ -40,6 +42,7 @@ impl Kernel {
         match self.policies.gatekeeper.arrive(request, available) {
             Verdict::Admit => Ok((VmState::Ready, Some(swap))),
             Verdict::Wait => {
+                pager.count_closed(self.policies.gatekeeper.reason());
                 pager.queue(&mut swap, frames, now);
                 Ok((VmState::Dormant, Some(swap)))
             }
@@ -67,10 +70,12 @@ impl Kernel {
             return;
         };
         match (vm.swap, vm.state) {
-            (None, _) => {}
+            (None, _) => {
+                pager.present.insert(id.index());
+            }
             (Some(_), VmState::Dormant) if vm.birth == Birth::Ahead => {}
             (Some(_), VmState::Dormant) => pager.newcomers.push_back(id),
-            (Some(_), _) => pager.hand.push_back(id),
+            (Some(_), _) => pager.note_present(id),
         }
     }
 
@@ -111,7 +116,10 @@ impl Kernel {
                     pager.admitted.push_back(id);
                 }
             }
-            Verdict::Wait => pager.queue(swap, frames, now),
+            Verdict::Wait => {
+                pager.count_closed(self.policies.gatekeeper.reason());
+                pager.queue(swap, frames, now);
+            }
             Verdict::Refuse => {
                 pager.stats.held_dropped += pager.pool.take(id.index()).len() as u64;
                 self.stats.gatekeeper_refused += 1;
@@ -131,12 +139,29 @@ impl Kernel {
             if let Some(id) = pager.admitted.pop_front() {
                 let out = |vm: &Vm| vm.swap.is_some_and(|swap| swap.residence == Residence::Out);
                 if self.vms.get(id).is_some_and(out) && !self.enter(id, machine) {
-                    self.send_back(id, machine.now());
+                    let now = machine.now();
+                    if self.keeps_turn(id, now) {
+                        return;
+                    }
+                    self.send_back(id, now);
                 }
             } else if !self.admit_next(machine) {
                 return;
             }
         }
+    }
+
+    /// Lets an admitted VM wait in its turn if only room for what is known of its pages is missing,
+    /// which the gatekeeper knows nothing of. Returns whether it is so.
+    fn keeps_turn(&mut self, id: VmId, now: Time) -> bool {
+        let Some(pager) = &mut self.pager else {
+            return false;
+        };
+        if pager.is_short_of_entries {
+            pager.admitted.push_front(id);
+            pager.queued_since.get_or_insert(now);
+        }
+        pager.is_short_of_entries
     }
 
     /// Puts a VM back into the gatekeeper's queue that was admitted while it did not fit.
@@ -188,7 +213,7 @@ impl Kernel {
             Residence::In => {
                 swap.standing = Standing::Asleep;
                 swap.since = now;
-                pager.hand.push_back(id);
+                pager.note_present(id);
                 vm.state = VmState::Ready;
                 self.become_ready(id);
                 self.trace.record(Event::VmAdmitted { vm: id });
@@ -204,8 +229,8 @@ impl Kernel {
             return false;
         };
         let address = self.switch.address_of(id.index());
-        if let Some(reply) = address.and_then(|own| arp_reply(frame, vm.network.mac, own)) {
-            return self.answer(&reply, machine);
+        if let Some(reply) = answer::to_question(frame, Mac(vm.network.mac), address) {
+            return self.answer(reply.frame(), machine);
         }
         if pager.pool.hold(id.index(), frame).is_err() {
             pager.stats.held_dropped += 1;
@@ -213,19 +238,41 @@ impl Kernel {
         }
         let now = machine.now();
         if let Some(swap) = &mut vm.swap {
-            swap.called.get_or_insert(now);
+            swap.called_us = swap.called_us.or(NonZeroU32::new(microseconds(now)));
         }
         self.call_back(id, now);
         true
     }
 
+    /// Returns whether frames are held for a VM, behind which others must stay.
+    pub(crate) fn holds_for(&self, id: VmId) -> bool {
+        self.pager
+            .as_ref()
+            .is_some_and(|pager| pager.pool.holds_for(id.index()))
+    }
+
+    /// Holds a frame for a VM in memory, until a page of it is there. Returns whether there is room.
+    pub(crate) fn hold_more(&mut self, id: VmId, frame: &[u8]) -> bool {
+        let Some(pager) = &mut self.pager else {
+            return false;
+        };
+        // Without a page on its way nobody would hand it out.
+        let is_held = pager.moves_pages(id) && pager.pool.hold(id.index(), frame).is_ok();
+        pager.stats.held_dropped += u64::from(!is_held);
+        is_held
+    }
+
     /// Takes note that a VM sent a frame: how long it took since it was called for.
     pub(crate) fn answered(&mut self, id: VmId, machine: &mut dyn Machine) {
         let swap = self.vms.get_mut(id).and_then(|vm| vm.swap.as_mut());
-        let called = swap.and_then(|swap| swap.called.take());
-        if let Some((called, pager)) = called.zip(self.pager.as_deref_mut()) {
-            let latency_ns = machine.now().since_ns(called);
-            pager.stats.wake_latency.count(latency_ns);
+        if let Some((swap, pager)) = swap.zip(self.pager.as_deref_mut())
+            && let Some(called) = swap.called_us.take()
+        {
+            swap.wake_us = microseconds(machine.now()).wrapping_sub(called.get());
+            pager
+                .stats
+                .wake_latency
+                .count(u64::from(swap.wake_us) * 1000);
         }
     }
 
@@ -239,12 +286,23 @@ impl Kernel {
         }
     }
 
+    /// Returns the first VM from `index` on that hears what is meant for many: all but those that
+    /// sleep on swap.
+    pub(crate) fn next_present(&self, index: u32) -> Option<VmId> {
+        let Some(pager) = self.pager.as_deref() else {
+            return self.vms.next_from(index);
+        };
+        let mut present = pager.present.range(index..);
+        present.find_map(|&index| self.vms.id_at(index))
+    }
+
     /// Forgets a VM that ended: what is held for it, its place in queues, its blocks.
     pub(crate) fn forget_paged(&mut self, id: VmId, now: Time) {
         let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return;
         };
         let limit = vm.memory_pages;
+        pager.present.remove(&id.index());
         let Some(mut swap) = vm.swap.take() else {
             return;
         };
@@ -256,7 +314,8 @@ impl Kernel {
             self.policies.gatekeeper.leave(id);
         }
         match swap.residence {
-            Residence::In | Residence::Out => pager.give_back(swap.extent(limit)),
+            Residence::In => pager.abandon_pages(id, swap.extent(limit)),
+            Residence::Out => pager.give_back(swap.extent(limit)),
             // Disks may still work on it.
             Residence::Leaving | Residence::Entering => pager.transfers.abandon(id),
         }

@@ -1,21 +1,30 @@
 //! From swap to memory.
 //!
-//! All blocks are read at once, in the order in which they were written. When they are there the map
-//! is opened, then each page by its seal, and the address space is made anew around them. A block
-//! that does not open ends the VM, and nobody else.
+//! The map and what lies behind it are read in one go; when the map is opened, it says what else is
+//! to come: with working-set paging all that was in memory when the VM left, without it the few
+//! pages it cannot be without. Each page is opened by its seal, and the address space is made anew
+//! around them; the rest comes when it is touched. A block that does not open ends the VM, and nobody
+//! else.
 
 use super::birth::Birth;
-use super::transfer::{ATTEMPTS_MAX, Direction, Progress, STEP_BLOCKS, Transfer};
+use super::leaving::is_fixed;
+use super::moving::{Blocks, STEP_BLOCKS};
+use super::transfer::{Block, Kind, Progress, Transfer};
 use super::{NO_SPACE, Residence, Resume};
 use crate::kernel::Kernel;
 use crate::machine::disk::DiskFull;
 use crate::machine::{FrameId, Machine, Page, Space};
 use crate::memory::address_space::{REGISTERS_PAGE, SHARED_PAGE};
 use crate::memory::frame::{Fill, FrameUse, Owner};
-use crate::swap::map::{CONSOLE_PAGE, CONTEXT_PAGE, Entry, map_page, read_block};
+use crate::policy::WorkingSets;
+use crate::swap::directory::{Directory, NoRoom};
+use crate::swap::map::{
+    CONSOLE_PAGE, CONTEXT_PAGE, Entry, map_blocks, map_page, map_start, read_block,
+};
 use crate::swap::seal::{Corrupt, Seal};
 use crate::vm::{FIXED_FRAMES, VmId};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use denali_abi::control::VmState;
 use denali_abi::convert::u32_to_usize;
@@ -24,11 +33,17 @@ use denali_abi::layout::PAGE_SIZE;
 
 /// Why a page cannot be placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Obstacle {
+pub(super) enum Obstacle {
     /// What was read is not what was written (the page).
     Corrupt(Page),
-    /// There is no frame for a table at the moment.
+    /// There is no frame, or no memory for what is known of it, at the moment.
     NoFrame,
+}
+
+impl From<NoRoom> for Obstacle {
+    fn from(_: NoRoom) -> Self {
+        Self::NoFrame
+    }
 }
 
 impl Kernel {
@@ -38,6 +53,7 @@ impl Kernel {
             return self.bring_forth(id, machine);
         }
         let spare = self.spare();
+        let working_sets = self.policies.working_sets;
         let Some((vm, pager)) = self.vms.get_mut(id).zip(self.pager.as_deref_mut()) else {
             return true;
         };
@@ -45,24 +61,42 @@ impl Kernel {
         let Some(swap) = &mut vm.swap else {
             return true;
         };
-        let fits = swap.frames_needed().saturating_add(pager.marks.min) <= spare;
+        let frames = swap.frames_to_enter(working_sets);
+        let fits = frames.saturating_add(pager.marks.min) <= spare;
+        pager.is_short_of_entries = false;
         if !fits || !pager.transfers.has_room() {
             return false;
         }
-        let mut transfer = Box::new(Transfer::new(id, Direction::In, swap.extent(limit)));
-        let count = u32_to_usize(swap.blocks());
-        if transfer.blocks.try_reserve_exact(count).is_err() {
+        pager.is_short_of_entries = !pager.has_entries_for(swap.entries);
+        if pager.is_short_of_entries {
             return false;
         }
+        let mut transfer = Box::new(Transfer::new(id, Kind::Enter, swap.extent(limit), limit));
+        let first = swap.first_blocks(working_sets);
+        let (map, rest) = (map_blocks(swap.entries), swap.pages_to_enter(working_sets));
+        let room = u32_to_usize(map + rest);
+        let blocks = transfer.blocks.try_reserve_exact(room);
+        if blocks.is_err() || transfer.reserve.try_reserve_exact(room).is_err() {
+            return false;
+        }
+        let start = map_start(limit, swap.entries, swap.map_moved);
+        let places = (0..map).map(|nth| (map_page(nth), start + nth));
+        let room = transfer.map_room;
+        // Which pages these are is not known yet.
+        let places = places.chain((0..first).map(|slot| (CONTEXT_PAGE, room + slot)));
         let owner = Owner::Transfer(pager.transfers.next_index());
         let list = &mut transfer.frames;
         let take = || {
             self.frames
                 .take(owner, FrameUse::Block, list, Fill::ByOwner, machine)
         };
-        transfer
-            .blocks
-            .extend(core::iter::repeat_with(take).take(count).flatten());
+        let frames = core::iter::repeat_with(take).take(u32_to_usize(map + rest));
+        transfer.reserve.extend(frames.flatten());
+        for (page, place) in places {
+            let frame = transfer.reserve.pop();
+            let block = frame.map(|frame| Block::new(frame, page, place));
+            transfer.blocks.extend(block);
+        }
         swap.residence = Residence::Entering;
         pager.transfers.add(transfer);
         true
@@ -75,32 +109,32 @@ impl Kernel {
         transfer: &mut Transfer,
         machine: &mut dyn Machine,
     ) -> Result<Progress, DiskFull> {
-        if let Some(pager) = &mut self.pager {
-            pager.request(index, transfer, machine)?;
-        }
-        if transfer.has_failed() && !transfer.is_under_way() {
-            if transfer.attempts < ATTEMPTS_MAX {
-                transfer.restart(transfer.extent);
-                return Ok(Progress::More);
-            }
-            return Ok(self.give_up(transfer, EndReason::DiskError, 0, machine));
-        }
-        if !transfer.is_moved() {
-            return Ok(Progress::Waits);
+        match self.move_blocks(index, transfer, machine)? {
+            Blocks::OnTheWay(progress) => return Ok(progress),
+            Blocks::Failed => return Ok(self.read_again(transfer, machine)),
+            Blocks::Moved => {}
         }
         match self.open_some(transfer, machine) {
-            Ok(()) if transfer.placed == transfer.entries.len() => {
+            Ok(()) if transfer.is_mapped && transfer.placed == transfer.blocks.len() => {
                 Ok(self.entered(transfer, machine))
             }
             Ok(()) | Err(Obstacle::NoFrame) => Ok(Progress::More),
-            Err(Obstacle::Corrupt(page)) => {
-                if let Some(pager) = &mut self.pager {
-                    pager.stats.corrupt += 1;
-                }
-                let at = u64::from(page.0) * PAGE_SIZE;
-                Ok(self.give_up(transfer, EndReason::SwapCorrupt, at, machine))
-            }
+            Err(Obstacle::Corrupt(page)) => Ok(self.corrupt(transfer, page, machine)),
         }
+    }
+
+    /// Ends a VM of which a block is not what was written.
+    pub(super) fn corrupt(
+        &mut self,
+        transfer: &mut Transfer,
+        page: Page,
+        machine: &mut dyn Machine,
+    ) -> Progress {
+        if let Some(pager) = &mut self.pager {
+            pager.stats.corrupt += 1;
+        }
+        let at = u64::from(page.0) * PAGE_SIZE;
+        self.give_up(transfer, EndReason::SwapCorrupt, at, machine)
     }
 
     fn open_some(
@@ -108,8 +142,9 @@ impl Kernel {
         transfer: &mut Transfer,
         machine: &mut dyn Machine,
     ) -> Result<(), Obstacle> {
-        if transfer.entries.is_empty() {
+        if !transfer.is_mapped {
             self.open_map(transfer, machine)?;
+            return self.ask_for_the_rest(transfer);
         }
         if self
             .vms
@@ -119,11 +154,12 @@ impl Kernel {
             self.make_space(transfer, machine)?;
         }
         for _ in 0..STEP_BLOCKS {
-            let entry = transfer.entries.get(transfer.placed).copied();
-            let Some((entry, &frame)) = entry.zip(transfer.blocks.get(transfer.placed)) else {
+            let Some(&block) = transfer.blocks.get(transfer.placed) else {
                 break;
             };
-            self.place(transfer, &entry, frame, machine)?;
+            let entry = transfer.directory.find(block.page).copied();
+            let entry = entry.ok_or(Obstacle::Corrupt(block.page))?;
+            self.place(transfer, &entry, block.frame, machine)?;
             transfer.placed += 1;
         }
         Ok(())
@@ -135,32 +171,70 @@ impl Kernel {
         transfer: &mut Transfer,
         machine: &mut dyn Machine,
     ) -> Result<(), Obstacle> {
-        let vm = self.vms.get(transfer.vm).and_then(|vm| vm.swap);
-        let Some((swap, pager)) = vm.zip(self.pager.as_deref_mut()) else {
+        let vm = self.vms.get(transfer.vm);
+        let vm = vm.and_then(|vm| Some((vm.swap?, vm.memory_pages)));
+        let Some(((swap, limit), pager)) = vm.zip(self.pager.as_deref_mut()) else {
             return Err(Obstacle::NoFrame);
         };
         let mut next: Seal = swap.root;
-        let map = transfer.blocks.split_off(u32_to_usize(swap.entries));
         let mut entries = Vec::new();
-        if entries
-            .try_reserve_exact(u32_to_usize(swap.entries))
-            .is_err()
-        {
-            transfer.blocks.extend(map);
-            return Err(Obstacle::NoFrame);
-        }
-        for (nth, &frame) in (0..).zip(&map) {
-            machine.read_frame(frame, 0, pager.buffer.as_mut_slice());
+        let count = u32_to_usize(swap.entries);
+        entries
+            .try_reserve_exact(count)
+            .map_err(|_| Obstacle::NoFrame)?;
+        let mut directory = Directory::new(limit)?;
+        let map = u32_to_usize(map_blocks(swap.entries));
+        for (nth, block) in (0..).zip(transfer.blocks.iter().take(map)) {
+            machine.read_frame(block.frame, 0, pager.buffer.as_mut_slice());
             let opened = pager
                 .sealer
                 .open(transfer.vm, map_page(nth), &next, &mut pager.buffer);
             opened.map_err(|Corrupt| Obstacle::Corrupt(map_page(nth)))?;
             next = read_block(&pager.buffer, swap.entries, &mut entries);
         }
-        for frame in map {
+        for block in transfer.blocks.drain(..map.min(transfer.blocks.len())) {
+            self.frames.give_back(block.frame, &mut transfer.frames);
+        }
+        if self.policies.working_sets == WorkingSets::Off {
+            for entry in &mut entries {
+                entry.set_resident(is_fixed(entry.page()));
+            }
+        }
+        directory.fill(entries);
+        transfer.directory = directory;
+        transfer.is_mapped = true;
+        Ok(())
+    }
+
+    /// Finds out which page each block holds that was read with the map, and asks for the others that
+    /// are to come in.
+    fn ask_for_the_rest(&mut self, transfer: &mut Transfer) -> Result<(), Obstacle> {
+        let wanted = transfer.directory.entries().iter();
+        let mut wanted: Vec<(u32, Page)> = wanted
+            .filter(|entry| entry.is_resident())
+            .map(|entry| (transfer.map_room + entry.slot(), entry.page()))
+            .collect();
+        wanted.sort_unstable();
+        let mut read: VecDeque<Block> = core::mem::take(&mut transfer.blocks).into();
+        for (place, page) in wanted {
+            while let Some(block) = read.pop_front_if(|block| block.place() < place) {
+                transfer.reserve.push(block.frame);
+            }
+            if let Some(block) = read.pop_front_if(|block| block.place() == place) {
+                transfer.blocks.push(block.holding(page));
+                continue;
+            }
+            // A map that opens has as many pages as were said to come.
+            let frame = transfer.reserve.pop().ok_or(Obstacle::Corrupt(page))?;
+            transfer.blocks.push(Block::new(frame, page, place));
+        }
+        transfer
+            .reserve
+            .extend(read.into_iter().map(|block| block.frame));
+        for frame in core::mem::take(&mut transfer.reserve) {
             self.frames.give_back(frame, &mut transfer.frames);
         }
-        transfer.entries = entries;
+        transfer.look_again();
         Ok(())
     }
 
@@ -173,13 +247,12 @@ impl Kernel {
         if self.frames.free() < FIXED_FRAMES {
             return Err(Obstacle::NoFrame);
         }
-        let at = transfer
-            .entries
-            .iter()
-            .position(|entry| Page(entry.page) == CONTEXT_PAGE);
+        let is_context = |block: &Block| block.page == CONTEXT_PAGE;
+        let at = transfer.blocks.iter().position(is_context);
         let at = at.ok_or(Obstacle::Corrupt(CONTEXT_PAGE))?;
-        let entry = transfer.entries.swap_remove(at);
-        let frame = transfer.blocks.swap_remove(at);
+        let entry = transfer.directory.find(CONTEXT_PAGE).copied();
+        let entry = entry.ok_or(Obstacle::Corrupt(CONTEXT_PAGE))?;
+        let frame = transfer.blocks.swap_remove(at).frame;
         self.open(transfer.vm, &entry, frame, machine)?;
         let vm = self.vms.get_mut(transfer.vm).ok_or(Obstacle::NoFrame)?;
         let owner = Owner::Vm(vm.id.index());
@@ -196,11 +269,11 @@ impl Kernel {
         };
         machine.resume_space(vm.space);
         for usage in [FrameUse::Page(SHARED_PAGE), FrameUse::Console] {
-            let written = |entry: &Entry| match usage {
-                FrameUse::Console => Page(entry.page) == CONSOLE_PAGE,
-                _ => Page(entry.page) == SHARED_PAGE,
+            let page = match usage {
+                FrameUse::Console => CONSOLE_PAGE,
+                _ => SHARED_PAGE,
             };
-            if !transfer.entries.iter().any(written) {
+            if transfer.directory.find(page).is_none() {
                 let frame = self
                     .frames
                     .take(owner, usage, &mut vm.frames, Fill::Zero, machine);
@@ -215,7 +288,7 @@ impl Kernel {
     }
 
     /// Decrypts a block where it lies.
-    fn open(
+    pub(super) fn open(
         &mut self,
         id: VmId,
         entry: &Entry,
@@ -223,7 +296,7 @@ impl Kernel {
         machine: &mut dyn Machine,
     ) -> Result<(), Obstacle> {
         let pager = self.pager.as_deref_mut().ok_or(Obstacle::NoFrame)?;
-        let page = Page(entry.page);
+        let page = entry.page();
         machine.read_frame(frame, 0, pager.buffer.as_mut_slice());
         let opened = pager.sealer.open(id, page, &entry.seal, &mut pager.buffer);
         opened.map_err(|Corrupt| Obstacle::Corrupt(page))?;
@@ -232,14 +305,14 @@ impl Kernel {
     }
 
     /// Opens a block and gives it back its place in the VM.
-    fn place(
+    pub(super) fn place(
         &mut self,
         transfer: &mut Transfer,
         entry: &Entry,
         frame: FrameId,
         machine: &mut dyn Machine,
     ) -> Result<(), Obstacle> {
-        let page = Page(entry.page);
+        let page = entry.page();
         // Mapped first: if there is no frame for a page table, the block is as it was.
         if page != CONSOLE_PAGE {
             let mut view = self.view(transfer.vm, machine).ok_or(Obstacle::NoFrame)?;
@@ -264,7 +337,7 @@ impl Kernel {
     }
 
     /// Lets a VM that is in memory again go on.
-    fn entered(&mut self, transfer: &Transfer, machine: &mut dyn Machine) -> Progress {
+    fn entered(&mut self, transfer: &mut Transfer, machine: &mut dyn Machine) -> Progress {
         let (id, now) = (transfer.vm, machine.now());
         if let Some(mut view) = self.view(id, machine) {
             view.publish_resident();
@@ -275,6 +348,8 @@ impl Kernel {
         let Some(swap) = &mut vm.swap else {
             return Progress::Over;
         };
+        let directory = core::mem::take(&mut transfer.directory);
+        pager.directories.insert(id.index(), directory);
         pager.arrived(id, swap, now);
         match swap.resume {
             Resume::Idle => vm.state = VmState::Idle,
@@ -296,7 +371,7 @@ impl Kernel {
     }
 
     /// Ends a VM that cannot be brought in.
-    fn give_up(
+    pub(super) fn give_up(
         &mut self,
         transfer: &mut Transfer,
         reason: EndReason,

@@ -13,11 +13,15 @@
 //! | file        | holds                                                          |
 //! |-------------|----------------------------------------------------------------|
 //! | `birth`     | VMs that are registered and have never run                      |
-//! | `transfer`  | one VM on its way, and requests to disks                        |
+//! | `transfer`  | VMs and pages on their way, and how far they are                |
+//! | `moving`    | the steps of a transfer: requests to disks, and trying again    |
 //! | `leaving`   | from memory to swap                                             |
 //! | `entering`  | from swap to memory                                             |
+//! | `pages`     | single pages from swap, for VMs in memory                       |
+//! | `trimming`  | single pages of busy VMs to swap                                |
 //! | `pressure`  | when memory is short: who waits, who goes                       |
 //! | `calling`   | who is wanted back: packets, alarms, the gatekeeper             |
+//! | `load`      | how much VMs wait for pages                                     |
 //! | `pool`      | frames held for VMs that are not in memory                      |
 //!
 //! On a host without disks there is no `Pager`, and nothing of this happens.
@@ -26,15 +30,21 @@ pub(crate) mod birth;
 mod calling;
 mod entering;
 mod leaving;
+mod load;
+mod moving;
+mod pages;
 mod pool;
 mod pressure;
+mod stats;
 pub(crate) mod transfer;
+mod trimming;
 
 use crate::block::partition::Part;
-use crate::kernel::Kernel;
 use crate::machine::{FrameId, Space};
+use crate::policy::WorkingSets;
 use crate::random::Generator;
 use crate::swap::BLOCK_LEN;
+use crate::swap::directory::Directory;
 use crate::swap::extent::{Extent, Extents};
 use crate::swap::map::{extent_blocks, map_blocks};
 use crate::swap::seal::{Seal, Sealer};
@@ -42,12 +52,14 @@ use crate::swap::stripe::Stripe;
 use crate::time::Time;
 use crate::vm::VmId;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use denali_abi::control::PagingStatus;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::num::NonZeroU32;
 use denali_abi::errno::Errno;
-use denali_abi::latency::Latencies;
+pub(crate) use leaving::is_fixed;
+use load::LoadMeter;
 use pool::Pool;
 use pressure::Marks;
+pub use stats::PagingStats;
 use transfer::{Transfer, Transfers};
 
 /// Frames a VM is given room for besides those it left with: it will touch new ones.
@@ -61,6 +73,9 @@ pub const NO_SPACE: Space = Space {
     root: NOWHERE,
     context: NOWHERE,
 };
+
+/// Pages a VM cannot be without: context, registers, shared page, console.
+const FIXED_PAGES: u32 = 4;
 
 /// Where a VM is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +115,16 @@ pub enum Resume {
 pub struct Swap {
     /// The first of its blocks; how many they are follows from the VM's memory limit.
     pub start: u64,
-    /// How many of them hold pages; the map follows.
+    /// Pages in its map.
     pub entries: u32,
+    /// How many of them were in memory when it left: its working set.
+    pub resident: u32,
     /// Page tables it needs besides its root.
-    pub tables: u32,
+    pub tables: u16,
+    /// How many pages that were in memory lie behind the map in a row.
+    pub first: u8,
+    /// Bad places that its map had before.
+    pub map_moved: u8,
     /// The seal of the first block of its map.
     pub root: Seal,
     /// Frames it asked the gatekeeper for, if it waits there.
@@ -112,14 +133,28 @@ pub struct Swap {
     pub since: Time,
     /// When the hand last passed it, in milliseconds since boot modulo 2^32.
     pub passed_ms: u32,
-    /// When the packet came that it was called for, until it sends a frame.
-    pub called: Option<Time>,
+    /// When the packet came that it was called for, in microseconds modulo 2^32, until it sends a
+    /// frame.
+    pub called_us: Option<NonZeroU32>,
+    /// How long it took from that packet to that frame last time, in microseconds.
+    pub wake_us: u32,
     /// Where it is.
     pub residence: Residence,
     /// Whether it is wanted.
     pub standing: Standing,
     /// How it goes on.
     pub resume: Resume,
+    /// What it waits for while it is in memory.
+    pub wait: Wait,
+}
+
+/// What a VM in memory waits for, besides memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing.
+    Nothing,
+    /// Pages on their way between memory and swap.
+    Page,
 }
 
 const _: () = assert!(size_of::<Swap>() <= 72, "it is part of every descriptor");
@@ -143,15 +178,39 @@ impl Swap {
         }
     }
 
-    /// Returns how many blocks are read when the VM comes back.
-    pub(crate) const fn blocks(&self) -> u32 {
-        self.entries + map_blocks(self.entries)
+    /// Returns how many pages come back with the VM.
+    pub(crate) fn pages_to_enter(&self, working_sets: WorkingSets) -> u32 {
+        match working_sets {
+            WorkingSets::On => self.resident,
+            WorkingSets::Off => self.resident.min(FIXED_PAGES),
+        }
     }
 
-    /// Returns how many frames that takes: blocks, root, tables, and fixed frames that are all zero.
-    pub(crate) const fn frames_needed(&self) -> u32 {
-        self.blocks() + 1 + self.tables + 2
+    /// Returns how many of them are read with the map.
+    pub(crate) fn first_blocks(&self, working_sets: WorkingSets) -> u32 {
+        u32::from(self.first).min(self.pages_to_enter(working_sets))
     }
+
+    /// Returns how many frames it takes to bring the VM in: blocks, root, tables, and fixed frames
+    /// that are all zero.
+    pub(crate) fn frames_to_enter(&self, working_sets: WorkingSets) -> u32 {
+        let pages = self.pages_to_enter(working_sets);
+        pages + map_blocks(self.entries) + 1 + u32::from(self.tables) + 2
+    }
+
+    /// Returns how many frames it will have soon: its working set, however it comes in.
+    pub(crate) fn frames_needed(&self) -> u32 {
+        self.frames_to_enter(WorkingSets::On)
+    }
+}
+
+/// Returns microseconds since boot, as far as 32 bits hold them: 71 minutes.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "differences are what counts"
+)]
+const fn microseconds(time: Time) -> u32 {
+    (time.as_ns() / 1_000) as u32
 }
 
 /// Returns milliseconds since boot, as far as 32 bits hold them: 49 days.
@@ -163,45 +222,27 @@ pub(crate) const fn milliseconds(time: Time) -> u32 {
     (time.as_ns() / 1_000_000) as u32
 }
 
-/// What paging did since boot.
+/// A VM under the hand.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    vm: VmId,
+    /// Its CPU time, in units of [`trimming::VIRTUAL_UNIT_BITS`], when its pages were last looked at.
+    looked: u32,
+}
+
+impl Passed {
+    /// Puts a VM under the hand whose pages nobody has looked at.
+    const fn new(vm: VmId) -> Self {
+        Self { vm, looked: 0 }
+    }
+}
+
+/// Single pages of a VM on their way.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PagingStats {
-    /// VMs that left memory.
-    pub departures: u64,
-    /// VMs that came back.
-    pub arrivals: u64,
-    /// Blocks written.
-    pub blocks_written: u64,
-    /// Blocks read.
-    pub blocks_read: u64,
-    /// Pages dropped because they held nothing new.
-    pub pages_dropped: u64,
-    /// Times a VM had to wait for memory.
-    pub stalls: u64,
-    /// Requests to disks that failed.
-    pub disk_errors: u64,
-    /// Blocks of extents that are not used any more after a failed write.
-    pub blocks_retired: u64,
-    /// VMs that ended because what was read was not what was written.
-    pub corrupt: u64,
-    /// VMs that were woken by a packet or an alarm.
-    pub wakes: u64,
-    /// Sum of the times from their calls to their return, in nanoseconds.
-    pub wake_ns: u64,
-    /// Frames for VMs not in memory that were dropped because the pool was full.
-    pub held_dropped: u64,
-    /// VMs refused because swap space was full.
-    pub swap_full: u64,
-    /// Faults that waited for a disk.
-    pub faults: u64,
-    /// Pages read for them, those read ahead included.
-    pub page_ins: u64,
-    /// Pages of busy VMs sent out one by one.
-    pub page_outs: u64,
-    /// VMs kept before the gate because those in memory fault too often.
-    pub gate_closed: u64,
-    /// From the first packet for a VM on swap to the first frame it sends.
-    pub wake_latency: Latencies,
+struct Moves {
+    transfers: u32,
+    /// Its extent, if it ended: nobody may have it while a disk works on it.
+    orphan: Option<Extent>,
 }
 
 /// The pager of a host with disks.
@@ -214,7 +255,21 @@ pub(crate) struct Pager {
     transfers: Transfers,
     pool: Pool,
     /// VMs in memory, first the one that would be looked at next to make room.
-    hand: VecDeque<VmId>,
+    hand: VecDeque<Passed>,
+    /// The indices of those that hear what is meant for many: nobody who sleeps is looked at.
+    present: BTreeSet<u32>,
+    /// What is known of the pages on swap of VMs in memory, by their indices.
+    pub(crate) directories: BTreeMap<u32, Directory>,
+    /// Most entries in all of them, about.
+    entries_max: u64,
+    /// How many there were when they were last counted, and how many room was given to since.
+    entries_counted: u64,
+    entries_let_in: u64,
+    /// Whether somebody could not come in for want of room for entries.
+    is_short_of_entries: bool,
+    /// VMs with single pages on their way.
+    moves: BTreeMap<VmId, Moves>,
+    load: LoadMeter,
     /// New VMs that were not admitted and still have frames.
     newcomers: VecDeque<VmId>,
     /// VMs that wait for memory to go on.
@@ -239,44 +294,23 @@ pub(crate) struct Pager {
     pub(crate) stats: PagingStats,
 }
 
-impl Kernel {
-    /// Returns what the supervisor is told of paging.
-    pub(crate) fn paging_status(&self) -> PagingStatus {
-        let Some(pager) = &self.pager else {
-            return PagingStatus::default();
-        };
-        let (swap_blocks, swap_free) = pager.space();
-        let stats = pager.stats;
-        PagingStatus {
-            swap_blocks,
-            swap_free,
-            departures: stats.departures,
-            arrivals: stats.arrivals,
-            wakes: stats.wakes,
-            wake_ns: stats.wake_ns,
-            stalls: stats.stalls,
-            disk_errors: stats.disk_errors,
-            corrupt: stats.corrupt,
-            frames_dropped: stats.held_dropped,
-            refused: stats.swap_full,
-            faults: stats.faults,
-            page_ins: stats.page_ins,
-            page_outs: stats.page_outs,
-            blocks_read: stats.blocks_read,
-            blocks_written: stats.blocks_written,
-            pages_dropped: stats.pages_dropped,
-            gate_closed: stats.gate_closed,
-            wake_latency: stats.wake_latency,
-        }
-    }
-}
-
 impl Pager {
+    /// Lets the hand find a VM, and what is meant for many.
+    fn note_present(&mut self, id: VmId) {
+        self.hand.push_back(Passed::new(id));
+        self.present.insert(id.index());
+    }
+
+    /// Returns whether a VM hears what is meant for many.
+    pub(crate) fn is_present(&self, id: VmId) -> bool {
+        self.present.contains(&id.index())
+    }
+
     /// Takes note of a VM that is in memory from now on.
     fn arrived(&mut self, id: VmId, swap: &mut Swap, now: Time) {
         self.stats.arrivals += 1;
         self.stats.wake_ns += now.since_ns(swap.since);
-        self.hand.push_back(id);
+        self.note_present(id);
         swap.residence = Residence::In;
         swap.standing = Standing::Asleep;
         swap.since = now;
@@ -295,6 +329,14 @@ impl Pager {
                 transfers: Transfers::default(),
                 pool: Pool::for_host(frames),
                 hand: VecDeque::new(),
+                present: BTreeSet::new(),
+                directories: BTreeMap::new(),
+                entries_max: u64::from(frames),
+                entries_counted: 0,
+                entries_let_in: 0,
+                is_short_of_entries: false,
+                moves: BTreeMap::new(),
+                load: LoadMeter::default(),
                 newcomers: VecDeque::new(),
                 stalled: VecDeque::new(),
                 admitted: VecDeque::new(),
@@ -324,21 +366,97 @@ impl Pager {
         Ok(Swap {
             start: extent.start,
             entries: 0,
+            resident: 0,
             tables: 0,
+            first: 0,
+            map_moved: 0,
             root: Seal::default(),
             asked: 0,
             since: now,
             passed_ms: milliseconds(now),
-            called: None,
+            called_us: None,
+            wake_us: 0,
             residence: Residence::In,
             standing: Standing::Asleep,
             resume: Resume::Ready,
+            wait: Wait::Nothing,
         })
     }
 
     /// Frees an extent.
     pub(crate) fn give_back(&mut self, extent: Extent) {
         self.extents.give_back(extent);
+    }
+
+    /// Returns whether there is memory for `more` entries of directories; forgets what lies on swap
+    /// and in memory alike where that helps.
+    fn has_entries_for(&mut self, more: u32) -> bool {
+        self.entries_let_in += u64::from(more);
+        let bound = self.entries_counted + self.entries_let_in;
+        if bound <= self.entries_max {
+            return true;
+        }
+        let cost: u64 = self.directories.values().map(Directory::cost).sum();
+        self.entries_counted = cost;
+        self.entries_let_in = u64::from(more);
+        let mut over = (cost + u64::from(more)).saturating_sub(self.entries_max);
+        if over > 0 {
+            self.directories.retain(|_, directory| {
+                let stays = over == 0 || directory.absent() > 0 || directory.moving() > 0;
+                over = if stays {
+                    over
+                } else {
+                    over.saturating_sub(directory.cost())
+                };
+                stays
+            });
+        }
+        over == 0
+    }
+
+    /// Returns whether single pages of a VM are on their way.
+    fn moves_pages(&self, id: VmId) -> bool {
+        self.moves.contains_key(&id)
+    }
+
+    /// Begins to move pages of a VM.
+    fn begin_pages(&mut self, transfer: Box<Transfer>) {
+        self.moves.entry(transfer.vm).or_default().transfers += 1;
+        self.transfers.add(transfer);
+    }
+
+    /// Takes note that pages of a VM were moved.
+    fn end_pages(&mut self, id: VmId) {
+        let Some(moves) = self.moves.get_mut(&id) else {
+            return;
+        };
+        moves.transfers -= 1;
+        if moves.transfers > 0 {
+            return;
+        }
+        let orphan = moves.orphan;
+        self.moves.remove(&id);
+        if let Some(extent) = orphan {
+            self.give_back(extent);
+        }
+    }
+
+    /// Frees the extent of a VM that ended in memory, once no disk works on it any more.
+    fn abandon_pages(&mut self, id: VmId, extent: Extent) {
+        self.directories.remove(&id.index());
+        match self.moves.get_mut(&id) {
+            Some(moves) => {
+                moves.orphan = Some(extent);
+                self.transfers.abandon(id);
+            }
+            None => self.give_back(extent),
+        }
+    }
+
+    /// Returns the blocks of extents whose VMs ended while a disk works on them.
+    pub(crate) fn orphaned_blocks(&self) -> u64 {
+        let orphans = self.moves.values().filter_map(|moves| moves.orphan);
+        orphans.map(|extent| u64::from(extent.blocks)).sum()
     }
 
     /// Returns the frames that must be left over however large a VM is.

@@ -54,6 +54,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Returns whether frames are held for the VM with index `vm`.
+    pub(super) fn holds_for(&self, vm: u32) -> bool {
+        self.held.contains_key(&vm)
+    }
+
     /// Takes out everything held for the VM with index `vm`, oldest first.
     pub(super) fn take(&mut self, vm: u32) -> VecDeque<Box<[u8]>> {
         let frames = self.held.remove(&vm).unwrap_or_default();

@@ -7,7 +7,7 @@
 //! waits for memory goes to the end of the gatekeeper's queue; if nobody waits but somebody stands
 //! before the gate for long, it is the turn of whoever was in longest.
 
-use super::{Pager, Residence, Standing, Swap, milliseconds};
+use super::{Pager, Residence, Standing, Swap, milliseconds, trimming};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::policy::replacement::{Candidate, Judgement};
@@ -19,8 +19,29 @@ use denali_abi::errno::Errno;
 /// VMs sent out at one go.
 const VICTIMS_MAX: usize = 4;
 
+/// VMs that the hand moves over at one go.
+const STEPS_MAX: usize = 64;
+
+/// VMs whose pages are looked at at one go.
+const LOOKS_MAX: u32 = 2;
+
 /// How long somebody stands before the gate until a busy VM has to make room, in nanoseconds.
 const PATIENCE_NS: u64 = 500_000_000;
+
+/// Returns whether a VM lives and has memory that it may lose.
+fn is_in(vm: &Vm) -> bool {
+    let is_in = |swap: Swap| swap.residence == Residence::In;
+    vm.is_active() && vm.swap.is_some_and(is_in)
+}
+
+/// What the hand found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    /// This VM is to leave.
+    Vm(VmId),
+    /// Pages of one are on their way.
+    Pages,
+}
 
 /// Numbers of spare frames at which something happens.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +95,8 @@ impl Pager {
         // Room for some of them, and for the largest.
         let most = self.marks.wanted_max.max(self.asked_max);
         let wanted = self.wanted.min(most) + self.demand;
-        spare + self.transfers.frames_leaving() < mark + wanted
+        let short = spare + self.transfers.frames_leaving() < mark + wanted;
+        short || self.is_short_of_entries
     }
 }
 
@@ -86,6 +108,7 @@ impl Kernel {
             return;
         };
         pager.called = false;
+        self.measure_load(machine.now());
         self.step_transfer(machine);
         self.admit(machine);
         self.make_room(machine);
@@ -207,11 +230,16 @@ impl Kernel {
                 return;
             }
             let now = machine.now();
-            let Some(victim) = self.victim(now) else {
-                self.force_out(None, now, machine);
-                return;
-            };
-            self.leave(victim, machine);
+            match self.victim(now, machine) {
+                Some(Victim::Vm(id)) => {
+                    self.leave(id, machine);
+                }
+                Some(Victim::Pages) => {}
+                None => {
+                    self.force_out(None, now, machine);
+                    return;
+                }
+            }
         }
     }
 
@@ -228,43 +256,57 @@ impl Kernel {
         }
     }
 
-    /// Returns an idle VM to send out: the first that the policy gives up, else the longest idle.
-    fn victim(&mut self, now: Time) -> Option<VmId> {
-        let pager = self.pager.as_deref_mut()?;
+    /// Moves the hand until it finds an idle VM to send out, the first that the policy gives up, else
+    /// the longest idle; or a busy one of which pages go.
+    ///
+    /// It moves [`STEPS_MAX`] VMs at most, so that the longest idle is one of those: what is done
+    /// between two turns of guests must not grow with the number of guests.
+    fn victim(&mut self, now: Time, machine: &mut dyn Machine) -> Option<Victim> {
         let mut longest: Option<(u64, VmId)> = None;
-        for _ in 0..pager.hand.len() {
-            let id = pager.hand.pop_front()?;
-            let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.is_active()) else {
+        let turns = self.pager.as_ref().map_or(0, |pager| pager.hand.len());
+        let mut looks = LOOKS_MAX;
+        for _ in 0..turns.min(STEPS_MAX) {
+            let pager = self.pager.as_deref_mut()?;
+            let mut passed = pager.hand.pop_front()?;
+            let id = passed.vm;
+            let Some(vm) = self.vms.get_mut(id).filter(|vm| is_in(vm)) else {
                 continue;
             };
-            let Some(swap) = vm
-                .swap
-                .as_mut()
-                .filter(|swap| swap.residence == Residence::In)
-            else {
-                continue;
-            };
-            pager.hand.push_back(id);
-            let passed = core::mem::replace(&mut swap.passed_ms, milliseconds(now));
-            let held = self.block.as_ref().is_some_and(|layer| layer.holds(id));
-            if vm.state != VmState::Idle || vm.awaits_nic || held {
-                continue;
+            let is_busy = vm.state != VmState::Idle;
+            // What a disk is about to fill stays where it is.
+            let is_held = self.block.as_ref().is_some_and(|layer| layer.holds(id));
+            let is_held = is_held || vm.is_frozen();
+            let is_due = is_busy && !is_held && looks > 0 && trimming::is_due(vm, passed.looked);
+            if is_due {
+                passed.looked = trimming::virtual_time(vm.counters.cpu_ns);
+                looks -= 1;
             }
+            pager.hand.push_back(passed);
+            if is_due && self.trim(id, machine) {
+                return Some(Victim::Pages);
+            }
+            let stays = |vm: &Vm| is_busy || is_held || vm.awaits_nic;
+            let Some(vm) = self.vms.get_mut(id).filter(|vm| !stays(vm)) else {
+                continue;
+            };
+            let frames = vm.frames.count();
+            let Some(swap) = &mut vm.swap else { continue };
+            let passed = core::mem::replace(&mut swap.passed_ms, milliseconds(now));
             let idle_ns = now.since_ns(swap.since);
             let candidate = Candidate {
                 vm: id,
                 idle_ns,
                 passed_ns: u64::from(milliseconds(now).wrapping_sub(passed)) * 1_000_000,
-                frames: vm.frames.count(),
+                frames,
             };
             if self.policies.replacement.judge(&candidate) == Judgement::Go {
-                return Some(id);
+                return Some(Victim::Vm(id));
             }
             if longest.is_none_or(|(most, _)| idle_ns > most) {
                 longest = Some((idle_ns, id));
             }
         }
-        longest.map(|(_, id)| id)
+        longest.map(|(_, id)| Victim::Vm(id))
     }
 
     /// Sends out a VM that does not idle, if that is the only way on: for `wanting`, which needs its
@@ -276,23 +318,27 @@ impl Kernel {
         if pager.transfers.frames_leaving() > 0 {
             return;
         }
-        let vms = &self.vms;
+        let (vms, moves) = (&self.vms, &pager.moves);
         let late = pager
             .queued_since
             .is_some_and(|since| now.since_ns(since) > PATIENCE_NS);
         let stalled = |id: &VmId| {
             let vm = vms.get(*id);
             vm.is_some_and(|vm| vm.state == VmState::Paging && vm.swap.is_some())
+                && !moves.contains_key(id)
         };
         let stays = |id: &VmId| {
             let swap = vms.get(*id).and_then(|vm| vm.swap);
             let long = |swap: Swap| late && now.since_ns(swap.since) > PATIENCE_NS;
             swap.is_some_and(|swap| {
-                swap.residence == Residence::In && (wanting.is_some() || long(swap))
+                swap.residence == Residence::In
+                    && !moves.contains_key(id)
+                    && (wanting.is_some() || long(swap))
             })
         };
         let last_stalled = pager.stalled.iter().rev().copied().find(stalled);
-        let others = pager.hand.iter().copied().filter(|&id| Some(id) != wanting);
+        let others = pager.hand.iter().map(|passed| passed.vm);
+        let others = others.filter(|&id| Some(id) != wanting);
         let Some(id) = last_stalled.or_else(|| others.into_iter().find(stays)) else {
             return;
         };

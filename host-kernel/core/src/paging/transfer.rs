@@ -1,40 +1,61 @@
-//! Transfers: VMs on their way between memory and swap, and the requests that move them.
+//! Transfers: VMs and pages on their way between memory and swap, and how far their blocks are.
 //!
 //! The frames of a transfer are its own until it is done: a VM may end meanwhile, and the disks
-//! still work on them. Blocks are requested in order, as many at a time as one disk can take in one
-//! piece, until the disks have no room; work on contents is done in steps, so that no VM waits long
-//! for another one's pages.
+//! still work on them. [`super::moving`] takes the steps.
 
-use super::Pager;
-use crate::kernel::Kernel;
-use crate::machine::disk::{DISK_FRAMES_MAX, DiskCompletion, DiskFull, DiskOperation, DiskRequest};
-use crate::machine::{FrameId, Machine, Page};
+use crate::machine::disk::{DISK_FRAMES_MAX, DiskCompletion, DiskFull, DiskOperation};
+use crate::machine::{FrameId, Page};
 use crate::memory::frame::FrameList;
+use crate::swap::directory::Directory;
 use crate::swap::extent::Extent;
-use crate::swap::map::Entry;
+use crate::swap::map::map_blocks;
+use crate::swap::stripe::{Place, Stripe};
 use crate::vm::VmId;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use denali_abi::convert::{u32_to_usize, u64_to_usize, usize_to_u64};
+use core::ops::Range;
+use denali_abi::convert::{u32_to_usize, u64_to_usize};
 
 /// Most transfers at a time.
 pub(super) const TRANSFERS_MAX: u32 = 32;
 
-/// Blocks sealed or opened in one step.
-pub(super) const STEP_BLOCKS: usize = 16;
-
 /// Times a request is tried in all.
-pub(super) const ATTEMPTS_MAX: u32 = 3;
+const ATTEMPTS_MAX: u32 = 3;
 
-/// Bits of a request's tag that count; those above name the transfer.
-const COUNT_BITS: u32 = 20;
+/// Most transfers of pages besides.
+const PAGE_TRANSFERS_MAX: u32 = 128;
 
-/// Which way a VM goes.
+/// Bits of a request's tag that say with which block it begins; those above name the transfer. A VM
+/// has less blocks: as many pages are 4 GiB.
+const TAG_BITS: u32 = 20;
+const TAG_MASK: u32 = (1 << TAG_BITS) - 1;
+
+/// What a transfer moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Out,
-    In,
+pub(crate) enum Kind {
+    /// A VM, from memory to swap.
+    Leave,
+    /// A VM, from swap to memory.
+    Enter,
+    /// Pages of a VM that stays in memory, to swap.
+    PageOut,
+    /// Pages of a VM in memory, from swap.
+    PageIn,
+}
+
+impl Kind {
+    pub(super) const fn operation(self) -> DiskOperation {
+        match self {
+            Self::Leave | Self::PageOut => DiskOperation::Write,
+            Self::Enter | Self::PageIn => DiskOperation::Read,
+        }
+    }
+
+    /// Returns whether a whole VM moves.
+    pub(super) const fn is_whole(self) -> bool {
+        matches!(self, Self::Leave | Self::Enter)
+    }
 }
 
 /// How a transfer goes on after a step.
@@ -48,59 +69,136 @@ pub(super) enum Progress {
     Over,
 }
 
-/// One VM on its way.
+/// How far a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Ready,
+    UnderWay,
+    Moved,
+    Failed,
+}
+
+/// One block to move.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub(super) frame: FrameId,
+    /// Which page it holds.
+    pub(super) page: Page,
+    /// Where it lies, in blocks from the start of the extent.
+    place: u32,
+    /// The first block of its request.
+    request: u32,
+    stage: Stage,
+}
+
+impl Block {
+    pub(super) const fn new(frame: FrameId, page: Page, place: u32) -> Self {
+        Self {
+            frame,
+            page,
+            place,
+            request: 0,
+            stage: Stage::Ready,
+        }
+    }
+
+    pub(super) const fn place(&self) -> u32 {
+        self.place
+    }
+
+    /// Returns whether it is to be moved, for the first time or once more.
+    pub(super) fn is_ready(&self) -> bool {
+        self.stage == Stage::Ready
+    }
+
+    /// Says which page it turned out to hold.
+    pub(super) const fn holding(self, page: Page) -> Self {
+        Self { page, ..self }
+    }
+
+    /// Gives its page another slot, if it is to be written once more and there is one left. Returns
+    /// whether it has.
+    pub(super) fn relocate(&mut self, directory: &mut Directory, map_room: u32) -> bool {
+        if !self.is_ready() {
+            return false;
+        }
+        let Some(slot) = directory.take_last_slot() else {
+            return false;
+        };
+        directory.relocate(self.page, slot);
+        self.place = map_room + slot;
+        true
+    }
+}
+
+/// A VM or some of its pages on their way.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     pub(super) vm: VmId,
-    pub(super) direction: Direction,
-    pub(super) extent: Extent,
+    pub(super) kind: Kind,
+    pub(crate) extent: Extent,
+    /// Blocks at the start of the extent that are kept for the map.
+    pub(super) map_room: u32,
     /// Every frame it owns.
     pub(crate) frames: FrameList,
     /// Going out, the pages that are still to be sealed, last first.
     pub(super) pages: Vec<(Page, FrameId)>,
-    /// Frames by the blocks of the extent.
-    pub(super) blocks: Vec<FrameId>,
-    /// Seals of the blocks, in their order.
-    pub(super) entries: Vec<Entry>,
-    /// Going out, frames for the map; coming in, none.
+    /// What is moved, in this order.
+    pub(super) blocks: Vec<Block>,
+    /// Of a whole VM: what is known of its pages on swap.
+    pub(super) directory: Directory,
+    /// Leaving, frames for the map that is not sealed yet.
     pub(super) map: Vec<FrameId>,
+    /// Coming in, frames for blocks that are not asked for yet.
+    pub(super) reserve: Vec<FrameId>,
+    /// Pages going out, free slots in a row that were taken for them.
+    pub(super) slots: Range<u32>,
+    /// Pages coming in, the one that somebody waits for.
+    pub(super) wanted: Option<Page>,
+    /// Coming in, whether the map is opened.
+    pub(super) is_mapped: bool,
     /// Blocks placed in the VM's memory.
     pub(super) placed: usize,
-    /// Blocks requested.
-    requested: usize,
+    /// Before it no block is ready.
+    looked_at: usize,
     /// Requests under way.
     under_way: u32,
-    requests: u32,
     pub(super) attempts: u32,
-    failed: bool,
     /// Whether its VM ended.
     pub(super) abandoned: bool,
 }
 
 impl Transfer {
-    pub(super) const fn new(vm: VmId, direction: Direction, extent: Extent) -> Self {
+    pub(super) fn new(vm: VmId, kind: Kind, extent: Extent, limit: u32) -> Self {
         Self {
             vm,
-            direction,
+            kind,
             extent,
+            map_room: map_blocks(limit),
             frames: FrameList::new(),
             pages: Vec::new(),
             blocks: Vec::new(),
-            entries: Vec::new(),
+            directory: Directory::default(),
             map: Vec::new(),
+            reserve: Vec::new(),
+            slots: 0..0,
+            wanted: None,
+            is_mapped: false,
             placed: 0,
-            requested: 0,
+            looked_at: 0,
             under_way: 0,
-            requests: 0,
             attempts: 1,
-            failed: false,
             abandoned: false,
         }
     }
 
-    /// Returns how many blocks of swap space it has.
+    /// Returns how many blocks of swap space it has: those of a whole VM.
     pub(crate) const fn blocks_held(&self) -> u64 {
-        self.extent.blocks as u64
+        if self.kind.is_whole() {
+            self.extent.blocks as u64
+        } else {
+            0
+        }
     }
 
     /// Returns whether requests are under way.
@@ -108,22 +206,82 @@ impl Transfer {
         self.under_way > 0
     }
 
-    /// Returns whether a request failed since the last [`Transfer::restart`].
-    pub(super) const fn has_failed(&self) -> bool {
-        self.failed
+    /// Returns whether a block could not be moved.
+    pub(super) fn has_failed(&self) -> bool {
+        self.blocks.iter().any(|block| block.stage == Stage::Failed)
     }
 
     /// Returns whether every block was moved.
     pub(super) fn is_moved(&self) -> bool {
-        self.under_way == 0 && !self.failed && self.requested >= self.blocks.len()
+        let moved = |block: &Block| block.stage == Stage::Moved;
+        self.under_way == 0 && self.blocks.iter().all(moved)
     }
 
-    /// Begins anew to request all blocks, from `extent`.
-    pub(super) fn restart(&mut self, extent: Extent) {
-        self.extent = extent;
-        self.requested = 0;
-        self.failed = false;
+    /// Looks at all blocks again for some that are to be moved.
+    pub(super) const fn look_again(&mut self) {
+        self.looked_at = 0;
+    }
+
+    /// Tries blocks that failed once more. Returns whether it may: not for ever.
+    pub(super) fn retry(&mut self) -> bool {
+        if self.attempts >= ATTEMPTS_MAX {
+            return false;
+        }
         self.attempts += 1;
+        self.looked_at = 0;
+        for block in &mut self.blocks {
+            if block.stage == Stage::Failed {
+                block.stage = Stage::Ready;
+            }
+        }
+        true
+    }
+
+    /// Returns the next blocks that can go in one request: where they begin in `blocks`, and how many.
+    /// If `is_complete` is not said, more may follow.
+    pub(super) fn next_request(
+        &mut self,
+        stripe: &Stripe,
+        is_complete: bool,
+    ) -> Option<(usize, usize, Place)> {
+        let behind = self.blocks.get(self.looked_at..)?;
+        let ready = behind.iter().position(Block::is_ready)?;
+        self.looked_at += ready;
+        let run = self.blocks.get(self.looked_at..)?;
+        let first = run.first()?;
+        let place = stripe.locate(self.extent.start + u64::from(first.place))?;
+        let most = u64_to_usize(place.run).min(DISK_FRAMES_MAX);
+        let follows =
+            |(nth, block): &(u32, &Block)| block.is_ready() && block.place == first.place + nth;
+        let length = (0..).zip(run).take(most).take_while(follows).count();
+        let is_open = length == run.len() && length < most && !is_complete;
+        (!is_open).then_some((self.looked_at, length, place))
+    }
+
+    /// Takes note that a disk works on `length` blocks from block `first` on.
+    pub(super) fn requested(&mut self, first: u32, length: usize) {
+        let behind = self.blocks.iter_mut().skip(u32_to_usize(first));
+        for block in behind.take(length) {
+            block.stage = Stage::UnderWay;
+            block.request = first;
+        }
+        self.under_way += 1;
+    }
+
+    /// Takes note that the request that begins at block `first` is done.
+    fn complete(&mut self, first: u32, succeeded: bool) {
+        self.under_way = self.under_way.saturating_sub(1);
+        let stage = if succeeded {
+            Stage::Moved
+        } else {
+            Stage::Failed
+        };
+        let behind = self.blocks.iter_mut().skip(u32_to_usize(first));
+        for block in behind.take(DISK_FRAMES_MAX) {
+            if block.request == first && block.stage == Stage::UnderWay {
+                block.stage = stage;
+            }
+        }
     }
 }
 
@@ -131,7 +289,10 @@ impl Transfer {
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
     slots: Vec<Option<Box<Transfer>>>,
+    /// Whole VMs.
     count: u32,
+    /// Pages.
+    of_pages: u32,
     /// Those with something to do now.
     runnable: VecDeque<u32>,
     /// Those that wait for room in the disks' queues.
@@ -139,9 +300,14 @@ pub(crate) struct Transfers {
 }
 
 impl Transfers {
-    /// Returns whether another one may begin.
+    /// Returns whether another VM may begin to move.
     pub(super) const fn has_room(&self) -> bool {
         self.count < TRANSFERS_MAX
+    }
+
+    /// Returns whether more pages may begin to move.
+    pub(super) const fn has_room_for_pages(&self) -> bool {
+        self.of_pages < PAGE_TRANSFERS_MAX
     }
 
     /// Returns whether one has something to do now.
@@ -158,11 +324,13 @@ impl Transfers {
     /// Adds one under [`Transfers::next_index`].
     pub(super) fn add(&mut self, transfer: Box<Transfer>) {
         let index = self.next_index();
+        let is_whole = transfer.kind.is_whole();
         match self.slots.get_mut(u32_to_usize(index)) {
             Some(slot) => *slot = Some(transfer),
             None => self.slots.push(Some(transfer)),
         }
-        self.count += 1;
+        self.count += u32::from(is_whole);
+        self.of_pages += u32::from(!is_whole);
         self.runnable.push_back(index);
     }
 
@@ -176,7 +344,7 @@ impl Transfers {
     pub(super) fn frames_leaving(&self) -> u32 {
         let leaving = self
             .iter()
-            .filter(|(_, transfer)| transfer.direction == Direction::Out);
+            .filter(|(_, transfer)| matches!(transfer.kind, Kind::Leave | Kind::PageOut));
         leaving.map(|(_, transfer)| transfer.frames.count()).sum()
     }
 
@@ -194,137 +362,59 @@ impl Transfers {
         }
     }
 
-    /// Takes note of a completion.
-    fn complete(&mut self, tag: u32, succeeded: bool) {
-        let index = tag >> COUNT_BITS;
+    /// Takes note of a completion; those that waited for room may have some now.
+    pub(super) fn complete(&mut self, done: DiskCompletion) {
+        let index = done.tag >> TAG_BITS;
         let slot = self.slots.get_mut(u32_to_usize(index));
-        let Some(transfer) = slot.and_then(Option::as_deref_mut) else {
-            return;
-        };
-        transfer.under_way = transfer.under_way.saturating_sub(1);
-        transfer.failed |= !succeeded;
-        if transfer.under_way == 0 && !self.runnable.contains(&index) {
+        if let Some(transfer) = slot.and_then(Option::as_deref_mut) {
+            transfer.complete(done.tag & TAG_MASK, done.result.is_ok());
+            if !transfer.is_under_way() {
+                self.make_runnable(index);
+            }
+        }
+        while let Some(index) = self.parked.pop_front() {
+            self.make_runnable(index);
+        }
+    }
+
+    fn make_runnable(&mut self, index: u32) {
+        if !self.runnable.contains(&index) {
             self.runnable.push_back(index);
         }
     }
 
-    fn unpark(&mut self) {
-        while let Some(index) = self.parked.pop_front() {
-            if !self.runnable.contains(&index) {
-                self.runnable.push_back(index);
-            }
-        }
+    /// Takes out the next one with something to do, which [`Transfers::put_back`] ends.
+    pub(super) fn take_runnable(&mut self) -> Option<(u32, Box<Transfer>)> {
+        let index = self.runnable.pop_front()?;
+        let slot = self.slots.get_mut(u32_to_usize(index))?;
+        Some((index, slot.take()?))
     }
-}
 
-impl Pager {
-    /// Requests blocks of a transfer as far as they are ready and the disks have room.
-    pub(super) fn request(
+    /// Puts one back behind a step, if it is not over.
+    pub(super) fn put_back(
         &mut self,
         index: u32,
-        transfer: &mut Transfer,
-        machine: &mut dyn Machine,
-    ) -> Result<(), DiskFull> {
-        let operation = match transfer.direction {
-            Direction::Out => DiskOperation::Write,
-            Direction::In => DiskOperation::Read,
-        };
-        let is_complete = transfer.pages.is_empty() && transfer.map.is_empty();
-        while !transfer.failed && transfer.requested < transfer.blocks.len() {
-            let ready = transfer
-                .blocks
-                .get(transfer.requested..)
-                .unwrap_or_default();
-            let block = transfer.extent.start + usize_to_u64(transfer.requested);
-            let Some(place) = self.stripe.locate(block) else {
-                transfer.failed = true;
-                break;
-            };
-            let length = ready
-                .len()
-                .min(u64_to_usize(place.run))
-                .min(DISK_FRAMES_MAX);
-            // More may follow that can go in the same request.
-            if length == ready.len() && length < u64_to_usize(place.run) && !is_complete {
-                break;
-            }
-            let request = DiskRequest {
-                tag: index << COUNT_BITS | transfer.requests & ((1 << COUNT_BITS) - 1),
-                disk: place.disk,
-                operation,
-                block: place.block,
-                frames: ready.get(..length).unwrap_or_default(),
-            };
-            machine.disk_submit(&request)?;
-            transfer.requests = transfer.requests.wrapping_add(1);
-            transfer.under_way += 1;
-            transfer.requested += length;
-            match transfer.direction {
-                Direction::Out => self.stats.blocks_written += usize_to_u64(length),
-                Direction::In => self.stats.blocks_read += usize_to_u64(length),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Kernel {
-    /// Takes note of what a disk has done for a transfer.
-    pub(crate) fn transfer_done(&mut self, done: DiskCompletion) {
-        let Some(pager) = &mut self.pager else {
-            return;
-        };
-        if done.result.is_err() {
-            pager.stats.disk_errors += 1;
-        }
-        pager.transfers.complete(done.tag, done.result.is_ok());
-        pager.transfers.unpark();
-    }
-
-    /// Takes one step of one transfer.
-    pub(super) fn step_transfer(&mut self, machine: &mut dyn Machine) {
-        let Some(pager) = &mut self.pager else {
-            return;
-        };
-        let Some(index) = pager.transfers.runnable.pop_front() else {
-            return;
-        };
-        let slot = pager.transfers.slots.get_mut(u32_to_usize(index));
-        let Some(mut transfer) = slot.and_then(Option::take) else {
-            return;
-        };
-        let progress = match (transfer.abandoned, transfer.direction) {
-            (true, _) => self.abandon_step(&mut transfer),
-            (false, Direction::Out) => self.leave_step(index, &mut transfer, machine),
-            (false, Direction::In) => self.enter_step(index, &mut transfer, machine),
-        };
-        let Some(pager) = &mut self.pager else {
-            return;
-        };
-        let transfers = &mut pager.transfers;
+        transfer: Box<Transfer>,
+        progress: Result<Progress, DiskFull>,
+    ) {
         match progress {
             Ok(Progress::Over) => {
-                transfers.count -= 1;
+                let is_whole = transfer.kind.is_whole();
+                self.count -= u32::from(is_whole);
+                self.of_pages -= u32::from(!is_whole);
                 return;
             }
-            Ok(Progress::More) => transfers.runnable.push_back(index),
+            Ok(Progress::More) => self.runnable.push_back(index),
             Ok(Progress::Waits) => {}
-            Err(DiskFull) => transfers.parked.push_back(index),
+            Err(DiskFull) => self.parked.push_back(index),
         }
-        if let Some(slot) = transfers.slots.get_mut(u32_to_usize(index)) {
+        if let Some(slot) = self.slots.get_mut(u32_to_usize(index)) {
             *slot = Some(transfer);
         }
     }
+}
 
-    /// Waits for what is under way for a VM that ended, then frees everything.
-    fn abandon_step(&mut self, transfer: &mut Transfer) -> Result<Progress, DiskFull> {
-        if transfer.is_under_way() {
-            return Ok(Progress::Waits);
-        }
-        self.frames.give_back_all(&mut transfer.frames, None);
-        if let Some(pager) = &mut self.pager {
-            pager.give_back(transfer.extent);
-        }
-        Ok(Progress::Over)
-    }
+/// Returns the tag of the request of a transfer that begins at a block.
+pub(super) const fn tag(index: u32, first: u32) -> u32 {
+    index << TAG_BITS | (first & TAG_MASK)
 }

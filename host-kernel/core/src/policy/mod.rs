@@ -33,6 +33,10 @@ pub struct Policies {
     pub scheduler: Box<dyn Scheduler>,
     /// Which frame goes.
     pub queue: Box<dyn QueueDiscipline>,
+    /// What comes back with a VM.
+    pub working_sets: WorkingSets,
+    /// Blocks of a VM that are read and written together.
+    pub cluster: u32,
     /// Whether guests are offered to leave checksums and segmentation to others.
     pub net_offload: NetOffload,
 }
@@ -56,6 +60,18 @@ impl NetOffload {
         }
     }
 }
+
+/// What comes back with a VM that was on swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkingSets {
+    /// All that was in memory when it left; the rest when it is touched.
+    On,
+    /// What it cannot be without; all else when it is touched.
+    Off,
+}
+
+/// Blocks of 4 KiB in a cluster, if the command line says nothing.
+const CLUSTER_DEFAULT: u32 = 4;
 
 /// A policy the command line names but nobody wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,16 +101,17 @@ impl Default for Policies {
             replacement: Box::<WsClock>::default(),
             scheduler: Box::<Fair>::default(),
             queue: Box::<DeficitRoundRobin>::default(),
+            working_sets: WorkingSets::On,
+            cluster: CLUSTER_DEFAULT,
             net_offload: NetOffload::On,
         }
     }
 }
 
 impl Policies {
-    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `scheduler=…`, `queue=…` and
-    /// `net-offload=…`; of several words
-    /// the last counts, and other words are none of its business. Each unknown name is passed to
-    /// `complain`.
+    /// Chooses policies by the words `gatekeeper=…`, `replacement=…`, `working-set=…`, `cluster=…`,
+    /// `scheduler=…`, `queue=…` and `net-offload=…`; of several words the last counts, and other words
+    /// are none of its business. Each unknown name is passed to `complain`.
     pub fn from_command_line<'a>(
         command_line: &'a str,
         mut complain: impl FnMut(UnknownPolicy<'a>),
@@ -114,16 +131,10 @@ impl Policies {
                         known: "strict, fifo, working-set",
                     });
                 }
-                Some(("replacement", "ws-clock")) => {
-                    policies.replacement = Box::<WsClock>::default();
-                }
-                Some(("replacement", "clock")) => policies.replacement = Box::new(Clock),
-                Some(("replacement", value)) => {
-                    complain(UnknownPolicy {
-                        key: "replacement",
-                        value,
-                        known: "ws-clock, clock",
-                    });
+                Some((key @ ("replacement" | "working-set" | "cluster"), value)) => {
+                    if let Err(unknown) = policies.choose_paging(key, value) {
+                        complain(unknown);
+                    }
                 }
                 Some(("scheduler", "fair")) => policies.scheduler = Box::<Fair>::default(),
                 Some(("scheduler", "round-robin")) => {
@@ -158,6 +169,24 @@ impl Policies {
             }
         }
         policies
+    }
+
+    /// Chooses what concerns paging alone.
+    fn choose_paging<'a>(&mut self, key: &str, value: &'a str) -> Result<(), UnknownPolicy<'a>> {
+        let unknown = |key, known| Err(UnknownPolicy { key, value, known });
+        match (key, value) {
+            ("replacement", "ws-clock") => self.replacement = Box::<WsClock>::default(),
+            ("replacement", "clock") => self.replacement = Box::new(Clock),
+            ("replacement", _) => return unknown("replacement", "ws-clock, clock"),
+            ("working-set", "on") => self.working_sets = WorkingSets::On,
+            ("working-set", "off") => self.working_sets = WorkingSets::Off,
+            ("working-set", _) => return unknown("working-set", "on, off"),
+            (_, "16") => self.cluster = 4,
+            (_, "4") => self.cluster = 1,
+            (_, "64") => self.cluster = 16,
+            _ => return unknown("cluster", "16, 4, 64"),
+        }
+        Ok(())
     }
 }
 

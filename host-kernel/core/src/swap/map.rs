@@ -1,8 +1,9 @@
 //! The swap map of a VM: which page each block of its extent holds, and the seal of each.
 //!
-//! Entries are in the order of the blocks. A map is written behind the blocks it describes, in
-//! blocks of its own that are chained: each holds the seal of the next one, and the VM's descriptor
-//! holds the seal of the first. So a descriptor of a few bytes proves any number of pages.
+//! An extent begins with room for the map of as many pages as its VM may have; the slots of pages
+//! follow. A map is written to the end of that room, so that pages and map are one run of blocks,
+//! in blocks that are chained: each holds the seal of the next one, and the VM's descriptor holds
+//! the seal of the first. So a descriptor of a few bytes proves any number of pages.
 
 use super::BLOCK_LEN;
 use super::seal::Seal;
@@ -22,28 +23,89 @@ pub const CONSOLE_PAGE: Page = Page(CONTEXT_PAGE.0 + 1);
 /// The first block of the map; the next ones follow.
 const MAP_PAGE: u32 = CONTEXT_PAGE.0 + 2;
 
-/// One block of a VM on swap.
+/// Says of an entry that its page is in memory or, on swap, that it was when the VM left.
+const RESIDENT: u32 = 1 << 31;
+
+/// Says of an entry in memory that a disk works on its block.
+const MOVING: u32 = 1 << 30;
+
+/// The slot of a page that is on its way out and has none yet.
+const NO_SLOT: u32 = MOVING - 1;
+
+/// One page of a VM that is on swap.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Entry {
     /// The number of the page.
-    pub page: u32,
-    reserved: u32,
+    page: u32,
+    slot: u32,
     /// What proves it.
     pub seal: Seal,
 }
 
 impl Entry {
-    /// Makes the entry of `page`.
+    /// Makes the entry of a page that is not in memory, in this slot of its VM's extent.
     #[must_use]
-    pub const fn new(page: Page, seal: Seal) -> Self {
+    pub const fn new(page: Page, slot: u32, seal: Seal) -> Self {
         Self {
             page: page.0,
-            reserved: 0,
+            slot: slot & !(RESIDENT | MOVING),
             seal,
         }
+    }
+
+    /// Returns the page.
+    #[must_use]
+    pub const fn page(&self) -> Page {
+        Page(self.page)
+    }
+
+    /// Returns the entry of a page that is on its way out.
+    #[must_use]
+    pub fn announced(page: Page) -> Self {
+        Self::new(page, NO_SLOT, Seal::default())
+    }
+
+    /// Returns whether it has a slot.
+    #[must_use]
+    pub const fn has_slot(&self) -> bool {
+        self.slot() != NO_SLOT
+    }
+
+    /// Returns where it lies, in blocks behind the room for the map.
+    #[must_use]
+    pub const fn slot(&self) -> u32 {
+        self.slot & !(RESIDENT | MOVING)
+    }
+
+    /// Moves it to another slot.
+    pub const fn set_slot(&mut self, slot: u32) {
+        self.slot = self.slot & (RESIDENT | MOVING) | slot & !(RESIDENT | MOVING);
+    }
+
+    /// Returns whether the page is in memory, too, and the block is as it was when it was last
+    /// clean.
+    #[must_use]
+    pub const fn is_resident(&self) -> bool {
+        self.slot & RESIDENT != 0
+    }
+
+    /// Says whether the page is in memory.
+    pub const fn set_resident(&mut self, is_resident: bool) {
+        self.slot = self.slot & !RESIDENT | if is_resident { RESIDENT } else { 0 };
+    }
+
+    /// Returns whether a disk works on the block.
+    #[must_use]
+    pub const fn is_moving(&self) -> bool {
+        self.slot & MOVING != 0
+    }
+
+    /// Says whether a disk works on the block.
+    pub const fn set_moving(&mut self, is_moving: bool) {
+        self.slot = self.slot & !MOVING | if is_moving { MOVING } else { 0 };
     }
 }
 
@@ -66,6 +128,17 @@ const _: () = assert!(size_of::<MapBlock>() == BLOCK_LEN);
 #[must_use]
 pub const fn map_blocks(entries: u32) -> u32 {
     entries.div_ceil(ENTRIES_PER_BLOCK)
+}
+
+/// Returns where the map of `entries` pages begins in the extent of a VM with a memory limit of
+/// `limit` pages, when it has been written to `failed` bad places before.
+#[must_use]
+pub const fn map_start(limit: u32, entries: u32, failed: u8) -> u32 {
+    let (room, length) = (map_blocks(limit), map_blocks(entries));
+    match room.checked_sub(length.saturating_mul(failed as u32 + 1)) {
+        Some(start) => start,
+        None => room.saturating_sub(length),
+    }
 }
 
 /// Returns how many blocks of swap a VM with a memory limit of `pages` may need.
@@ -116,6 +189,7 @@ mod tests {
                 .map(|page| {
                     Entry::new(
                         Page(page),
+                        page,
                         Seal {
                             generation: u64::from(page) + 1,
                             tag: [7; 16],

@@ -8,6 +8,7 @@
 //!
 //! Nothing here survives the kernel: the key is drawn at boot and never leaves memory.
 
+pub mod directory;
 pub mod extent;
 pub mod map;
 pub mod seal;

@@ -41,6 +41,12 @@ impl Stripe {
         }
     }
 
+    /// Returns the number of disks.
+    #[must_use]
+    pub fn disks(&self) -> u32 {
+        u32::try_from(self.parts.len()).unwrap_or(u32::MAX)
+    }
+
     /// Returns the number of blocks in the row.
     #[must_use]
     pub fn blocks(&self) -> u64 {

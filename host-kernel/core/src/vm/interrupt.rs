@@ -6,8 +6,8 @@
 
 use super::Vm;
 use crate::machine::{FrameId, Machine};
-use crate::time::Time;
 use core::mem::offset_of;
+use core::num::NonZeroU64;
 use denali_abi::shared::{SharedPage, interrupt};
 
 /// Every bit the kernel ever sets.
@@ -16,7 +16,8 @@ const KNOWN: u32 = interrupt::RECEIVE
     | interrupt::TIMER
     | interrupt::CONTROL
     | interrupt::STOP
-    | interrupt::BLOCK;
+    | interrupt::BLOCK
+    | interrupt::RESUME;
 
 /// Bytes of the shared page that say all about interrupts.
 const STATE_LEN: usize = offset_of!(SharedPage, timer_ns) + size_of::<u64>();
@@ -30,8 +31,8 @@ pub(super) struct State {
     is_enabled: bool,
     /// Known bits.
     pub(super) pending: u32,
-    /// When the timer is to be pending.
-    pub(super) timer: Option<Time>,
+    /// When the timer is to be pending, by the VM's own clock.
+    pub(super) timer_ns: Option<NonZeroU64>,
 }
 
 impl State {
@@ -68,7 +69,7 @@ pub(super) fn state(frame: FrameId, machine: &dyn Machine) -> State {
     State {
         is_enabled: [e0, e1, e2, e3] != [0; 4],
         pending: u32::from_le_bytes([p0, p1, p2, p3]) & KNOWN,
-        timer: (timer_ns != 0).then(|| Time::from_ns(timer_ns)),
+        timer_ns: NonZeroU64::new(timer_ns),
     }
 }
 

@@ -5,10 +5,10 @@
 
 use super::creation::Entrance;
 use super::interrupt::{self, Taken};
-use super::{End, VmId, WakeOn};
+use super::{End, Vm, VmId, WakeOn};
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Position};
-use crate::paging::NO_SPACE;
+use crate::paging::{NO_SPACE, NOWHERE};
 use crate::policy::gatekeeper::{Occasion, Request};
 use crate::time::Time;
 use crate::trace::{Event, Name};
@@ -184,6 +184,7 @@ impl Kernel {
             self.commit.release(vm.promised - kept);
         } else if self.commit.promise(kept).is_err() {
             self.frames.give_back_all(&mut vm.frames, None);
+            vm.console = NOWHERE;
         }
         vm.is_promised = true;
         vm.promised = vm.frames.count();
@@ -218,7 +219,8 @@ impl Kernel {
             return;
         };
         if vm.state == VmState::Dormant {
-            self.trace.record(Event::VmWaits { vm: id });
+            let reason = self.policies.gatekeeper.reason();
+            self.trace.record(Event::VmWaits { vm: id, reason });
             return;
         }
         if matches!(entrance, Entrance::PrivilegedAt(_)) {
@@ -254,7 +256,9 @@ impl Kernel {
 
     /// Keeps a VM that has used up its cap from running before `until`.
     pub(crate) fn cap(&mut self, id: VmId, until: Time) {
-        let Some(is_ready) = self.vms.get(id).map(|vm| vm.state == VmState::Ready) else {
+        let cappable = |vm: &&Vm| !vm.is_frozen();
+        let vm = self.vms.get(id).filter(cappable);
+        let Some(is_ready) = vm.map(|vm| vm.state == VmState::Ready) else {
             return;
         };
         if is_ready {
@@ -268,8 +272,15 @@ impl Kernel {
         }
     }
 
-    /// Lets a VM that had used up its cap run again.
+    /// Lets a VM that had used up its cap run again, unless it is frozen.
     pub(crate) fn uncap(&mut self, id: VmId) {
+        if !self.vms.get(id).is_some_and(Vm::is_frozen) {
+            self.lift_cap(id);
+        }
+    }
+
+    /// Lets a VM run again, whatever kept it from that.
+    pub(crate) fn lift_cap(&mut self, id: VmId) {
         let Some(vm) = self.vms.get_mut(id) else {
             return;
         };

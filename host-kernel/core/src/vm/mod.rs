@@ -15,6 +15,7 @@
 
 pub mod alarm;
 pub mod allowance;
+mod clock;
 pub(crate) mod creation;
 pub mod image;
 pub mod interrupt;
@@ -50,6 +51,9 @@ id_type! {
 
 /// Frames every VM has from its creation: root table, context, registers, shared page, console.
 pub const FIXED_FRAMES: u32 = 5;
+
+/// When a VM may run again that the supervisor has frozen: at the end of time, or when it is thawed.
+pub(crate) const FROZEN: Time = Time::from_ns(u64::MAX);
 
 /// The smallest memory limit: the fixed frames, page tables and a page each of text, data, stack.
 pub const MEMORY_PAGES_MIN: u32 = FIXED_FRAMES + 7;
@@ -191,6 +195,12 @@ impl Vm {
     #[must_use]
     pub const fn is_active(&self) -> bool {
         matches!(self.state, VmState::Ready | VmState::Idle | VmState::Paging)
+    }
+
+    /// Returns whether the supervisor keeps it from running.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.capped_until == Some(FROZEN)
     }
 }
 

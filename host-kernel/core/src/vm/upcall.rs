@@ -5,7 +5,8 @@
 //! a bad stack ends the VM as if it had touched it; a bad entry ends it when it gets there. The kernel
 //! keeps nothing of an upcall: a guest may nest them as deep as its stack is.
 
-use super::{VmId, interrupt};
+use super::{Vm, VmId, interrupt};
+use crate::fault::Fault;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Position};
 use crate::time::Time;
@@ -29,9 +30,9 @@ pub struct Upcall {
 
 const _: () = assert!(size_of::<Option<Upcall>>() == 8);
 
-/// The VM was ended, since its upcall could not be delivered.
+/// The VM cannot run now: its upcall could not be delivered, so it was ended, or waits for the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended;
+pub(crate) struct NotNow;
 
 impl Upcall {
     /// Returns what a guest registers with these arguments; `None` if it wants no upcalls.
@@ -55,6 +56,12 @@ impl Upcall {
             None => Ok(None),
             Some(entry) => Ok(Some(Self { entry, stack_top })),
         }
+    }
+
+    /// Returns the arguments with which a guest registers this.
+    pub(crate) fn arguments(upcall: Option<Self>) -> (u64, u64) {
+        let both = |it: Self| (u64::from(it.entry.get()), u64::from(it.stack_top));
+        upcall.map_or((0, 0), both)
     }
 
     /// Returns where the frame goes when the guest was interrupted with this stack pointer, which
@@ -84,6 +91,13 @@ impl Kernel {
         Ok(0)
     }
 
+    /// Returns whether a VM is to get an upcall for what is pending now.
+    pub(crate) fn is_upcall_due(&self, id: VmId, machine: &dyn Machine) -> bool {
+        let takes_upcalls = |vm: &&Vm| vm.upcall.is_some();
+        let vm = self.vms.get(id).filter(takes_upcalls);
+        vm.is_some_and(|vm| interrupt::state(vm.shared, machine).is_deliverable())
+    }
+
     /// Delivers what is pending to a VM that is about to run, if it takes upcalls now. Returns when
     /// its timer wants it next.
     pub(crate) fn deliver_upcall(
@@ -91,16 +105,16 @@ impl Kernel {
         id: VmId,
         now: Time,
         machine: &mut dyn Machine,
-    ) -> Result<Option<Time>, Ended> {
+    ) -> Result<Option<Time>, NotNow> {
         let Some(vm) = self.vms.get(id) else {
-            return Err(Ended);
+            return Err(NotNow);
         };
         let Some(upcall) = vm.upcall else {
             return Ok(None);
         };
         let (space, shared) = (vm.space, vm.shared);
         let mut state = interrupt::state(shared, machine);
-        let mut timer = state.timer;
+        let mut timer = state.timer_ns.map(|ns| vm.host_time(ns.get(), machine));
         if timer.is_some_and(|timer| timer <= now) {
             timer = None;
             state.pending |= interrupt::expire_timer(shared, machine);
@@ -117,9 +131,16 @@ impl Kernel {
         let written = self
             .view(id, machine)
             .map(|mut view| view.copy_out(address, frame.as_bytes()));
-        if let Some(Err((fault, at))) = written {
-            self.end_vm(id, fault.into(), at, machine);
-            return Err(Ended);
+        match written {
+            Some(Err((Fault::OnSwap, at))) => {
+                self.await_page(id, at, machine);
+                return Err(NotNow);
+            }
+            Some(Err((fault, at))) => {
+                self.end_vm(id, fault.into(), at, machine);
+                return Err(NotNow);
+            }
+            Some(Ok(())) | None => {}
         }
         interrupt::delivered(shared, machine);
         let position = Position {

@@ -1,7 +1,7 @@
 //! One host, some guests that all want to harm it, and one that must not notice.
 
 use crate::host::{Host, Random, SCRATCH, header, name};
-use crate::input::{HEAP_PAGES, address, descriptor, frame, index, length};
+use crate::input::{HEAP_PAGES, address, descriptor, frame, index, length, said};
 use core::mem::offset_of;
 use core::ops::Add;
 use denali_abi::control::{Limits, VmConfig, VmState};
@@ -347,7 +347,9 @@ impl Campaign {
         for _ in 0..=self.random.below(3) {
             self.counts.arrived += 1;
             let frame = frame(&mut self.random, &wire, &other);
-            self.host.machine.arrive(&frame);
+            self.host
+                .machine
+                .arrive_with(&frame, said(&mut self.random));
         }
         let (kernel, machine) = (&mut self.host.kernel, &mut self.host.machine);
         kernel.deliver(Event::NicReceive, machine);

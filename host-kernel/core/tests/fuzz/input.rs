@@ -3,7 +3,8 @@
 use crate::host::{DATA, Random, SCRATCH};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::layout::{GUEST_END, IMAGE_BASE, PAGE_SIZE, REGISTERS_ADDRESS, SHARED_ADDRESS};
-use denali_abi::net::{Descriptor, FRAME_LEN_MAX, NetworkConfig, RING_LEN};
+use denali_abi::net::{Descriptor, FRAME_LEN_MAX, NetworkConfig, RING_LEN, flags};
+use denali_kernel_core::machine::Offload;
 
 /// Pages of heap that guests of the fuzzer use.
 pub(crate) const HEAP_PAGES: u64 = 24;
@@ -173,4 +174,17 @@ pub(crate) fn frame(random: &mut Random, own: &NetworkConfig, other: &NetworkCon
         _ => frame.resize(frame.len().max(60), 0),
     }
     frame
+}
+
+/// Returns what a NIC says of a frame that came in: mostly nothing.
+pub(crate) fn said(random: &mut Random) -> Offload {
+    let all = flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4 | flags::SEGMENT_TCP6;
+    let kinds = [0, 0, flags::CHECKSUM_VALID, flags::CHECKSUM_PARTIAL, all];
+    let of_one = [flags::SEGMENT_TCP4, flags::SEGMENT_TCP6].map(|it| it | flags::CHECKSUM_PARTIAL);
+    let flags = random.pick(&[&kinds[..], &of_one].concat());
+    Offload {
+        flags,
+        segment_size: random.pick(&[0, 1, 8, 536, 1460, u16::MAX]),
+        ..Offload::default()
+    }
 }

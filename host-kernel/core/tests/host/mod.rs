@@ -186,13 +186,24 @@ impl Host {
         }
     }
 
-    /// Goes once round the kernel's loop.
-    pub fn turn(&mut self) {
+    /// Goes once round the kernel's loop up to what is to be done next.
+    pub fn round(&mut self) -> Next {
         while let Some(event) = self.machine.poll_event() {
             self.kernel.deliver(event, &mut self.machine);
         }
         self.kernel.work(&mut self.machine);
-        match self.kernel.next(self.machine.now(), &mut self.machine) {
+        self.kernel.next(self.machine.now(), &mut self.machine)
+    }
+
+    /// Lets a VM, whose turn it is, compute for so long.
+    pub fn compute(&mut self, vm: VmId, ns: u64) {
+        self.machine.advance(ns);
+        self.kernel.handle(vm, Exit::Interrupted, &mut self.machine);
+    }
+
+    /// Goes once round the kernel's loop.
+    pub fn turn(&mut self) {
+        match self.round() {
             Next::Run { vm, space, until } => {
                 let exit = self.machine.run(space, until);
                 self.kernel.handle_or_resume(vm, exit, &mut self.machine);

@@ -332,8 +332,8 @@ impl Simulation {
         self.host.audit();
         let status = self.host.host_status();
         assert_eq!(status.vms, 1, "the supervisor is left");
-        // It may use a sixteenth of the host if that is more than its image asks for.
-        let supervisor = u64::from(LIMIT).max(status.frames_total / 16);
+        // It may use a twelfth of the host if that is more than its image asks for.
+        let supervisor = u64::from(LIMIT).max(status.frames_total / 12);
         let images = u64::from(2 * host::CONTENT_PAGES);
         assert_eq!(status.frames_committed, supervisor + images);
     }

@@ -6,24 +6,31 @@
 //! having been overwritten whole, a frame used while a disk works on it, an address space in use
 //! twice, a mapping into a table that is not there.
 
+mod costs;
 mod disk;
+mod frames;
 mod guest;
 mod lies;
-
-pub use disk::{DiskFault, FakeDisks};
-use lies::Lies;
+mod report;
 
 use super::{
-    Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit, FrameId,
-    Machine, NicFull, Offload, Page, Position, Space, TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskOperation, DiskRequest, Event, Exit,
+    FaultAccess, FrameId, Machine, Marks, NicFull, Offload, Page, Position, Received, Space,
+    TableMissing, UnsoundRegisters,
 };
+use crate::memory::address_space::allows;
 use crate::time::Time;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+pub use costs::Costs;
 use denali_abi::convert::{u32_to_usize, usize_to_u64};
 use denali_abi::registers::ClockParameters;
 use denali_abi::upcall::UpcallFrame;
+pub use disk::{DiskFault, FakeDisks};
+use frames::Frame;
+use guest::assert_guests;
+use lies::Lies;
+pub use report::BOOT_REPORT;
 
 /// Bytes in a frame.
 const FRAME_LEN: usize = 4096;
@@ -35,31 +42,13 @@ const GARBAGE: u8 = 0xa5;
 /// §4.5): the next one below the root maps 512 GiB, then 1 GiB, then 2 MiB.
 const LEVEL_BITS: [u32; 3] = [27, 18, 9];
 
-/// What the kernel's work costs in virtual time; nothing by default.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Costs {
-    /// Nanoseconds for each piece of memory or frame of the NIC that is written, whatever its size.
-    pub call_ns: u64,
-    /// Nanoseconds for each KiB of it.
-    pub kib_ns: u64,
-}
-
-/// One frame of memory.
-#[derive(Clone, Debug)]
-struct Frame {
-    bytes: Option<Box<[u8; FRAME_LEN]>>,
-    /// Whether it may hold what its last owner left.
-    stale: bool,
-    /// What a disk does to it.
-    busy: Option<DiskOperation>,
-}
-
 /// One address space and the state of its guest.
 #[derive(Clone, Debug)]
 struct Guest {
     context: FrameId,
     tables: BTreeMap<(usize, u32), FrameId>,
     pages: BTreeMap<u32, (FrameId, Access)>,
+    marks: BTreeMap<u32, Marks>,
     result: Option<i64>,
     /// The hypercall it makes again when it runs next.
     repeats: Option<u64>,
@@ -74,7 +63,10 @@ pub struct FakeMachine {
     now: Time,
     entropy: u64,
     exits: VecDeque<Exit>,
-    arriving: VecDeque<Vec<u8>>,
+    marks_taken: u64,
+    arriving: VecDeque<(Vec<u8>, Offload)>,
+    /// Whether the core was told of them, and has not looked since.
+    is_told: bool,
     sent: VecDeque<(Vec<u8>, Offload)>,
     nic_offloads: u16,
     transmit_room: usize,
@@ -101,7 +93,9 @@ impl FakeMachine {
             now: Time::from_ns(1),
             entropy: 0,
             exits: VecDeque::new(),
+            marks_taken: 0,
             arriving: VecDeque::new(),
+            is_told: false,
             sent: VecDeque::new(),
             nic_offloads: 0,
             transmit_room: usize::MAX,
@@ -148,7 +142,13 @@ impl FakeMachine {
 
     /// Lets a frame arrive from the wire.
     pub fn arrive(&mut self, frame: &[u8]) {
-        self.arriving.push_back(frame.to_vec());
+        self.arrive_with(frame, Offload::default());
+    }
+
+    /// Lets a frame arrive of which the NIC says that this is left to do.
+    pub fn arrive_with(&mut self, frame: &[u8], offload: Offload) {
+        self.arriving.push_back((frame.to_vec(), offload));
+        self.is_told = false;
     }
 
     /// Takes the oldest frame sent to the wire.
@@ -187,29 +187,6 @@ impl FakeMachine {
             .get_mut(&space.root.0)
             .expect("the kernel names an address space it created")
     }
-
-    fn bytes_mut(&mut self, frame: usize) -> &mut [u8; FRAME_LEN] {
-        self.frames[frame]
-            .bytes
-            .get_or_insert_with(|| Box::new([GARBAGE; FRAME_LEN]))
-    }
-
-    fn assert_fresh(&self, frame: FrameId) {
-        self.assert_idle(frame);
-        assert!(
-            !self.frames[u32_to_usize(frame.0)].stale,
-            "{frame:?} holds its last owner's data"
-        );
-    }
-
-    fn assert_idle(&self, frame: FrameId) {
-        let busy = self.frames[u32_to_usize(frame.0)].busy;
-        assert!(busy.is_none(), "{frame:?} belongs to a disk: {busy:?}");
-    }
-
-    fn soil(&mut self, frame: FrameId) {
-        self.frames[u32_to_usize(frame.0)].stale = true;
-    }
 }
 
 impl Machine for FakeMachine {
@@ -237,7 +214,8 @@ impl Machine for FakeMachine {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        if !self.arriving.is_empty() {
+        if !self.arriving.is_empty() && !self.is_told {
+            self.is_told = true;
             return Some(Event::NicReceive);
         }
         self.work_disks();
@@ -265,7 +243,7 @@ impl Machine for FakeMachine {
             Some(until) => Some(self.disks.interrupts_before(until)),
             None => self.disks.next_due(),
         };
-        if self.arriving.is_empty()
+        if (self.arriving.is_empty() || self.is_told)
             && let Some(until) = until
         {
             self.now = self.now.max(until);
@@ -279,6 +257,7 @@ impl Machine for FakeMachine {
             context: space.context,
             tables: BTreeMap::new(),
             pages: BTreeMap::new(),
+            marks: BTreeMap::new(),
             result: None,
             repeats: None,
             position: Position {
@@ -318,6 +297,14 @@ impl Machine for FakeMachine {
         self.resume(space);
     }
 
+    fn settle_registers(&mut self, space: Space) {
+        self.settle(space);
+    }
+
+    fn adopt_registers(&mut self, space: Space) -> Result<(), UnsoundRegisters> {
+        self.adopt(space)
+    }
+
     fn repeat_call(&mut self, space: Space, number: u64) {
         self.guest(space).repeats = Some(number);
     }
@@ -355,6 +342,7 @@ impl Machine for FakeMachine {
         frame: FrameId,
         access: Access,
     ) -> Result<(), TableMissing> {
+        assert_guests(page);
         self.assert_fresh(frame);
         let guest = self.guest(space);
         for (level, bits) in LEVEL_BITS.into_iter().enumerate() {
@@ -363,6 +351,7 @@ impl Machine for FakeMachine {
             }
         }
         guest.pages.insert(page.0, (frame, access));
+        guest.marks.insert(page.0, Marks::default());
         Ok(())
     }
 
@@ -379,14 +368,35 @@ impl Machine for FakeMachine {
     }
 
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
+        assert_guests(page);
         let (frame, access) = self.guest(space).pages.remove(&page.0)?;
+        self.guest(space).marks.remove(&page.0);
         if access == Access::ReadWrite {
             self.soil(frame);
         }
         Some(frame)
     }
 
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
+        let (frame, access) = self.lookup(space, page)?;
+        if !allows(access, wanted) {
+            return None;
+        }
+        self.mark(space, page, wanted);
+        Some(frame)
+    }
+
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks> {
+        assert_guests(page);
+        self.marks_taken += 1;
+        let marks = self.guest(space).marks.get_mut(&page.0)?;
+        let taken = *marks;
+        marks.referenced = false;
+        Some(taken)
+    }
+
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {
+        assert_guests(page);
         self.guests.get(&space.root.0)?.pages.get(&page.0).copied()
     }
 
@@ -431,15 +441,21 @@ impl Machine for FakeMachine {
         self.log.extend_from_slice(bytes);
     }
 
+    fn boot_report(&self, position: usize, buffer: &mut [u8]) -> usize {
+        report::copy(position, buffer)
+    }
+
     fn nic_mac(&self) -> [u8; 6] {
         self.mac
     }
 
-    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let frame = self.arriving.pop_front()?;
-        self.work(frame.len());
-        buffer[..frame.len()].copy_from_slice(&frame);
-        Some(frame.len())
+    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<Received> {
+        let (frame, offload) = self.arriving.pop_front()?;
+        self.is_told = false;
+        let length = frame.len();
+        self.work(length);
+        buffer[..length].copy_from_slice(&frame);
+        Some(Received { length, offload })
     }
 
     fn nic_offloads(&self) -> u16 {

@@ -41,6 +41,25 @@ pub enum Verdict {
     Refuse,
 }
 
+/// How VMs in memory fared for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// How many of them waited for their pages at a time, on average, in thousandths: the rate of
+    /// faults times what each waited.
+    pub waiting_thousandths: u64,
+    /// The disks that serve them.
+    pub disks: u32,
+}
+
+/// Why a VM has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no memory for it, or others were before it.
+    Memory,
+    /// Those in memory wait for their pages too much already.
+    Faults,
+}
+
 /// An admission policy. Whatever it answers, no promise exceeds memory.
 pub trait Gatekeeper: core::fmt::Debug {
     /// Answers a VM's request while `available` frames can be promised.
@@ -48,6 +67,14 @@ pub trait Gatekeeper: core::fmt::Debug {
 
     /// Forgets a VM that ended while it waited.
     fn leave(&mut self, vm: VmId);
+
+    /// Hears how VMs fared since it last did.
+    fn notice(&mut self, _load: Load) {}
+
+    /// Returns why VMs wait that do now.
+    fn reason(&self) -> Reason {
+        Reason::Memory
+    }
 
     /// Returns a waiting VM to admit now that `available` frames can be promised, and forgets it.
     fn next(&mut self, available: u32) -> Option<VmId>;

@@ -1,7 +1,7 @@
-//! Clock: whoever did nothing while the hand went round once leaves (Corbató 1968, with VMs for
-//! pages and having run for the reference bit).
+//! Clock: what was not used while the hand went round once leaves (Corbató 1968): a page by its
+//! reference bit, a VM by having run.
 
-use super::{Candidate, Judgement, Replacement};
+use super::{Candidate, Judgement, PageCandidate, Replacement};
 
 /// The policy, which remembers nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,6 +13,14 @@ impl Replacement for Clock {
             Judgement::Go
         } else {
             Judgement::Stay
+        }
+    }
+
+    fn judge_page(&mut self, candidate: &PageCandidate) -> Judgement {
+        if candidate.referenced {
+            Judgement::Stay
+        } else {
+            Judgement::Go
         }
     }
 }

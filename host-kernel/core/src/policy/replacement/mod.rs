@@ -1,8 +1,9 @@
-//! Replacement: who leaves memory when it is short.
+//! Replacement: who leaves memory when it is short, and which pages.
 //!
 //! The mechanism's hand goes round the VMs in memory and shows those that idle to the policy, one
-//! after the other. The first one the policy gives up goes; if it keeps them all, the one that idles
-//! the longest does. Whoever is busy, or waits for the NIC, is never shown.
+//! after the other, and the pages of those that are busy. The first VM the policy gives up goes whole;
+//! of a busy one the pages it gives up go. If it keeps them all, the VM that idles the longest goes.
+//! Whoever waits for the NIC is never shown.
 
 pub mod clock;
 pub mod ws_clock;
@@ -22,7 +23,19 @@ pub struct Candidate {
     pub frames: u32,
 }
 
-/// What becomes of a [`Candidate`].
+/// A page of a busy VM under the hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageCandidate {
+    /// Whose.
+    pub vm: VmId,
+    /// Whether it was used since the hand last passed it.
+    pub referenced: bool,
+    /// For how long it was not, in nanoseconds of the VM's own CPU time: a VM that sleeps or waits
+    /// does not lose its working set by that.
+    pub unused_ns: u64,
+}
+
+/// What becomes of a [`Candidate`] or a [`PageCandidate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// It stays; the hand goes on.
@@ -35,4 +48,7 @@ pub enum Judgement {
 pub trait Replacement: core::fmt::Debug {
     /// Judges an idle VM under the hand.
     fn judge(&mut self, candidate: &Candidate) -> Judgement;
+
+    /// Judges a page of a busy VM under the hand.
+    fn judge_page(&mut self, candidate: &PageCandidate) -> Judgement;
 }

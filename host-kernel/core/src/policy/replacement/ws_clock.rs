@@ -1,12 +1,12 @@
-//! `WSClock`: whoever idles longer than the window leaves; the others are a working set (Carr &
-//! Hennessy 1981, with VMs for pages).
+//! `WSClock`: what was not used for longer than the window leaves; the rest is a working set (Carr &
+//! Hennessy 1981). For the pages of a busy VM time is its own CPU time; for VMs it is time idled.
 //!
 //! The window follows what happens. If the hand finds nobody outside of it, it is too long for this
 //! memory and becomes shorter; whenever it finds somebody it grows a little. So a VM that came back
 //! after long inactivity has as much time to be asked again as any other, however fast the hand
 //! turns: with plain Clock a fast hand takes it away before its client's next packet.
 
-use super::{Candidate, Judgement, Replacement};
+use super::{Candidate, Judgement, PageCandidate, Replacement};
 use crate::vm::VmId;
 
 /// The shortest window, in nanoseconds: several round trips of a client.
@@ -14,6 +14,10 @@ const WINDOW_NS_MIN: u64 = 200_000_000;
 
 /// The longest window.
 const WINDOW_NS_MAX: u64 = 64_000_000_000;
+
+/// The window of a page, in nanoseconds of its VM's CPU time: what a VM has not used for so long is
+/// not part of what it works with.
+const PAGE_WINDOW_NS: u64 = 20_000_000;
 
 /// The policy.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,14 @@ impl Replacement for WsClock {
             Some(_) => {}
         }
         Judgement::Stay
+    }
+
+    fn judge_page(&mut self, candidate: &PageCandidate) -> Judgement {
+        if !candidate.referenced && candidate.unused_ns >= PAGE_WINDOW_NS {
+            Judgement::Go
+        } else {
+            Judgement::Stay
+        }
     }
 }
 
