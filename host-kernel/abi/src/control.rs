@@ -31,6 +31,10 @@ pub struct Limits {
 
 const _: () = assert!(size_of::<Limits>() == 24);
 
+/// The number that stands for the kernel where a VM is named whose console is read: what it said
+/// while booting.
+pub const KERNEL_VM: u64 = 0;
+
 /// The weight of a VM that asks for none.
 pub const WEIGHT_DEFAULT: u32 = 100;
 
@@ -92,7 +96,53 @@ pub mod vm_flags {
     /// It is registered and begins when the first packet for it comes, not before. That takes a
     /// host with disks, and a VM without volumes.
     pub const DORMANT: u32 = 1;
+    /// It does not run before it was given a state ([`FrozenVm`](super::FrozenVm)).
+    pub const FROZEN: u32 = 2;
 }
+
+/// What of a frozen VM is neither in its own pages nor in what it was created with.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FrozenVm {
+    /// The rest.
+    pub state: FrozenState,
+    /// General registers and vector state, as the processor's kind has it.
+    pub registers: [u8; 4096],
+    /// The shared page.
+    pub shared: [u8; 4096],
+    /// The console ring.
+    pub console: [u8; 4096],
+}
+
+/// What the kernel itself keeps of a frozen VM.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct FrozenState {
+    /// What its monotonic clock shows, in nanoseconds: there it goes on.
+    pub monotonic_ns: u64,
+    /// Bytes ever written to its console.
+    pub console_written: u64,
+    /// Where it wants its interrupts; 0 if nowhere.
+    pub upcall_entry: u64,
+    /// The stack for that; 0 for the one that is interrupted.
+    pub upcall_stack: u64,
+    /// How often it was restored or cloned until then.
+    pub resume_generation: u32,
+    /// 1 if it waits in idle-with-timeout.
+    pub idles: u32,
+    /// Transmit descriptors consumed.
+    pub tx_consumed: u32,
+    /// Receive buffers filled.
+    pub rx_filled: u32,
+    /// Block requests taken.
+    pub block_taken: u32,
+    /// Block requests completed.
+    pub block_completed: u32,
+}
+
+const _: () = assert!(size_of::<FrozenVm>() == 56 + 3 * 4096);
 
 /// What a VM is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +199,9 @@ pub struct VmStatus {
     pub swapped_pages: u32,
     /// Pages of the image it shows now, which exist once for all VMs that run it.
     pub shared_pages: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The time from the first packet it was last called back for to the first frame it sent, in
+    /// microseconds.
+    pub wake_us: u32,
     /// Why it ended.
     pub end: EndRecord,
     /// Monotonic time of its creation in nanoseconds since boot.
@@ -186,6 +237,9 @@ pub struct VmStatus {
 }
 
 const _: () = assert!(size_of::<VmStatus>() == 264);
+
+/// The line of its console by which a guest says that it does what it is for.
+pub const READY_LINE: &str = "denali: ready";
 
 /// What paging has, and did since boot; all zero on a host without disks.
 #[derive(

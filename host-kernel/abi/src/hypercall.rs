@@ -24,6 +24,9 @@ pub const RANDOM_MAX: u64 = 256;
 /// `image_write` takes at most this many bytes a call.
 pub const IMAGE_WRITE_MAX: u64 = 64 * 1024;
 
+/// `page_read` looks at this many pages a call.
+pub const PAGES_LOOKED: u32 = 4096;
+
 /// `idle_with_timeout` with this deadline waits for an interrupt alone.
 pub const NO_DEADLINE: u64 = u64::MAX;
 
@@ -87,8 +90,9 @@ pub enum Hypercall {
     VmNext = CONTROL_BASE + 7,
     /// `(vm, position, address, length)`: copies console bytes from the absolute `position` on (or
     /// the oldest kept, if that is later). Returns how many; the position they started at is
-    /// written in front of them as a `u64` at `address`, so `length` counts 8 bytes more. Errors:
-    /// `NotFound`, `Invalid`, `BadAddress`.
+    /// written in front of them as a `u64` at `address`, so `length` counts 8 bytes more. The VM
+    /// [`KERNEL_VM`](crate::control::KERNEL_VM) is the kernel: what it said while booting, at most
+    /// 1,024 bytes a call. Errors: `NotFound`, `Invalid`, `BadAddress`.
     ConsoleRead = CONTROL_BASE + 8,
     /// `(address)`: writes a [`HostStatus`](crate::control::HostStatus). Returns 0. Errors:
     /// `BadAddress`.
@@ -100,11 +104,39 @@ pub enum Hypercall {
     /// a key of [`VOLUME_KEY_LEN`](crate::block::VOLUME_KEY_LEN) bytes. Returns its blocks. Errors:
     /// `NotFound`, `Exists`, `Invalid`, `BadAddress`.
     StoreOpen = CONTROL_BASE + 11,
+    /// `(image, index, address)`: copies page `index` of an image, 4,096 bytes; of the first page, with
+    /// number 0, the [`ImageHeader`](crate::image::ImageHeader) alone. Returns 0. Errors: `NotFound`,
+    /// `Invalid`, `BadAddress`, `OutOfMemory`.
+    ImageRead = CONTROL_BASE + 12,
+    /// `(vm)`: from now on the VM does not run and is given no frames, until `vm_thaw`. `Invalid` if it
+    /// has ended or is the supervisor, `Busy` if it has never run. Returns 0. Errors: `NotFound`,
+    /// `Invalid`, `Busy`.
+    VmFreeze = CONTROL_BASE + 13,
+    /// `(vm, state_address)`: lets a frozen VM go on, with 0 for the address as it was. One that was
+    /// created [`FROZEN`](crate::control::vm_flags::FROZEN) and has never run takes a
+    /// [`FrozenVm`](crate::control::FrozenVm) instead and learns of it by
+    /// [`RESUME`](crate::shared::interrupt::RESUME); it ends if that is unsound. `Busy` if it is not
+    /// in memory yet, or was created frozen and is given no state. Returns 0. Errors: `NotFound`,
+    /// `Invalid`, `Busy`, `BadAddress`.
+    VmThaw = CONTROL_BASE + 14,
+    /// `(vm, address)`: writes the [`FrozenVm`](crate::control::FrozenVm) of a frozen VM. `Busy` while
+    /// it is on its way into memory, or a device works for it. Returns 0. Errors: `NotFound`,
+    /// `Invalid`, `Busy`, `BadAddress`.
+    VmSave = CONTROL_BASE + 15,
+    /// `(vm, page, address)`: copies, of the [`PAGES_LOOKED`] pages from number `page` on, the first
+    /// that a frozen VM may have written, 4,096 bytes. Returns its number, or if there is none that of the
+    /// page behind those looked at. `Busy` as for `vm_save`. Errors: `NotFound`, `Invalid`, `Busy`,
+    /// `BadAddress`.
+    PageRead = CONTROL_BASE + 16,
+    /// `(vm, page, address)`: writes a page of data, bss, heap or stack of a frozen VM that has never
+    /// run, 4,096 bytes. `Busy` as for `vm_save`. Returns 0. Errors: `NotFound`, `Invalid`, `Busy`,
+    /// `BadAddress`, `OutOfMemory`.
+    PageWrite = CONTROL_BASE + 17,
 }
 
 impl Hypercall {
     /// Every hypercall, guests' first.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::IdleWithTimeout,
         Self::Terminate,
         Self::Yield,
@@ -126,6 +158,12 @@ impl Hypercall {
         Self::HostStatus,
         Self::VmLimits,
         Self::StoreOpen,
+        Self::ImageRead,
+        Self::VmFreeze,
+        Self::VmThaw,
+        Self::VmSave,
+        Self::PageRead,
+        Self::PageWrite,
     ];
 
     /// Returns the number a guest loads into `rax`.
@@ -159,6 +197,12 @@ impl Hypercall {
             0x109 => Self::HostStatus,
             0x10a => Self::VmLimits,
             0x10b => Self::StoreOpen,
+            0x10c => Self::ImageRead,
+            0x10d => Self::VmFreeze,
+            0x10e => Self::VmThaw,
+            0x10f => Self::VmSave,
+            0x110 => Self::PageRead,
+            0x111 => Self::PageWrite,
             _ => return None,
         })
     }
@@ -188,6 +232,12 @@ impl Hypercall {
             Self::HostStatus => "host_status",
             Self::VmLimits => "vm_limits",
             Self::StoreOpen => "store_open",
+            Self::ImageRead => "image_read",
+            Self::VmFreeze => "vm_freeze",
+            Self::VmThaw => "vm_thaw",
+            Self::VmSave => "vm_save",
+            Self::PageRead => "page_read",
+            Self::PageWrite => "page_write",
         }
     }
 
@@ -212,19 +262,19 @@ mod tests {
             231,
             HYPERCALL_BASE - 1,
             HYPERCALL_BASE + 9,
-            CONTROL_BASE + 12,
+            CONTROL_BASE + 18,
         ] {
             assert_eq!(Hypercall::from_number(number), None);
         }
     }
 
     #[test]
-    fn a_guest_has_at_most_sixteen_and_the_supervisor_twelve_more() {
+    fn a_guest_has_at_most_sixteen_and_the_supervisor_eighteen_more() {
         let control = Hypercall::ALL
             .iter()
             .filter(|call| call.is_control())
             .count();
         assert!(Hypercall::ALL.len() - control <= 16);
-        assert!(control <= 12);
+        assert!(control <= 18);
     }
 }

@@ -15,7 +15,9 @@ pub const IMAGE_MAGIC: [u8; 8] = *b"\x7fDenali\n";
 pub const BUILD_ID_LEN: usize = 20;
 
 /// The header at the start of an image file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ImageHeader {
     /// [`IMAGE_MAGIC`].

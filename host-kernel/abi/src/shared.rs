@@ -25,6 +25,9 @@ pub mod interrupt {
     pub const STOP: u32 = 1 << 4;
     /// Completions are in the ring of block devices.
     pub const BLOCK: u32 = 1 << 5;
+    /// The VM was restored or cloned: clock, network and
+    /// [`resume_generation`](crate::registers::VirtualRegisters::resume_generation) changed.
+    pub const RESUME: u32 = 1 << 6;
 }
 
 /// The page at [`SHARED_ADDRESS`](crate::layout::SHARED_ADDRESS). All zero when the VM starts.
