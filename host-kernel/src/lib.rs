@@ -14,6 +14,7 @@ extern crate std;
 pub mod boot_info;
 pub mod calibration;
 pub mod measures;
+pub mod vector_state;
 pub mod wall_clock;
 
 pub mod drivers {

@@ -1,5 +1,6 @@
 //! The PC as the core's [`Machine`]: the one meeting point of core, arch and drivers.
 
+use crate::arch::guest_pages;
 use crate::arch::paging::{self, Paging};
 use crate::arch::{Apic, Clock, DEVICE_VECTORS, Left, World, cpu, idt};
 use crate::platform::Ports;
@@ -8,8 +9,9 @@ use core::ops::Range;
 use denali_abi::registers::ClockParameters;
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{
-    Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FrameId, Machine,
-    NicFull, Offload, Page, Position, Space, TableMissing,
+    Access, DiskCompletion, DiskFull, DiskInfo, DiskRequest, Event, Exit, FaultAccess, FrameId,
+    Machine, Marks, NicFull, Offload, Page, Position, Received, Space, TableMissing,
+    UnsoundRegisters,
 };
 use denali_kernel_core::time::Time;
 use host_kernel::drivers::disk::{DISKS_MAX, Disks};
@@ -73,6 +75,9 @@ impl Pc {
         if let Some(disk) = DISK_VECTORS.iter().position(|&it| it == vector) {
             self.disks.interrupt(disk);
         }
+        if Apic::is_timer(vector) {
+            self.look_at_devices();
+        }
         self.apic.end_of_interrupt(vector);
     }
 
@@ -99,6 +104,14 @@ impl Pc {
             }
             self.disks.flush();
         }
+    }
+
+    /// Finds what a device has not been heard to say.
+    fn look_at_devices(&mut self) {
+        if let Some(nic) = &mut self.nic {
+            nic.look_again();
+        }
+        self.disks.look_again();
     }
 
     /// Looks after disks that do not answer.
@@ -174,6 +187,7 @@ impl Machine for Pc {
 
     fn idle_until(&mut self, until: Option<Time>) {
         self.flush_devices();
+        self.look_at_devices();
         if self.has_event() {
             return;
         }
@@ -205,6 +219,15 @@ impl Machine for Pc {
 
     fn resume_space(&mut self, space: Space) {
         self.paging.create(space);
+    }
+
+    fn settle_registers(&mut self, space: Space) {
+        self.world.suspend(space);
+    }
+
+    fn adopt_registers(&mut self, space: Space) -> Result<(), UnsoundRegisters> {
+        let is_sound = self.world.adopt(space);
+        is_sound.then_some(()).ok_or(UnsoundRegisters)
     }
 
     fn repeat_call(&mut self, space: Space, number: u64) {
@@ -242,19 +265,32 @@ impl Machine for Pc {
     }
 
     fn add_table(&mut self, space: Space, page: Page, frame: FrameId) {
-        paging::add_table(space, page, frame);
+        guest_pages::add_table(space, page, frame);
     }
 
     fn unmap(&mut self, space: Space, page: Page) -> Option<FrameId> {
-        let frame = paging::unmap(space, page)?;
+        let frame = guest_pages::unmap(space, page)?;
         if self.world.is_loaded(space) && !cfg!(sabotage = "skip-flush") {
             paging::flush(page);
         }
         Some(frame)
     }
 
+    fn touch(&mut self, space: Space, page: Page, wanted: FaultAccess) -> Option<FrameId> {
+        guest_pages::touch(space, page, wanted)
+    }
+
+    fn take_marks(&mut self, space: Space, page: Page) -> Option<Marks> {
+        let marks = guest_pages::take_marks(space, page)?;
+        // The CPU marks a page when it loads its translation.
+        if marks.referenced && self.world.is_loaded(space) {
+            paging::flush(page);
+        }
+        Some(marks)
+    }
+
     fn lookup(&self, space: Space, page: Page) -> Option<(FrameId, Access)> {
-        paging::lookup(space, page)
+        guest_pages::lookup(space, page)
     }
 
     fn read_frame(&self, frame: FrameId, offset: usize, buffer: &mut [u8]) {
@@ -277,11 +313,15 @@ impl Machine for Pc {
         log::write_raw(bytes);
     }
 
+    fn boot_report(&self, position: usize, buffer: &mut [u8]) -> usize {
+        log::boot_report(position, buffer)
+    }
+
     fn nic_mac(&self) -> [u8; 6] {
         self.nic.as_ref().map_or([0; 6], Nic::mac)
     }
 
-    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
+    fn nic_receive(&mut self, buffer: &mut [u8]) -> Option<Received> {
         self.nic.as_mut()?.receive(buffer)
     }
 

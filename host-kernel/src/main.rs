@@ -100,6 +100,7 @@ fn kernel_main(loader: Loader, tables: u64) -> ! {
         &mut pc,
     );
     start_supervisor(&mut kernel, module, &mut pc);
+    log::end_boot();
     run(kernel, pc)
 }
 
@@ -213,7 +214,7 @@ fn read_boot_info(loader: Loader, tables: u64) -> BootInfo {
     boot
 }
 
-/// Takes the heap: 1/32 of memory, or what as many VMs need as the word `vms=` of the command line
+/// Takes the heap: 1/24 of memory, or what as many VMs need as the word `vms=` of the command line
 /// says. The VM of the supervisor comes on top.
 fn take_heap(boot: &mut BootInfo) -> PhysicalRange {
     const HEAP_BYTES_MIN: u64 = 2 << 20;
@@ -230,7 +231,7 @@ fn take_heap(boot: &mut BootInfo) -> PhysicalRange {
         0 => 0,
         vms => heap_budget::bytes(ram / 4096, u64::from(vms) + 1),
     };
-    let bytes = (ram / 32).max(HEAP_BYTES_MIN).max(needed);
+    let bytes = (ram / 24).max(HEAP_BYTES_MIN).max(needed);
     let bytes = bytes.next_multiple_of(4096);
     match boot.take(bytes, 4096, u64::MAX) {
         Some(region) => region,

@@ -7,4 +7,6 @@ pub(crate) use x86_64::boot::Loader;
 pub(crate) use x86_64::clock::Clock;
 pub(crate) use x86_64::paging::Paging;
 pub(crate) use x86_64::world::{Left, World};
-pub(crate) use x86_64::{cpu, enable_guests, entry_guard, idt, load_tables, paging, port};
+pub(crate) use x86_64::{
+    cpu, enable_guests, entry_guard, guest_pages, idt, load_tables, paging, port,
+};

@@ -157,6 +157,7 @@ impl DeviceMemory {
 
     /// Returns a pointer to `length` bytes at `offset`, checked to lie in the region and to be
     /// aligned for `T`.
+    #[inline]
     fn at<T>(&self, offset: usize, length: usize) -> *mut T {
         let inside = offset
             .checked_add(length)

@@ -204,7 +204,7 @@ pub(crate) struct FakeNic {
 
 impl FakeNic {
     /// Attaches to the NIC's memory, whose second half is for transmission.
-    pub(crate) fn new(memory: DeviceMemory, layout: QueueAddresses) -> Self {
+    pub(crate) fn new(memory: DeviceMemory, layout: QueueAddresses, count: u16) -> Self {
         let half = super::nic::DMA_BYTES as u64 / 2;
         let receive = QueueAddresses {
             descriptors: layout.descriptors - half,
@@ -212,8 +212,8 @@ impl FakeNic {
             used: layout.used - half,
         };
         Self {
-            receive: FakeQueue::new(memory.device_view(), receive, 16),
-            transmit: FakeQueue::new(memory.device_view(), layout, 16),
+            receive: FakeQueue::new(memory.device_view(), receive, count),
+            transmit: FakeQueue::new(memory.device_view(), layout, count),
             memory,
         }
     }
@@ -227,6 +227,28 @@ impl FakeNic {
         self.memory.copy_in(offset + 12, frame);
         self.receive
             .finish(u32::from(id), u32::try_from(frame.len() + 12).unwrap())
+    }
+
+    /// Puts a frame behind `header` into as many buffers as it takes.
+    pub(crate) fn deliver_behind(&mut self, header: &[u8; 12], frame: &[u8]) {
+        self.deliver_with(header, frame, |length| length);
+    }
+
+    /// Does so, and says of each buffer what `say` makes of the number of bytes in it.
+    pub(crate) fn deliver_with(
+        &mut self,
+        header: &[u8; 12],
+        frame: &[u8],
+        say: impl Fn(u32) -> u32,
+    ) {
+        let all = [header, frame].concat();
+        for piece in all.chunks(usize::from(super::nic::BUFFER_BYTES)) {
+            let (id, address, _) = self.receive.take().expect("a buffer was posted");
+            let offset = usize::try_from(address - self.memory.physical()).unwrap();
+            self.memory.copy_in(offset, piece);
+            let length = say(u32::try_from(piece.len()).unwrap());
+            self.receive.finish(u32::from(id), length);
+        }
     }
 
     /// Sends the next frame; returns it, and whether the driver wants an interrupt.

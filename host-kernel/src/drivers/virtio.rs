@@ -148,6 +148,15 @@ impl Transport {
         }
     }
 
+    /// Returns the features that the device offers.
+    pub fn offered(&mut self) -> u64 {
+        self.common.write_u32(DEVICE_FEATURE_SELECT, 0);
+        let low = self.common.read_u32(DEVICE_FEATURE);
+        self.common.write_u32(DEVICE_FEATURE_SELECT, 1);
+        let high = self.common.read_u32(DEVICE_FEATURE);
+        u64::from(high) << 32 | u64::from(low)
+    }
+
     /// Negotiates `required` and what the device offers of `optional`; returns what is agreed.
     ///
     /// # Errors
@@ -156,11 +165,7 @@ impl Transport {
     pub fn negotiate(&mut self, required: u64, optional: u64) -> Result<u64, VirtioError> {
         self.add_status(ACKNOWLEDGE);
         self.add_status(DRIVER);
-        self.common.write_u32(DEVICE_FEATURE_SELECT, 0);
-        let low = self.common.read_u32(DEVICE_FEATURE);
-        self.common.write_u32(DEVICE_FEATURE_SELECT, 1);
-        let high = self.common.read_u32(DEVICE_FEATURE);
-        let offered = u64::from(high) << 32 | u64::from(low);
+        let offered = self.offered();
         let missing = required & !offered;
         if missing != 0 {
             return Err(VirtioError::FeaturesMissing(missing));

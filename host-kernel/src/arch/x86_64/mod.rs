@@ -12,6 +12,7 @@
 //! |-------------|---------------------------------------------------|
 //! | `boot`      | from the loader to 64-bit mode                    |
 //! | `cpu`       | features, protections, single instructions        |
+//! | `guest_pages` | what a guest's tables say of a page                |
 //! | `gdt`       | segments, task state, exception stacks            |
 //! | `idt`       | vectors and stubs                                 |
 //! | `syscall`   | the hypercall entry                               |
@@ -33,6 +34,7 @@ pub(crate) mod cpu;
 pub(crate) mod entry_guard;
 mod fpu;
 mod gdt;
+pub(crate) mod guest_pages;
 pub(crate) mod idt;
 mod isolation;
 pub(crate) mod paging;

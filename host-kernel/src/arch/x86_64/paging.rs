@@ -33,15 +33,19 @@ const PAGE: u64 = 4096;
 const LARGE_PAGE: u64 = 2 << 20;
 const ENTRIES: usize = 512;
 
-const PRESENT: u64 = 1;
-const WRITABLE: u64 = 1 << 1;
-const USER: u64 = 1 << 2;
+pub(super) const PRESENT: u64 = 1;
+pub(super) const WRITABLE: u64 = 1 << 1;
+pub(super) const USER: u64 = 1 << 2;
 const WRITE_THROUGH: u64 = 1 << 3;
 const UNCACHED: u64 = 1 << 4;
+/// Set by the CPU when it uses an entry.
+pub(super) const ACCESSED: u64 = 1 << 5;
+/// Set by the CPU when it writes through an entry.
+pub(super) const DIRTY: u64 = 1 << 6;
 const LARGE: u64 = 1 << 7;
 const GLOBAL: u64 = 1 << 8;
 /// Ignored by the CPU: the page is meant to be executed, whether or not there is an NX bit.
-const SOFTWARE_EXECUTE: u64 = 1 << 9;
+pub(super) const SOFTWARE_EXECUTE: u64 = 1 << 9;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -407,47 +411,13 @@ fn for_each_page(table: u64, level: u32, base: u64, action: &mut impl FnMut(u64,
     }
 }
 
-/// Installs a zeroed frame as the first table missing on the way to `page`.
-pub(crate) fn add_table(space: Space, page: Page, frame: FrameId) {
-    let (table, level) = walk(space, page);
-    assert!(level > 0, "no page table is missing for page {page:?}");
-    let entry = frame_address(frame) | PRESENT | WRITABLE | USER;
-    write_entry(table, index_of(address_of(page), level), entry);
-}
-
-/// Removes a guest's mapping. The caller flushes.
-pub(crate) fn unmap(space: Space, page: Page) -> Option<FrameId> {
-    let (table, 0) = walk(space, page) else {
-        return None;
-    };
-    let index = index_of(address_of(page), 0);
-    let entry = read_entry(table, index);
-    write_entry(table, index, 0);
-    (entry & PRESENT != 0).then(|| frame_of(entry))
-}
-
-/// Returns a guest's mapping.
-pub(crate) fn lookup(space: Space, page: Page) -> Option<(FrameId, Access)> {
-    let (table, 0) = walk(space, page) else {
-        return None;
-    };
-    let entry = read_entry(table, index_of(address_of(page), 0));
-    let access = match entry {
-        entry if entry & PRESENT == 0 => return None,
-        entry if entry & WRITABLE != 0 => Access::ReadWrite,
-        entry if entry & SOFTWARE_EXECUTE != 0 => Access::ReadExecute,
-        _ => Access::Read,
-    };
-    Some((frame_of(entry), access))
-}
-
 /// Drops the cached translation of a page of the loaded guest.
 pub(crate) fn flush(page: Page) {
     tlb::flush(VirtAddr::new(address_of(page)));
 }
 
 /// Walks down as far as there are tables: the last one and its level, 0 for the table of pages.
-fn walk(space: Space, page: Page) -> (u64, u32) {
+pub(super) fn walk(space: Space, page: Page) -> (u64, u32) {
     let address = address_of(page);
     assert!(address < GUEST_END, "page {page:?} is not the guest's");
     let mut table = frame_address(space.root);
@@ -461,15 +431,15 @@ fn walk(space: Space, page: Page) -> (u64, u32) {
     (table, 0)
 }
 
-fn address_of(page: Page) -> u64 {
+pub(super) fn address_of(page: Page) -> u64 {
     u64::from(page.0) * PAGE
 }
 
-fn frame_of(entry: u64) -> FrameId {
+pub(super) fn frame_of(entry: u64) -> FrameId {
     FrameId(u32::try_from((entry & ADDRESS) / PAGE).expect("only frames are mapped"))
 }
 
-fn index_of(address: u64, level: u32) -> usize {
+pub(super) fn index_of(address: u64, level: u32) -> usize {
     u64_to_usize(address >> (12 + 9 * level) & 0x1ff)
 }
 
@@ -479,14 +449,14 @@ fn entry_pointer(table: u64, index: usize) -> *mut u64 {
     core::ptr::with_exposed_provenance_mut(address)
 }
 
-fn read_entry(table: u64, index: usize) -> u64 {
+pub(super) fn read_entry(table: u64, index: usize) -> u64 {
     let entry = entry_pointer(table, index);
     // SAFETY: `table` is a page-table page: from the boot pool, or a frame the core gave for it;
     // both are in the direct map, and the index stays inside.
     unsafe { entry.read_volatile() }
 }
 
-fn write_entry(table: u64, index: usize, value: u64) {
+pub(super) fn write_entry(table: u64, index: usize, value: u64) {
     let entry = entry_pointer(table, index);
     // SAFETY: as in `read_entry`; the callers write entries of guests' lower halves, or at boot
     // the kernel's.

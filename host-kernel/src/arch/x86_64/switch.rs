@@ -32,7 +32,7 @@ pub(super) struct Context {
     pub(super) fs_base: u64,
     pub(super) gs_base: u64,
     /// Of a guest that left by hypercall.
-    mxcsr: u32,
+    pub(super) mxcsr: u32,
     /// Of a guest that left by hypercall.
     control_word: u16,
     reserved: [u8; STATE_OFFSET - size_of::<Registers>() - 22],

@@ -13,22 +13,23 @@ use super::registers::Registers;
 use super::switch::{self, Context, HYPERCALL_VECTOR};
 use super::{cpu, fpu, paging};
 use core::arch::asm;
+use core::sync::atomic::Ordering;
 use denali_abi::upcall::UpcallFrame;
 use denali_kernel_core::machine::{Exit, FaultAccess, Position, Space};
 use host_kernel::measures::{Measure, Measures, msr};
+use host_kernel::vector_state;
 
 /// Behind the lower canonical half.
 const CANONICAL_END: u64 = 1 << 47;
 
 /// Flags a guest keeps: CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID.
-const FLAGS_KEPT: u64 = 0x0024_0dd5
-    | if cfg!(sabotage = "keep-io-privilege") {
-        3 << 12
-    } else {
-        0
-    };
+const FLAGS_KEPT: u64 = 0x0024_0dd5;
 /// Flags a guest always has: bit 1, IF.
-const FLAGS_FORCED: u64 = 0x0202;
+const FLAGS_FORCED: u64 = if cfg!(sabotage = "give-io-privilege") {
+    0x3202
+} else {
+    0x0202
+};
 
 /// Bits of a page fault's error code (SDM vol. 3A §4.7).
 const FAULT_PRESENT: u64 = 1;
@@ -100,6 +101,22 @@ impl World {
             self.save_bases(space);
         }
         self.forget(space);
+    }
+
+    /// Returns whether the context, which may hold anything, is one that a guest can have. Selectors
+    /// and flags are set and the instruction pointer is looked at whenever it is entered.
+    pub(crate) fn adopt(&mut self, space: Space) -> bool {
+        self.forget(space);
+        let enabled = fpu::XSAVE_MASK.load(Ordering::Relaxed);
+        with_context(space, |context| {
+            // Loading a base that is not canonical faults.
+            let bases = [context.fs_base, context.gs_base];
+            let is_canonical = |base: u64| base.wrapping_add(CANONICAL_END) < 2 * CANONICAL_END;
+            bases.into_iter().all(is_canonical)
+                && context.registers.rip < CANONICAL_END
+                && vector_state::is_mxcsr(context.mxcsr)
+                && vector_state::is_loadable(&context.state, enabled)
+        })
     }
 
     /// Runs the guest until it leaves.

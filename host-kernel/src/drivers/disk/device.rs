@@ -310,6 +310,15 @@ impl Device {
         self.interrupted = true;
     }
 
+    /// Finds what device and driver may have missed of each other.
+    pub(super) fn look_again(&mut self) {
+        if !self.given_up {
+            let notify = self.queue.look_again();
+            self.transport.ring(self.doorbell, notify);
+            self.interrupted |= self.queue.has_used();
+        }
+    }
+
     pub(super) const fn has_event(&self) -> bool {
         self.interrupted
     }

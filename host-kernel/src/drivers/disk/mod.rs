@@ -109,6 +109,15 @@ impl Disks {
         }
     }
 
+    /// Finds what devices and drivers may have missed of each other: see [`Virtqueue::look_again`].
+    ///
+    /// [`Virtqueue::look_again`]: super::virtqueue::Virtqueue::look_again
+    pub fn look_again(&mut self) {
+        for device in &mut self.devices {
+            device.look_again();
+        }
+    }
+
     /// Returns whether there may be completions to take.
     #[must_use]
     pub fn has_event(&self) -> bool {

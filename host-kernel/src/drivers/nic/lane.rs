@@ -1,11 +1,12 @@
 //! One queue of the NIC: its buffers, and the header before each frame.
 
-use super::{BUFFER_BYTES, HEADER_BYTES};
+use super::{BUFFER_BYTES, HEADER_BYTES, features};
 use crate::drivers::dma::DeviceMemory;
 use crate::drivers::virtio::{Doorbell, Transport, VirtioError};
 use crate::drivers::virtqueue::{
-    Buffers, Direction, QUEUE_BYTES, QUEUE_LEN_MAX, Suppression, Virtqueue,
+    Buffers, Direction, QUEUE_BYTES, QUEUE_LEN_MAX, Suppression, Used, Virtqueue,
 };
+use denali_abi::convert::u32_to_usize;
 use denali_abi::net::flags;
 use denali_kernel_core::machine::Offload;
 
@@ -60,13 +61,23 @@ impl Lane {
         let notify = self.queue.publish();
         transport.ring(self.doorbell, notify);
     }
+
+    pub(super) fn look_again(&mut self, transport: &mut Transport) {
+        let notify = self.queue.look_again();
+        transport.ring(self.doorbell, notify);
+    }
 }
+
+// Flags and kinds of a frame's header (§5.1.6).
+const NEEDS_CHECKSUM: u8 = 1;
+const DATA_VALID: u8 = 2;
+const BOTH: u8 = NEEDS_CHECKSUM | DATA_VALID;
+const NOT_CUT: u8 = 0;
+const TCP4: u8 = 1;
+const TCP6: u8 = 4;
 
 /// Returns the header that asks the device for what is left to do (§5.1.6.2).
 pub(super) fn header(offload: Offload) -> [u8; HEADER_BYTES] {
-    const NEEDS_CHECKSUM: u8 = 1;
-    const TCP4: u8 = 1;
-    const TCP6: u8 = 4;
     let mut header = [0; HEADER_BYTES];
     if offload.flags == 0 {
         return header;
@@ -87,6 +98,78 @@ pub(super) fn header(offload: Offload) -> [u8; HEADER_BYTES] {
         to.copy_from_slice(&from.to_le_bytes());
     }
     header
+}
+
+/// Returns into how many buffers the device put the frame that begins in `first` (§5.1.6.4).
+pub(super) fn buffers(memory: &DeviceMemory, first: u16) -> u16 {
+    memory.read_u16(offset_of(first) + 10)
+}
+
+/// Returns what the device says of the frame that begins in buffer `first` (§5.1.6.4), if that is
+/// among what was `agreed`.
+pub(super) fn said(memory: &DeviceMemory, first: u16, agreed: u64) -> Option<Offload> {
+    let [bits, kind] = memory.read_u16(offset_of(first)).to_le_bytes();
+    let (needs, flags) = match (kind, bits & BOTH) {
+        (NOT_CUT, 0) => (0, 0),
+        (NOT_CUT, DATA_VALID) => (features::RECEIVE_CHECKSUM, flags::CHECKSUM_VALID),
+        (NOT_CUT, _) => (features::RECEIVE_CHECKSUM, flags::CHECKSUM_PARTIAL),
+        (TCP4, NEEDS_CHECKSUM | BOTH) => (
+            features::RECEIVE_TCP4,
+            flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP4,
+        ),
+        (TCP6, NEEDS_CHECKSUM | BOTH) => (
+            features::RECEIVE_TCP6,
+            flags::CHECKSUM_PARTIAL | flags::SEGMENT_TCP6,
+        ),
+        _ => return None,
+    };
+    let segment_size = match kind {
+        NOT_CUT => 0,
+        _ => memory.read_u16(offset_of(first) + 4),
+    };
+    (agreed & needs == needs).then_some(Offload {
+        flags,
+        segment_size,
+        ..Offload::default()
+    })
+}
+
+/// A received frame that is put together from buffers.
+#[derive(Debug)]
+pub(super) struct Gathered<'a> {
+    frame: &'a mut [u8],
+    /// Bytes so far; `None` once there is something wrong with it.
+    length: Option<usize>,
+    /// Bytes before the frame in the next buffer.
+    skip: usize,
+}
+
+impl<'a> Gathered<'a> {
+    /// Puts a frame into `frame`; its first buffer begins with a header.
+    pub(super) const fn behind_header(frame: &'a mut [u8]) -> Self {
+        Self {
+            frame,
+            length: Some(0),
+            skip: HEADER_BYTES,
+        }
+    }
+
+    /// Adds what a buffer of `memory` holds.
+    pub(super) fn add(&mut self, used: Used, memory: &DeviceMemory) {
+        let skip = core::mem::take(&mut self.skip);
+        self.length = self.length.filter(|_| !used.clamped).and_then(|length| {
+            let more = u32_to_usize(used.length).checked_sub(skip)?;
+            let room = self.frame.get_mut(length..length + more)?;
+            memory.copy_out(offset_of(used.buffer) + skip, room);
+            Some(length + more)
+        });
+    }
+
+    /// Returns the length of the whole frame; `None` if it is empty, too long, or shorter than its
+    /// header.
+    pub(super) fn length(&self) -> Option<usize> {
+        self.length.filter(|&length| length > 0)
+    }
 }
 
 /// Returns where a buffer starts in its lane's memory.

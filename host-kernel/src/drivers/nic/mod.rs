@@ -4,11 +4,13 @@
 //! nothing waits. The device interrupts for received frames only after the driver has found the
 //! queue empty, and for sent frames only after the driver has found it full; sent buffers are
 //! otherwise collected when the next frame needs one. Checksums and the cutting of TCP
-//! super-segments are left to a device that offers it.
+//! super-segments are left to a device that offers it, and one that joins what it receives to
+//! super-segments may give them as several buffers.
 //! Interrupts leave notes that [`Nic::poll_event`] turns into events.
 //!
 //! A device that breaks the protocol is reset and set up anew, a limited number of times.
 
+mod features;
 mod lane;
 
 use super::Platform;
@@ -17,19 +19,13 @@ use super::virtio::{self, Transport, VirtioError};
 use super::virtqueue::Violation;
 use super::virtqueue::{Direction, QUEUE_BYTES, QUEUE_LEN_MAX, Suppression};
 use core::fmt;
-use denali_abi::net::{SUPER_LEN_MAX, flags};
-use denali_kernel_core::machine::{Event, NicFull, Offload};
-use lane::{Lane, header, offset_of};
+use denali_abi::net::SUPER_LEN_MAX;
+use denali_kernel_core::machine::{Event, NicFull, Offload, Received};
+use lane::{Gathered, Lane, header, offset_of};
 
 const VENDOR: u16 = 0x1af4;
 const DEVICE_MODERN: u16 = 0x1041;
 const DEVICE_TRANSITIONAL: u16 = 0x1000;
-
-// Features (§5.1.3).
-const FEATURE_CHECKSUM: u64 = 1 << 0;
-const FEATURE_MAC: u64 = 1 << 5;
-const FEATURE_SEGMENT_TCP4: u64 = 1 << 11;
-const FEATURE_SEGMENT_TCP6: u64 = 1 << 12;
 
 const RECEIVE_QUEUE: u16 = 0;
 const TRANSMIT_QUEUE: u16 = 1;
@@ -38,7 +34,7 @@ const TRANSMIT_QUEUE: u16 = 1;
 const HEADER_BYTES: usize = 12;
 
 /// Bytes of one buffer: header and frame, two to a page.
-const BUFFER_BYTES: u16 = 2048;
+pub(super) const BUFFER_BYTES: u16 = 2048;
 
 /// Buffers of the longest super-segment.
 const SUPER_BUFFERS: u16 = 33;
@@ -153,14 +149,12 @@ impl Nic {
         vectors: Vectors,
     ) -> Result<Self, Reason> {
         let mut transport = Transport::open(function, platform)?;
-        let features = transport.negotiate(
-            virtio::FEATURE_VERSION_1 | FEATURE_MAC,
-            virtio::FEATURE_EVENT_INDEX
-                | virtio::FEATURE_ACCESS_PLATFORM
-                | FEATURE_CHECKSUM
-                | FEATURE_SEGMENT_TCP4
-                | FEATURE_SEGMENT_TCP6,
-        )?;
+        let buffers = transport.queue_size_max(RECEIVE_QUEUE);
+        let optional = virtio::FEATURE_EVENT_INDEX
+            | virtio::FEATURE_ACCESS_PLATFORM
+            | features::optional(transport.offered(), buffers);
+        let required = virtio::FEATURE_VERSION_1 | features::MAC;
+        let features = transport.negotiate(required, optional)?;
         function
             .enable_msix(platform, &[vectors.receive, vectors.transmit])
             .map_err(VirtioError::from)?;
@@ -231,36 +225,23 @@ impl Nic {
         self.counters
     }
 
-    /// Takes one received frame into `buffer` and returns its length.
+    /// Takes one received frame into `buffer`, and says what the device says of it.
     ///
     /// `None` means that the queue is empty and that the next frame interrupts, or that an event
     /// follows; a caller that stops before it sees `None` gets an event, too.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<usize> {
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Option<Received> {
         // A device cannot have more done than the queue holds without being fed anew.
         for _ in 0..=QUEUE_LEN_MAX {
             if self.given_up {
                 return None;
             }
-            match self.receive.queue.take_used() {
-                Ok(Some(used)) => {
-                    let length = usize::try_from(used.length)
-                        .ok()
-                        .and_then(|length| length.checked_sub(HEADER_BYTES))
-                        .filter(|&length| !used.clamped && 0 < length && length <= buffer.len());
-                    if let Some(length) = length {
-                        let offset = offset_of(used.buffer) + HEADER_BYTES;
-                        self.receive.buffers.copy_out(offset, &mut buffer[..length]);
-                    }
-                    self.repost(used.buffer);
-                    match length {
-                        Some(length) => {
-                            // If the caller stops here, the event is due again.
-                            self.received = true;
-                            return Some(length);
-                        }
-                        None => self.counters.receive_dropped += 1,
-                    }
+            match self.take_frame(buffer) {
+                Ok(Some(Some(received))) => {
+                    // If the caller stops here, the event is due again.
+                    self.received = true;
+                    return Some(received);
                 }
+                Ok(Some(None)) => self.counters.receive_dropped += 1,
                 Ok(None) => {
                     self.receive.publish(&mut self.transport);
                     self.reposted = 0;
@@ -278,6 +259,37 @@ impl Nic {
         None
     }
 
+    /// Takes the next frame out of the queue, from as many buffers as its header says; `None` in it
+    /// means that it is not to be used.
+    fn take_frame(&mut self, buffer: &mut [u8]) -> Result<Option<Option<Received>>, Violation> {
+        let Some(first) = self.receive.queue.take_used()? else {
+            return Ok(None);
+        };
+        let memory = &self.receive.buffers;
+        let offload = lane::said(memory, first.buffer, self.features);
+        let count = match self.features & features::MERGED_BUFFERS {
+            0 => 1,
+            _ => lane::buffers(memory, first.buffer),
+        };
+        let mut frame = Gathered::behind_header(buffer);
+        let mut next = Some(first);
+        for _ in 1..count {
+            let used = next.take().ok_or(Violation::Missing(count))?;
+            frame.add(used, &self.receive.buffers);
+            self.repost(used.buffer);
+            next = self.receive.queue.take_used()?;
+        }
+        let last = next.ok_or(Violation::Missing(count))?;
+        frame.add(last, &self.receive.buffers);
+        self.repost(last.buffer);
+        let length = frame.length();
+        Ok(Some(
+            length
+                .zip(offload)
+                .map(|(length, offload)| Received { length, offload }),
+        ))
+    }
+
     fn repost(&mut self, buffer: u16) {
         self.receive.queue.post(buffer, u32::from(BUFFER_BYTES));
         self.reposted += 1;
@@ -291,20 +303,7 @@ impl Nic {
     /// Returns which bits of [`Offload::flags`] the device takes.
     #[must_use]
     pub const fn offloads(&self) -> u16 {
-        let mut offloads = 0;
-        if self.features & FEATURE_CHECKSUM != 0 {
-            offloads |= flags::CHECKSUM_PARTIAL;
-        }
-        // Cutting needs the checksum (§5.1.3.1), and a queue that takes the longest frame at once.
-        if offloads != 0 && self.transmit.queue.count() >= SUPER_BUFFERS {
-            if self.features & FEATURE_SEGMENT_TCP4 != 0 {
-                offloads |= flags::SEGMENT_TCP4;
-            }
-            if self.features & FEATURE_SEGMENT_TCP6 != 0 {
-                offloads |= flags::SEGMENT_TCP6;
-            }
-        }
-        offloads
+        features::offloads(self.features, self.transmit.queue.count())
     }
 
     /// Queues one frame; [`flush`](Self::flush) shows it to the device. A frame longer than
@@ -423,6 +422,23 @@ impl Nic {
         // An interrupt from before the queue was full announces nothing.
         if self.full && !self.has_room() {
             self.await_room();
+        }
+    }
+
+    /// Finds what device and driver may have missed of each other: see [`Virtqueue::look_again`].
+    ///
+    /// To be called before the processor waits, and now and then while it does not.
+    ///
+    /// [`Virtqueue::look_again`]: super::virtqueue::Virtqueue::look_again
+    pub fn look_again(&mut self) {
+        if self.given_up {
+            return;
+        }
+        self.receive.look_again(&mut self.transport);
+        self.transmit.look_again(&mut self.transport);
+        self.received |= self.receive.queue.has_used();
+        if self.full {
+            self.tx_interrupt();
         }
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::drivers::dma::DeviceMemory;
 use crate::drivers::fake::{FakeNic, FakePlatform, MSIX_TABLE, NOTIFICATIONS};
+use denali_abi::net::flags;
 
 const VECTORS: Vectors = Vectors {
     receive: 0x40,
@@ -18,11 +19,23 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let mut platform = FakePlatform::new();
+        Self::on(FakePlatform::new())
+    }
+
+    /// A device with 64 buffers that offers to join what it receives.
+    fn joining() -> Self {
+        let platform = FakePlatform::new();
+        let (mut registers, _) = platform.views();
+        registers.write_u32(4, 1 << 29 | 1 << 15 | 1 << 8 | 1 << 7 | 1 << 5 | 1 << 1 | 1);
+        registers.write_u16(24, 64);
+        Self::on(platform)
+    }
+
+    fn on(mut platform: FakePlatform) -> Self {
         let (registers, memory) = platform.views();
         let nic = Nic::probe(&mut platform, VECTORS).unwrap().unwrap();
         let mut setup = Self {
-            device: FakeNic::new(memory.device_view(), nic.transmit.queue.addresses()),
+            device: attach(&memory, &nic),
             nic,
             registers,
             memory,
@@ -33,8 +46,7 @@ impl Setup {
 
     /// Lets the device attach anew, after a reset.
     fn reattach(&mut self) {
-        let addresses = self.nic.transmit.queue.addresses();
-        self.device = FakeNic::new(self.memory.device_view(), addresses);
+        self.device = attach(&self.memory, &self.nic);
     }
 
     /// Clears the doorbells and returns whether one of the queues was notified.
@@ -43,6 +55,19 @@ impl Setup {
         self.registers.write_u16(NOTIFICATIONS, 0xffff);
         rung != 0xffff
     }
+}
+
+fn attach(memory: &DeviceMemory, nic: &Nic) -> FakeNic {
+    let queue = &nic.transmit.queue;
+    FakeNic::new(memory.device_view(), queue.addresses(), queue.count())
+}
+
+/// What a device said of a received frame that is whole and not verified.
+fn plain(length: usize) -> Option<Received> {
+    Some(Received {
+        length,
+        offload: Offload::default(),
+    })
 }
 
 #[test]
@@ -100,6 +125,30 @@ fn unusable_devices_are_errors_that_say_why() {
 }
 
 #[test]
+fn what_device_and_driver_missed_of_each_other_is_found() {
+    let mut setup = Setup::new();
+    let mut buffer = [0; 1514];
+    // An interrupt that the device did not send, as it had not seen that it was to.
+    setup.device.deliver(&[1, 2, 3]);
+    assert!(!setup.nic.has_event());
+    setup.nic.look_again();
+    assert_eq!(setup.nic.poll_event(), Some(Event::NicReceive));
+    assert_eq!(setup.nic.receive(&mut buffer), plain(3));
+    assert_eq!(setup.nic.receive(&mut buffer), None);
+    setup.nic.look_again();
+    assert!(!setup.nic.has_event());
+    // A frame that the device was not told of, as we had not seen that it wished to be.
+    setup.device.transmit.set_available_event(100);
+    setup.keep_notified();
+    setup.nic.transmit(&[9; 60], Offload::default()).unwrap();
+    setup.nic.flush();
+    assert!(!setup.keep_notified());
+    setup.device.transmit.set_available_event(0);
+    setup.nic.look_again();
+    assert!(setup.keep_notified());
+}
+
+#[test]
 fn received_frames_come_in_order_and_interrupt_once() {
     let mut setup = Setup::new();
     let mut buffer = [0; 1514];
@@ -114,7 +163,7 @@ fn received_frames_come_in_order_and_interrupt_once() {
         assert_eq!(setup.nic.poll_event(), Some(Event::NicReceive));
         assert_eq!(setup.nic.poll_event(), None);
         for tag in [1, 2] {
-            assert_eq!(setup.nic.receive(&mut buffer), Some(3));
+            assert_eq!(setup.nic.receive(&mut buffer), plain(3));
             assert_eq!(buffer[..3], [low, high, tag]);
         }
         assert_eq!(setup.nic.receive(&mut buffer), None);
@@ -129,9 +178,9 @@ fn a_caller_that_stops_early_is_told_again() {
     setup.device.deliver(b"second");
     setup.nic.rx_interrupt();
     let mut buffer = [0; 1514];
-    for length in [Some(5), Some(6), None] {
+    for expected in [plain(5), plain(6), None] {
         assert_eq!(setup.nic.poll_event(), Some(Event::NicReceive));
-        assert_eq!(setup.nic.receive(&mut buffer), length);
+        assert_eq!(setup.nic.receive(&mut buffer), expected);
     }
     assert_eq!(setup.nic.poll_event(), None);
 }
@@ -147,7 +196,7 @@ fn frames_too_long_or_too_short_are_dropped_and_counted() {
     setup.device.receive.finish(u32::from(id), 11);
     setup.device.deliver(b"good");
     let mut buffer = [0; 1514];
-    assert_eq!(setup.nic.receive(&mut buffer), Some(4));
+    assert_eq!(setup.nic.receive(&mut buffer), plain(4));
     assert_eq!(setup.nic.receive(&mut buffer), None);
     assert_eq!(setup.nic.counters().receive_dropped, 4);
     assert!(
@@ -229,7 +278,7 @@ fn a_liar_is_reset_and_works_again_and_is_given_up_at_last() {
         assert_eq!(setup.nic.counters().resets, resets);
         setup.reattach();
         setup.device.deliver(b"again");
-        assert_eq!(setup.nic.receive(&mut buffer), Some(5));
+        assert_eq!(setup.nic.receive(&mut buffer), plain(5));
         setup.nic.transmit(b"out", Offload::default()).unwrap();
         setup.nic.flush();
         assert_eq!(setup.device.send().unwrap().0, b"out");
@@ -312,5 +361,157 @@ fn cutting_is_left_only_to_a_queue_that_takes_the_longest_frame() {
         registers.write_u16(24, buffers);
         let nic = Nic::probe(&mut platform, VECTORS).unwrap().unwrap();
         assert_eq!(nic.offloads(), expected);
+    }
+}
+
+/// The header before a frame in `buffers` buffers, to be cut at 1460 bytes.
+fn joined(kind: u8, buffers: u16) -> [u8; 12] {
+    let [low, high] = buffers.to_le_bytes();
+    [1, kind, 54, 0, 0xb4, 5, 34, 0, 16, 0, low, high]
+}
+
+fn bytes(length: usize) -> std::vec::Vec<u8> {
+    (0..length)
+        .map(|nth| u8::try_from(nth % 253).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_joined_frame_is_gathered_from_its_buffers() {
+    let mut setup = Setup::joining();
+    let mut buffer = std::vec![0; SUPER_LEN_MAX];
+    for length in (1000..60_000)
+        .step_by(1777)
+        .chain([2036, 2037, SUPER_LEN_MAX])
+    {
+        for (kind, flag) in [(1, flags::SEGMENT_TCP4), (4, flags::SEGMENT_TCP6)] {
+            let frame = bytes(length);
+            let count = u16::try_from((12 + length).div_ceil(2048)).unwrap();
+            setup.device.deliver_behind(&joined(kind, count), &frame);
+            setup
+                .device
+                .deliver_behind(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], b"short");
+            let received = setup.nic.receive(&mut buffer).unwrap();
+            assert_eq!(received.length, length);
+            assert_eq!(received.offload.flags, flags::CHECKSUM_PARTIAL | flag);
+            assert_eq!(received.offload.segment_size, 1460);
+            assert_eq!(buffer[..length], frame);
+            assert_eq!(setup.nic.receive(&mut buffer), plain(5));
+            assert_eq!(setup.nic.receive(&mut buffer), None);
+        }
+    }
+    assert_eq!(setup.nic.counters(), Counters::default());
+}
+
+#[test]
+fn what_the_device_says_of_a_checksum_is_passed_on() {
+    let mut setup = Setup::joining();
+    for (bits, expected) in [
+        (0, 0),
+        (1, flags::CHECKSUM_PARTIAL),
+        (2, flags::CHECKSUM_VALID),
+        (3, flags::CHECKSUM_PARTIAL),
+    ] {
+        let header = [bits, 0, 0, 0, 0, 0, 34, 0, 16, 0, 1, 0];
+        setup.device.deliver_behind(&header, b"frame");
+        let received = setup.nic.receive(&mut [0; 1514]).unwrap();
+        assert_eq!(received.offload.flags, expected);
+    }
+}
+
+#[test]
+fn what_was_not_agreed_is_dropped_and_counted() {
+    let cut = [1, 1, 54, 0, 0xb4, 5, 34, 0, 16, 0, 1, 0];
+    let unsummed = [1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 1, 0];
+    let mut setup = Setup::new();
+    for header in [cut, unsummed] {
+        setup.device.deliver_behind(&header, b"frame");
+    }
+    assert_eq!(setup.nic.receive(&mut [0; 1514]), None);
+    assert_eq!(setup.nic.counters().receive_dropped, 2);
+
+    let mut setup = Setup::joining();
+    for (bits, kind) in [(1, 3), (1, 0x81), (0, 1), (2, 4)] {
+        let header = [bits, kind, 54, 0, 0xb4, 5, 34, 0, 16, 0, 1, 0];
+        setup.device.deliver_behind(&header, b"frame");
+    }
+    assert_eq!(setup.nic.receive(&mut [0; 1514]), None);
+    assert_eq!(setup.nic.counters().receive_dropped, 4);
+}
+
+#[test]
+fn a_frame_that_is_too_long_is_taken_out_whole() {
+    let mut setup = Setup::joining();
+    setup.device.deliver_behind(&joined(1, 2), &bytes(3000));
+    setup.device.deliver_behind(&joined(1, 1), b"next");
+    let received = setup.nic.receive(&mut [0; 1514]).unwrap();
+    assert_eq!(received.length, 4);
+    assert_eq!(setup.nic.counters().receive_dropped, 1);
+}
+
+#[test]
+fn lies_about_the_number_of_buffers_reset_the_device() {
+    let mut setup = Setup::joining();
+    let mut buffer = std::vec![0; SUPER_LEN_MAX];
+    let claims = [2, 3, 64, 65, u16::MAX];
+    for (resets, claimed) in (1..).zip(claims) {
+        setup.device.deliver_behind(&joined(1, claimed), b"frame");
+        assert_eq!(setup.nic.receive(&mut buffer), None);
+        assert_eq!(setup.nic.counters().resets, resets);
+        setup.reattach();
+    }
+    // None is one: there is a buffer, after all.
+    setup.device.deliver_behind(&joined(1, 0), b"frame");
+    assert_eq!(setup.nic.receive(&mut buffer).unwrap().length, 5);
+}
+
+#[test]
+fn a_random_device_gets_no_more_than_resets() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut buffer = std::vec![0; SUPER_LEN_MAX];
+    for _ in 0..200 {
+        let mut setup = Setup::joining();
+        while !setup.nic.given_up && random(100) > 0 {
+            let mut header = [0; 12];
+            header.fill_with(|| u8::try_from(random(256)).unwrap());
+            if random(2) == 0 {
+                header[10..].copy_from_slice(&[u8::try_from(random(4)).unwrap(), 0]);
+            }
+            let claimed = u32::try_from(random(1 << 12)).unwrap();
+            let length = usize::try_from(random(6000)).unwrap();
+            setup
+                .device
+                .deliver_with(&header, &bytes(length), |said| match said {
+                    _ if claimed > 3000 => claimed,
+                    said => said,
+                });
+            let resets = setup.nic.counters().resets;
+            while let Some(received) = setup.nic.receive(&mut buffer) {
+                assert!((1..=buffer.len()).contains(&received.length));
+            }
+            if setup.nic.counters().resets > resets {
+                setup.reattach();
+            }
+        }
+    }
+}
+
+#[test]
+fn super_segments_are_asked_for_only_if_the_longest_fits() {
+    const JOINED: u64 = 1 << 15 | 1 << 8 | 1 << 7 | 1 << 1;
+    for (offered, buffers, expected) in [
+        (JOINED, 64, JOINED),
+        (JOINED, 32, 1 << 1),
+        (JOINED & !(1 << 15), 64, 1 << 1),
+        (JOINED & !(1 << 1), 64, 0),
+    ] {
+        let agreed = offered & features::optional(offered, buffers);
+        assert_eq!(agreed, expected);
     }
 }

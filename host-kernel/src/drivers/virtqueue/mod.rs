@@ -135,6 +135,8 @@ pub enum Violation {
     UsedIndex(u16),
     /// A buffer came back that is not in flight.
     NotInFlight(u32),
+    /// Something was said to lie in so many buffers, of which not all came back.
+    Missing(u16),
 }
 
 impl core::fmt::Display for Violation {
@@ -142,6 +144,7 @@ impl core::fmt::Display for Violation {
         match self {
             Self::UsedIndex(index) => write!(f, "used index {index} claims too many buffers"),
             Self::NotInFlight(id) => write!(f, "buffer {id} came back without being in flight"),
+            Self::Missing(count) => write!(f, "not all of {count} buffers came back"),
         }
     }
 }
@@ -162,6 +165,8 @@ pub struct Virtqueue {
     available: u16,
     /// Available index as the device sees it.
     published: u16,
+    /// The published index from which on the device was not told.
+    untold: Option<u16>,
     /// Used entries taken.
     used: u16,
 }
@@ -190,6 +195,7 @@ impl Virtqueue {
             next: [0; SLOTS],
             available: 0,
             published: 0,
+            untold: None,
             used: 0,
         };
         queue.reset();
@@ -207,6 +213,7 @@ impl Virtqueue {
             *next = buffer;
         }
         (self.available, self.published, self.used) = (0, 0, 0);
+        self.untold = None;
         let flags = self.buffers.direction.descriptor_flags();
         for buffer in 0..self.buffers.count {
             let descriptor = DESCRIPTORS + 16 * usize::from(buffer);
@@ -332,10 +339,32 @@ impl Virtqueue {
         self.published = self.available;
         // The index before the device's wish to be notified (§2.7.13.3.1).
         fence(Ordering::SeqCst);
+        let wish = self.wish(old);
+        self.untold = match wish {
+            Notify::Needed => None,
+            Notify::NotNeeded => self.untold.or(Some(old)),
+        };
+        wish
+    }
+
+    /// Looks once more whether the device wishes to be told of what was published.
+    ///
+    /// A fence between our write and our look keeps a processor from looking first. QEMU without
+    /// hardware virtualization executes it as nothing when it emulates a single processor, while
+    /// its devices run on another one: both sides may then have looked too early, and wait for each
+    /// other for ever. Some hundred instructions later the write is there, so a second look finds
+    /// what the first one missed.
+    pub fn look_again(&mut self) -> Notify {
+        let untold = self.untold.take();
+        untold.map_or(Notify::NotNeeded, |old| self.wish(old))
+    }
+
+    /// Returns whether the device wishes to be told of what was published from index `old` on.
+    fn wish(&self, old: u16) -> Notify {
         let needed = match self.suppression {
             Suppression::EventIndex => {
                 let event = self.memory.read_u16(self.available_event());
-                passes(event, self.available, old)
+                passes(event, self.published, old)
             }
             Suppression::Flags => self.memory.read_u16(USED + FLAGS) & USED_NO_NOTIFY == 0,
         };
@@ -344,6 +373,12 @@ impl Virtqueue {
         } else {
             Notify::NotNeeded
         }
+    }
+
+    /// Returns whether there is a buffer to take, whatever the device said of it.
+    #[must_use]
+    pub fn has_used(&self) -> bool {
+        self.memory.read_u16(USED + INDEX) != self.used
     }
 
     /// Takes the next buffer the device is done with; it is then neither free nor in flight.

@@ -68,6 +68,28 @@ fn the_device_is_notified_only_when_it_asked() {
     }
 }
 
+/// What a machine without a fence between write and read makes of it.
+#[test]
+fn a_wish_that_was_seen_too_late_is_found_by_the_second_look() {
+    let (mut queue, mut device) = pair(8);
+    assert_eq!(post_all(&mut queue), Notify::Needed);
+    device.set_available_event(100);
+    for _ in 0..2 {
+        let (id, ..) = device.take().unwrap();
+        device.finish(u32::from(id), 1);
+        assert!(queue.has_used());
+        let used = queue.take_used().unwrap().unwrap();
+        assert!(!queue.has_used());
+        queue.post(used.buffer, 2048);
+        assert_eq!(queue.publish(), Notify::NotNeeded);
+    }
+    device.set_available_event(8);
+    assert_eq!(queue.look_again(), Notify::Needed);
+    assert_eq!(queue.look_again(), Notify::NotNeeded, "told by now");
+    device.set_available_event(10);
+    assert_eq!(queue.look_again(), Notify::NotNeeded, "nothing is new");
+}
+
 #[test]
 fn interrupts_come_only_when_armed() {
     let (mut queue, mut device) = pair(8);
