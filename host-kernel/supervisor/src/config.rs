@@ -22,6 +22,10 @@ pub struct Settings {
     pub pool_start: Option<Ipv4Addr>,
     /// The TCP port of the SSH server.
     pub ssh_port: u16,
+    /// The TCP port of the metrics, if they are told over HTTP.
+    pub metrics_port: Option<u16>,
+    /// Whether deployments must be signed.
+    pub signed_only: bool,
     /// Seed of the host key.
     pub host_key: [u8; 32],
     /// Keys that may log in.
@@ -91,6 +95,9 @@ pub fn parse(json: &[u8]) -> Result<Settings, String> {
     if config.ssh_port == 0 {
         return Err("`ssh-port` is 0".into());
     }
+    if config.metrics_port == Some(0) || config.metrics_port == Some(config.ssh_port) {
+        return Err("`metrics-port` is 0, or that of SSH".into());
+    }
     let host_key =
         hex::decode(&config.host_key).ok_or("`host-key` is not 64 hexadecimal digits")?;
     let subnet = config
@@ -111,6 +118,8 @@ pub fn parse(json: &[u8]) -> Result<Settings, String> {
         subnet,
         pool_start,
         ssh_port: config.ssh_port,
+        metrics_port: config.metrics_port,
+        signed_only: config.signed_only,
         host_key,
         authorized_keys: authorized_keys(&config.authorized_keys)?,
     })
@@ -198,7 +207,8 @@ mod tests {
     #[test]
     fn each_mistake_is_named_by_its_key() {
         type Change = fn(&mut BootConfig);
-        let cases: [(&str, Change); 10] = [
+        let cases: [(&str, Change); 11] = [
+            ("metrics-port", |config| config.metrics_port = Some(22)),
             ("ssh-port", |config| config.ssh_port = 0),
             ("host-key", |config| config.host_key = "12".into()),
             ("address", |config| {

@@ -1,5 +1,6 @@
 //! What the tests of several modules start from.
 
+use crate::checkpoint::body::Page;
 use crate::config::{self, Settings};
 use crate::hex;
 use crate::kernel::fake::FakeKernel;
@@ -22,7 +23,7 @@ use denali_abi::layout::IMAGE_BASE;
 use denali_abi::net::NetworkConfig;
 use denali_protocol::{
     BUILD_ID_ENTRY, BootConfig, IMAGE_ENTRY, Limits, MANIFEST_ENTRY, Manifest, PACKAGE_FORMAT,
-    PublishedPort, Transport,
+    PublishedPort, Restart, Transport,
 };
 use std::sync::{Mutex, MutexGuard};
 use zerocopy::IntoBytes as _;
@@ -30,6 +31,9 @@ use zerocopy::IntoBytes as _;
 /// A key made by `ssh-keygen -t ed25519` for these tests.
 pub(crate) const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG+XDj4Bk4LtP1ndWa6+E4ttT7h38PF5eX0XAn/DtsQ6 admin";
+
+/// Its fingerprint.
+pub(crate) const FINGERPRINT: &str = "SHA256:n6W4LgQ+G/bwRW6JVSq8VC+sLJZXh8DK0r/8UseUHgc";
 
 /// Returns a boot configuration with nothing to object to.
 pub(crate) fn boot_config() -> BootConfig {
@@ -40,6 +44,8 @@ pub(crate) fn boot_config() -> BootConfig {
         dns: Some("10.90.0.3".into()),
         pool: Some("10.90.1.1".into()),
         ssh_port: 22,
+        metrics_port: None,
+        signed_only: false,
         host_key: "42".repeat(32),
         authorized_keys: vec![PUBLIC_KEY.into()],
     }
@@ -73,6 +79,8 @@ pub(crate) fn manifest(name: &str) -> Manifest {
         address: None,
         limits: Limits::default(),
         volumes: Vec::new(),
+        health: None,
+        restart: Restart::Never,
     }
 }
 
@@ -148,6 +156,8 @@ pub(crate) fn service(name: &str, address: [u8; 4]) -> Service {
             volumes: Vec::new(),
             build_id: [0xb1; BUILD_ID_LEN],
             digest: [0xd1; 32],
+            health: None,
+            restart: Restart::Never,
         })),
     }
 }
@@ -210,8 +220,29 @@ impl Kernel for SharedKernel {
     fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno> {
         self.lock().image_create(header)
     }
-    fn image_write(&mut self, image: ImageId, contents: &[u8]) -> Result<(), Errno> {
-        self.lock().image_write(image, contents)
+    fn image_write(&mut self, image: ImageId, offset: u64, contents: &[u8]) -> Result<(), Errno> {
+        self.lock().image_write(image, offset, contents)
+    }
+    fn image_header(&mut self, image: ImageId) -> Result<ImageHeader, Errno> {
+        self.lock().image_header(image)
+    }
+    fn image_read(&mut self, image: ImageId, index: u64, page: &mut Page) -> Result<(), Errno> {
+        self.lock().image_read(image, index, page)
+    }
+    fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno> {
+        self.lock().vm_freeze(vm)
+    }
+    fn vm_thaw(&mut self, vm: VmId, state: Option<&control::FrozenVm>) -> Result<(), Errno> {
+        self.lock().vm_thaw(vm, state)
+    }
+    fn vm_save(&mut self, vm: VmId, state: &mut control::FrozenVm) -> Result<(), Errno> {
+        self.lock().vm_save(vm, state)
+    }
+    fn page_read(&mut self, vm: VmId, first: u64, page: &mut Page) -> Result<u64, Errno> {
+        self.lock().page_read(vm, first, page)
+    }
+    fn page_write(&mut self, vm: VmId, number: u64, page: &Page) -> Result<(), Errno> {
+        self.lock().page_write(vm, number, page)
     }
     fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno> {
         self.lock().image_destroy(image)

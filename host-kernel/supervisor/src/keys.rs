@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use base64ct::{Base64, Base64Unpadded, Encoding as _};
 use sha2::{Digest as _, Sha256};
 use zssh::ed25519_dalek::VerifyingKey;
@@ -35,6 +36,19 @@ pub fn parse(line: &str) -> Result<VerifyingKey, String> {
         .and_then(key_bytes)
         .ok_or_else(|| format!("`{encoded}` is no {ALGORITHM} key"))?;
     VerifyingKey::from_bytes(&blob).map_err(|_| format!("`{encoded}` is no point of the curve"))
+}
+
+/// Returns a key as OpenSSH prints it.
+#[must_use]
+pub fn line(key: &VerifyingKey) -> String {
+    let mut blob = Vec::with_capacity(BLOB_LEN);
+    for part in [ALGORITHM.as_bytes(), key.as_bytes()] {
+        blob.extend(u32::try_from(part.len()).unwrap_or(0).to_be_bytes());
+        blob.extend(part);
+    }
+    let mut buffer = [0; 2 * BLOB_LEN];
+    let encoded = Base64::encode(&blob, &mut buffer);
+    format!("{ALGORITHM} {}", encoded.unwrap_or_default())
 }
 
 /// Returns the fingerprint of a key as OpenSSH prints it: the SHA-256 of its SSH encoding.
@@ -78,6 +92,8 @@ mod tests {
             parse(PUBLIC_KEY),
             parse(&format!("  {PUBLIC_KEY} someone@example"))
         );
+        let key = parse(PUBLIC_KEY).unwrap();
+        assert_eq!(PUBLIC_KEY, format!("{} admin", line(&key)));
     }
 
     #[test]

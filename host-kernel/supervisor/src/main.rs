@@ -19,11 +19,12 @@ use denali_supervisor::keeper::Keeper;
 use denali_supervisor::keeper::device::Partition;
 use denali_supervisor::kernel::VmId;
 use denali_supervisor::kernel::hypercalls::Hypercalls;
+use denali_supervisor::script::{self, Schedule};
 use denali_supervisor::shared::Shared;
 use denali_supervisor::ssh::{self, Identity};
 use denali_supervisor::supervisor::Supervisor;
 use denali_supervisor::table::{SERVICE_BYTES, SERVICES_MAX};
-use denali_supervisor::{config, releases};
+use denali_supervisor::{config, metrics, releases, watch};
 
 denali_rt::entry!(main);
 
@@ -44,6 +45,7 @@ fn main() -> Result<(), String> {
         .map_err(|error| format!("network: {error}"))?;
     }
     let (name, port) = (settings.name.clone(), settings.ssh_port);
+    let metrics_port = settings.metrics_port;
     let address = settings.subnet.map_or_else(
         || String::from("an address from DHCP"),
         |it| format!("{}", it.address),
@@ -60,6 +62,11 @@ fn main() -> Result<(), String> {
         None => shared,
     });
     start_restoring(&shared)?;
+    start_watching(&shared)?;
+    start_scripts(&shared)?;
+    if let Some(port) = metrics_port {
+        start_metrics(port, &shared)?;
+    }
     ssh::serve(port, identity, &shared)
 }
 
@@ -126,10 +133,57 @@ fn start_restoring(shared: &Arc<Shared>) -> Result<(), String> {
         .map_err(|error| format!("cannot start a thread: {error}"))
 }
 
+/// Tells metrics over HTTP.
+fn start_metrics(port: u16, shared: &Arc<Shared>) -> Result<(), String> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("metrics")
+        .spawn(move || {
+            if let Err(error) = metrics::http::serve(port, &shared) {
+                log::error!("metrics: {error}");
+            }
+        })
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// Runs scripts at boot, on events and from time to time.
+fn start_scripts(shared: &Arc<Shared>) -> Result<(), String> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("scripts")
+        .stack(thread::StackSize::Large)
+        .spawn(move || {
+            let mut schedule = Schedule::new(0);
+            loop {
+                script::turn(&mut schedule, &shared);
+                thread::sleep(script::TURN);
+            }
+        })
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}
+
 /// Returns how many services the memory of the supervisor is enough for, beside a package and the
 /// logins.
 fn services_max(memory_pages: u32) -> usize {
     let other = u64_to_usize(PACKAGE_LEN_MAX) + LOGINS_BYTES;
     let memory = u64_to_usize(u64::from(memory_pages) * PAGE_SIZE);
     (memory.saturating_sub(other) / SERVICE_BYTES).min(SERVICES_MAX)
+}
+
+/// Looks after services, and sees off releases that were replaced.
+fn start_watching(shared: &Arc<Shared>) -> Result<(), String> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("watch")
+        .stack(thread::StackSize::Large)
+        .spawn(move || {
+            loop {
+                watch::turn(&shared);
+                thread::sleep(watch::TURN);
+            }
+        })
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
 }

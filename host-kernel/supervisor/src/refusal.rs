@@ -45,6 +45,14 @@ impl Refused {
         }
     }
 
+    /// Returns a refusal of a release that does not do what it is for.
+    pub fn unhealthy(message: impl Into<String>) -> Self {
+        Self {
+            kind: Refusal::Unhealthy,
+            message: message.into(),
+        }
+    }
+
     /// Returns the exit status of a command that ends with this refusal.
     #[must_use]
     pub const fn status(&self) -> u32 {
@@ -52,6 +60,7 @@ impl Refused {
             Refusal::Package => status::FAILED,
             Refusal::Admission | Refusal::Conflict => status::REFUSED,
             Refusal::Usage => status::USAGE,
+            Refusal::Unhealthy => status::UNHEALTHY,
         }
     }
 }

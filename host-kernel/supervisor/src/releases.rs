@@ -2,17 +2,45 @@
 //!
 //! Without a keeper a deployment is what it is without a disk: it lasts as long as the host.
 
-use crate::deploy::Deployed;
+use crate::deploy::{Deployed, Farewell, Kept};
+use crate::health;
 use crate::hex;
 use crate::keeper::{Entry, Facts, Keeper};
 use crate::package::{self, Package};
 use crate::refusal::Refused;
 use crate::shared::Shared;
+use crate::signing;
 use crate::supervisor::Failure;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use denali_protocol::events::Kind;
+use denali_protocol::releases::Outcome;
+use denali_protocol::signing::Signature;
 use denali_rt::{random, time};
+
+/// Why a release failed of which nobody knows more.
+const CUT_SHORT: &str = "the host or its supervisor ended before it was known to be healthy";
+
+/// Who deploys, and on what ground.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deployer {
+    /// The fingerprint of the key.
+    pub who: String,
+    /// The release that is taken up again.
+    pub of: Option<u32>,
+    /// By whom the package was signed.
+    pub signature: Option<Signature>,
+}
+
+/// Returns the number that the next release of a service will have; 0 on a host that keeps none.
+pub fn next_number(shared: &Shared, name: &str) -> u32 {
+    let Some(keeper) = shared.keeper() else {
+        return 0;
+    };
+    let last = keeper.lock().entry(name).map_or(0, |entry| entry.last);
+    last.saturating_add(1)
+}
 
 /// Runs a package as a release of its service, and keeps it.
 ///
@@ -23,8 +51,40 @@ pub fn deploy(
     shared: &Shared,
     bytes: &[u8],
     package: Package<'_>,
-    by: &str,
-    of: Option<u32>,
+    deployer: &Deployer,
+) -> Result<Deployed, Refused> {
+    let name = package.manifest.name.clone();
+    let by = &deployer.who;
+    let deployed = deploy_and_keep(shared, bytes, package, deployer);
+    shared.with(|supervisor| match &deployed {
+        Ok(Deployed {
+            service, release, ..
+        }) => {
+            let version = &service.version;
+            let detail = match release {
+                Some(number) => format!("release {number}, {version}, by {by}"),
+                None => format!("{version}, by {by}"),
+            };
+            supervisor
+                .events()
+                .note(Kind::Deployed, Some(&name), &detail);
+        }
+        Err(refused) => {
+            let why = refused.message.lines().next().unwrap_or_default();
+            let detail = format!("{why}, by {by}");
+            supervisor
+                .events()
+                .note(Kind::Refused, Some(&name), &detail);
+        }
+    });
+    deployed
+}
+
+fn deploy_and_keep(
+    shared: &Shared,
+    bytes: &[u8],
+    package: Package<'_>,
+    deployer: &Deployer,
 ) -> Result<Deployed, Refused> {
     let Some(keeper) = shared.keeper() else {
         if !package.manifest.volumes.is_empty() {
@@ -33,7 +93,7 @@ pub fn deploy(
                  `cargo denali host up --data SIZE`",
             ));
         }
-        return shared.with(|supervisor| supervisor.deploy(package));
+        return switch(shared, package);
     };
     let name = package.manifest.name.clone();
     let version = package.manifest.version.clone();
@@ -42,12 +102,13 @@ pub fn deploy(
         name: &name,
         version: &version,
         build_id: &hex::encode(&package.header.build_id),
-        by,
+        by: &deployer.who,
         at: time::wall().as_secs(),
-        of,
+        of: deployer.of,
+        signature: deployer.signature.clone(),
     };
     let number = keeper.lock().begin(&facts, bytes).map_err(not_kept)?;
-    let deployed = shared.with(|supervisor| supervisor.deploy(package));
+    let deployed = switch(shared, package);
     let mut keeper = keeper.lock();
     match deployed {
         Ok(deployed) => {
@@ -64,10 +125,30 @@ pub fn deploy(
             })
         }
         Err(refused) => {
-            if let Err(error) = keeper.fail(&name, number, &refused.message) {
+            let reason = refused.message.lines().next().unwrap_or_default();
+            if let Err(error) = keeper.fail(&name, number, reason) {
                 log::warn!("cannot keep that release {number} of {name} failed: {error}");
             }
             Err(refused)
+        }
+    }
+}
+
+/// Runs a package; if another release of the service runs, beside it until it is healthy.
+fn switch(shared: &Shared, package: Package<'_>) -> Result<Deployed, Refused> {
+    let check = health::check_of(&package.manifest).filter(|_| !package.dormant);
+    let begun = shared.with(|supervisor| supervisor.begin(package))?;
+    if !begun.can_go_back() {
+        // Whatever becomes of it is there to be looked at.
+        return shared.with(|supervisor| supervisor.finish(begun, Farewell::AtOnce));
+    }
+    match health::wait(shared, &begun, check.as_ref()) {
+        Ok(()) => shared.with(|supervisor| supervisor.finish(begun, Farewell::Gentle)),
+        Err(why) => {
+            let outcome = shared.with(|supervisor| supervisor.abandon(begun));
+            Err(Refused::unhealthy(format!(
+                "the new release {why}\n{outcome}"
+            )))
         }
     }
 }
@@ -101,12 +182,17 @@ pub fn rollback(
         Failure::Other("no such release: `releases` shows those there are".into())
     })?;
     let package = package::parse(&bytes, name).map_err(Failure::Refused)?;
-    deploy(shared, &bytes, package, by, Some(number)).map_err(Failure::Refused)
+    let release = keeper.lock().release(name, number);
+    let deployer = Deployer {
+        who: by.into(),
+        of: Some(number),
+        signature: release.and_then(|release| release.signature),
+    };
+    deploy(shared, &bytes, package, &deployer).map_err(Failure::Refused)
 }
 
 /// Returns the release that ran before the current one.
 fn previous(keeper: &Keeper, name: &str) -> Option<u32> {
-    use denali_protocol::releases::Outcome;
     let current = keeper.entry(name)?.current?;
     let releases = keeper.releases(name);
     let ran = |outcome: &Outcome| *outcome == Outcome::Replaced;
@@ -138,7 +224,7 @@ pub fn restore(shared: &Shared) -> Restored {
     for (nth, (name, number, entry)) in entries.iter().enumerate() {
         shared.set_restoring(count(entries.len() - nth));
         let (name, number) = (name.clone(), *number);
-        match restore_one(shared, keeper, &name, number, entry.stopped) {
+        match restore_one(shared, keeper, &name, number, entry) {
             Ok(()) if entry.stopped => restored.stopped += 1,
             Ok(()) => restored.running += 1,
             Err(why) => {
@@ -164,7 +250,7 @@ fn restore_one(
     keeper: &denali_rt::sync::Mutex<Keeper>,
     name: &str,
     number: u32,
-    stopped: bool,
+    entry: &Entry,
 ) -> Result<(), String> {
     // One package in memory at a time, uploads included.
     let _slot = shared.wait_for_upload_slot();
@@ -173,12 +259,33 @@ fn restore_one(
         .package(name, number)
         .map_err(|error| error.to_string())?
         .ok_or("its package is not there")?;
+    let host = shared.with(|supervisor| signing::host_line(supervisor.settings()));
+    if let Some(release) = keeper.lock().release(name, number) {
+        signing::check_kept(&host, name, &release)?;
+    }
     let package = package::parse(&bytes, name).map_err(|refused| refused.message)?;
     let package =
         with_kept(shared, package, &mut keeper.lock()).map_err(|refused| refused.message)?;
+    let begun = unfinished(&keeper.lock(), name, entry);
+    let kept = match begun {
+        Some(_) => Kept::Unfinished,
+        None if entry.stopped => Kept::Stopped,
+        None => Kept::Running,
+    };
     shared
-        .with(|supervisor| supervisor.restore(package, stopped))
-        .map_err(|refused| refused.message)
+        .with(|supervisor| supervisor.restore(package, kept))
+        .map_err(|refused| refused.message)?;
+    if let Some(begun) = begun {
+        let failed = keeper.lock().fail(name, begun, CUT_SHORT);
+        failed.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Returns the number of a release that had begun, and of which nobody knows more.
+fn unfinished(keeper: &Keeper, name: &str, entry: &Entry) -> Option<u32> {
+    let last = keeper.release(name, entry.last)?;
+    (last.outcome == Outcome::Begun).then_some(last.number)
 }
 
 /// Gives a package what is kept for its service: secrets in its environment, and volumes.

@@ -13,7 +13,7 @@ use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
 use denali_abi::registers::NAME_MAX;
-use denali_protocol::{self as protocol, Limits, PublishedPort, ServiceState};
+use denali_protocol::{self as protocol, Check, Limits, PublishedPort, Restart, ServiceState};
 
 /// What the supervisor knows of one service.
 #[derive(Clone, Debug)]
@@ -51,6 +51,10 @@ pub struct Origin {
     pub build_id: [u8; denali_abi::image::BUILD_ID_LEN],
     /// The digest of the image.
     pub digest: [u8; 32],
+    /// The check in its manifest.
+    pub health: Option<Check>,
+    /// What happens when it ends though nobody asked it to.
+    pub restart: Restart,
 }
 
 impl Service {
@@ -103,6 +107,20 @@ impl Service {
         self.origin.as_ref().map(|origin| &origin.digest)
     }
 
+    /// Returns what happens when it ends though nobody asked it to.
+    #[must_use]
+    pub fn restart(&self) -> Restart {
+        let origin = self.origin.as_ref();
+        origin.map_or(Restart::Never, |origin| origin.restart)
+    }
+
+    /// Returns whether somebody has to look after it.
+    #[must_use]
+    pub fn wants_watching(&self) -> bool {
+        let origin = self.origin.as_ref();
+        origin.is_some_and(|it| it.restart != Restart::Never || it.health.is_some())
+    }
+
     /// Returns its static address, if it has one.
     #[must_use]
     pub fn address(&self) -> Option<Ipv4Addr> {
@@ -142,12 +160,17 @@ impl Service {
             memory: u64::from(self.memory_pages) * PAGE_SIZE,
             resident: u64::from(status.resident_pages) * PAGE_SIZE,
             swapped: u64::from(status.swapped_pages) * PAGE_SIZE,
+            shared: u64::from(status.shared_pages) * PAGE_SIZE,
             cpu_ns: status.cpu_ns,
             age_ns: now_ns.saturating_sub(status.created_ns),
             faults: status.page_faults,
+            page_ins: status.page_ins,
+            wakes: status.wakes,
+            wake_ns: u64::from(status.wake_us) * 1000,
             rx_frames: status.rx_frames,
             tx_frames: status.tx_frames,
             limits: self.limits,
+            restarts: 0,
         }
     }
 }
@@ -173,11 +196,23 @@ fn known_address(address: [u8; 4]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(address)).filter(|address| !address.is_unspecified())
 }
 
+/// Returns what became of a VM that ended, also in words.
+#[must_use]
+pub fn end_of(status: &VmStatus) -> (ServiceState, String) {
+    match describe(status) {
+        (state, Some(reason), _) => (state, format!("ended: {reason}")),
+        (ServiceState::Stopped, None, _) => (ServiceState::Stopped, "was stopped".into()),
+        (state, None, _) => (state, "ended".into()),
+    }
+}
+
 /// Returns state, reason and exit code of a VM.
 fn describe(status: &VmStatus) -> (ServiceState, Option<String>, Option<i32>) {
     match VmState::from_code(status.state) {
-        Some(VmState::Ready | VmState::Paging) => (ServiceState::Running, None, None),
+        Some(VmState::Ready) => (ServiceState::Running, None, None),
         Some(VmState::Idle) => (ServiceState::Idle, None, None),
+        Some(VmState::Paging) => (ServiceState::Paged, None, None),
+        Some(VmState::Dormant) if status.swapped_pages > 0 => (ServiceState::Paged, None, None),
         Some(VmState::Dormant) => (ServiceState::Dormant, None, None),
         Some(VmState::Ended) => describe_end(&status.end, &thread_of(status)),
         None => (
@@ -268,13 +303,16 @@ mod tests {
     #[test]
     fn a_living_vm_shows_what_it_does() {
         let cases = [
-            (VmState::Ready, ServiceState::Running),
-            (VmState::Idle, ServiceState::Idle),
-            (VmState::Dormant, ServiceState::Dormant),
+            (VmState::Ready, 9, ServiceState::Running),
+            (VmState::Idle, 9, ServiceState::Idle),
+            (VmState::Paging, 0, ServiceState::Paged),
+            (VmState::Dormant, 0, ServiceState::Dormant),
+            (VmState::Dormant, 9, ServiceState::Paged),
         ];
-        for (state, shown) in cases {
+        for (state, swapped_pages, shown) in cases {
             let status = VmStatus {
                 state: state.code(),
+                swapped_pages,
                 ..VmStatus::default()
             };
             assert_eq!(describe(&status), (shown, None, None));

@@ -2,11 +2,14 @@
 
 use crate::admission;
 use crate::config::Settings;
+use crate::deploy::{Aside, Farewell};
+use crate::events::Events;
 use crate::kernel::{Kernel, VmId};
 use crate::pool::Pool;
 use crate::refusal::Refused;
-use crate::service::{Service, has_ended, name_of};
+use crate::service::{Service, has_ended};
 use crate::table::Table;
+use crate::watch::Watch;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -14,7 +17,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use denali_abi::control::{PagingStatus, VmStatus};
+use denali_abi::control::PagingStatus;
+use denali_abi::errno::Errno;
 use denali_abi::layout::PAGE_SIZE;
 use denali_protocol::{self as protocol, Limits};
 
@@ -27,6 +31,10 @@ pub struct Supervisor {
     pub(crate) table: Table,
     pub(crate) settings: Settings,
     pub(crate) pool: Option<Pool>,
+    /// Releases beside those that count: the next, and those that were replaced.
+    pub(crate) aside: Vec<Aside>,
+    pub(crate) watch: Watch,
+    pub(crate) events: Events,
     /// The supervisor's own VM, which is no service.
     own: VmId,
 }
@@ -69,6 +77,9 @@ impl Supervisor {
             table: Table::new(services_max),
             settings,
             pool,
+            aside: Vec::new(),
+            watch: Watch::default(),
+            events: Events::default(),
             own,
         };
         supervisor.rebuild();
@@ -92,14 +103,20 @@ impl Supervisor {
         wanted: impl Fn(&protocol::Service) -> bool,
     ) -> (Vec<protocol::Service>, Option<Arc<str>>) {
         let now_ns = self.kernel.host_status().now_ns;
-        let Self { kernel, table, .. } = self;
+        let Self {
+            kernel,
+            table,
+            watch,
+            ..
+        } = self;
         let mut found = Vec::new();
         let mut last = None;
         let mut services = table.iter_behind(after);
         for service in services.by_ref().take(PAGE_SERVICES) {
             last = Some(Arc::clone(&service.name));
             let status = service.vm.and_then(|vm| kernel.vm_status(vm).ok());
-            let view = service.view(status.as_ref(), now_ns);
+            let mut view = service.view(status.as_ref(), now_ns);
+            watch.add_to(&mut view, now_ns);
             if wanted(&view) {
                 found.push(view);
             }
@@ -111,22 +128,49 @@ impl Supervisor {
         (found, last.filter(|_| !is_over))
     }
 
+    /// Returns what is known of the service `name`.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.table.get(name)
+    }
+
+    /// Returns up to `count` names of services behind a name, in order.
+    #[must_use]
+    pub fn names_behind(&self, after: Option<&str>, count: usize) -> Vec<Arc<str>> {
+        let services = self.table.iter_behind(after).take(count);
+        services.map(|service| Arc::clone(&service.name)).collect()
+    }
+
+    /// Returns up to `count` names of services that begin so, in order.
+    #[must_use]
+    pub fn names_from(&self, prefix: &str, count: usize) -> Vec<Arc<str>> {
+        let services = self.table.iter_from(prefix).take(count);
+        let names = services.map(|service| Arc::clone(&service.name));
+        names.take_while(|name| name.starts_with(prefix)).collect()
+    }
+
     /// Returns the service `name` as clients see it.
     pub fn view(&mut self, name: &str) -> Option<protocol::Service> {
         let service = self.table.get(name)?;
         let status = service.vm.and_then(|vm| self.kernel.vm_status(vm).ok());
-        Some(service.view(status.as_ref(), self.kernel.host_status().now_ns))
+        let now_ns = self.kernel.host_status().now_ns;
+        let mut view = service.view(status.as_ref(), now_ns);
+        self.watch.add_to(&mut view, now_ns);
+        Some(view)
     }
 
     /// Returns the host as clients see it.
     pub fn host(&mut self) -> protocol::Host {
         let host = self.kernel.host_status();
+        let own = self.kernel.vm_status(self.own);
+        let own_pages = own.map_or(0, |status| u64::from(status.resident_pages));
         protocol::Host {
             version: env!("CARGO_PKG_VERSION").into(),
             abi_version: host.abi_version,
             memory_total: host.frames_total * PAGE_SIZE,
             memory_available: admission::available_pages(&host) * PAGE_SIZE,
             memory_free: host.frames_free * PAGE_SIZE,
+            memory_supervisor: own_pages * PAGE_SIZE,
             vms: host.vms,
             vms_max: host.vms_max,
             uptime_ns: host.now_ns,
@@ -151,6 +195,22 @@ impl Supervisor {
             .ok_or(Failure::NoSuchService)
     }
 
+    /// Returns what happened, for those who note it or ask.
+    pub const fn events(&mut self) -> &mut Events {
+        &mut self.events
+    }
+
+    /// Takes over the last lines of services that ended by themselves before this boot.
+    pub(crate) fn load_words(&mut self, kept: Vec<(String, Vec<u8>)>) {
+        self.watch.load_words(kept);
+    }
+
+    /// Returns the last lines of the VM that the service `name` had before, if that ended by itself.
+    #[must_use]
+    pub fn last_words(&self, name: &str) -> Option<&[u8]> {
+        self.watch.last_words(name)
+    }
+
     /// Returns the kernel, for a console.
     pub fn kernel(&mut self) -> &mut dyn Kernel {
         &mut *self.kernel
@@ -163,9 +223,11 @@ impl Supervisor {
     ///
     /// No such service, or the kernel's refusal.
     pub fn stop(&mut self, name: &str) -> Result<(), Failure> {
-        let Some(vm) = self.vm_of(name)? else {
-            return Ok(());
-        };
+        let vm = self.vm_of(name)?;
+        self.watch.forget(name);
+        let Some(vm) = vm else { return Ok(()) };
+        self.table
+            .change(name, |service| service.asked_to_stop = true);
         self.kernel
             .vm_stop(vm)
             .map_err(|error| Failure::Other(format!("cannot stop: {error}")))
@@ -205,6 +267,13 @@ impl Supervisor {
     ///
     /// No such service; it runs already; there is no room; or its arguments are not known any more.
     pub fn start(&mut self, name: &str) -> Result<(), Failure> {
+        self.start_again(name)?;
+        self.watch.forget(name);
+        Ok(())
+    }
+
+    /// Runs a service again as [`start`](Self::start) does, and remembers how often it ended.
+    pub(crate) fn start_again(&mut self, name: &str) -> Result<(), Failure> {
         let service = self.table.get(name).ok_or(Failure::NoSuchService)?.clone();
         let status = service.vm.and_then(|vm| self.kernel.vm_status(vm).ok());
         if status.is_some_and(|status| !has_ended(&status)) {
@@ -221,7 +290,10 @@ impl Supervisor {
             image_pages: 0,
             memory_pages: u64::from(service.memory_pages),
         };
-        let host = self.kernel.host_status();
+        let mut host = self.kernel.host_status();
+        if need.memory_pages > admission::available_pages(&host) && self.drain_all() {
+            host = self.kernel.host_status();
+        }
         if need.memory_pages > admission::available_pages(&host) {
             let refused = admission::no_room(need.memory_pages, admission::available_pages(&host));
             return Err(Failure::Refused(refused));
@@ -272,27 +344,47 @@ impl Supervisor {
     /// No such service, or the kernel's refusal.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let service = self.table.get(name).ok_or(Failure::NoSuchService)?.clone();
+        self.drain_service(name);
         self.free(&service)
             .map_err(|error| Failure::Other(format!("cannot remove: {error}")))?;
         self.table.remove(name);
+        self.watch.remove(name);
         Ok(())
     }
 
     /// Frees VM and image of a service.
-    pub(crate) fn free(&mut self, service: &Service) -> Result<(), denali_abi::errno::Errno> {
+    pub(crate) fn free(&mut self, service: &Service) -> Result<(), Errno> {
         if let Some(vm) = service.vm {
             self.kernel.vm_stop(vm)?;
             self.kernel.vm_destroy(vm)?;
         }
-        if self.table.shares_image(service) {
+        let has_image = self.table.shares_image(service);
+        if has_image || self.is_image_aside(service.image, service.vm) {
             return Ok(());
         }
         self.kernel.image_destroy(service.image)
     }
 
+    /// Lets a VM go on that the last supervisor had frozen, and frees one that it had not finished.
+    /// Returns whether the VM stays.
+    fn finds_whole(&mut self, vm: VmId) -> bool {
+        if self.kernel.vm_thaw(vm, None) != Err(Errno::Busy) {
+            return true;
+        }
+        let freed = self
+            .kernel
+            .vm_stop(vm)
+            .and_then(|()| self.kernel.vm_destroy(vm));
+        if let Err(error) = freed {
+            log::warn!("VM {} was not finished and is not freed: {error}", vm.0);
+        }
+        false
+    }
+
     /// Fills the table from the kernel's VMs, which outlive a supervisor.
     ///
-    /// Two VMs of one name are what an interrupted replacement leaves: the younger one is kept.
+    /// Two VMs of one name are what an interrupted replacement leaves: the younger one counts, until
+    /// the store says otherwise.
     fn rebuild(&mut self) {
         let mut after = None;
         for _ in 0..=self.table.limit() {
@@ -303,27 +395,22 @@ impl Supervisor {
             let Ok(status) = self.kernel.vm_status(vm) else {
                 continue;
             };
-            if vm == self.own {
+            if vm == self.own || !self.finds_whole(vm) {
                 continue;
             }
             let service = Service::from_status(&status);
             let other = self.table.get(&service.name).and_then(|other| other.vm);
             match other.and_then(|other| self.kernel.vm_status(other).ok()) {
-                Some(other) if other.created_ns >= status.created_ns => self.discard(&status),
+                Some(other) if other.created_ns >= status.created_ns => {
+                    self.let_go(service, Farewell::Gentle);
+                }
                 other => {
                     self.table.insert(service);
                     if let Some(older) = other {
-                        self.discard(&older);
+                        self.let_go(Service::from_status(&older), Farewell::Gentle);
                     }
                 }
             }
-        }
-    }
-
-    fn discard(&mut self, status: &VmStatus) {
-        let service = Service::from_status(status);
-        if let Err(error) = self.free(&service) {
-            log::warn!("cannot free the older VM of {}: {error}", name_of(status));
         }
     }
 }
@@ -337,6 +424,15 @@ fn paging_of(status: &PagingStatus) -> protocol::Paging {
         arrivals: status.arrivals,
         wakes: status.wakes,
         wake_mean_ns: status.wake_ns.checked_div(status.arrivals).unwrap_or(0),
+        wake_latency_ns: [500, 900, 990, 1000]
+            .map(|part| status.wake_latency.percentile_ns(part).unwrap_or(0)),
+        faults: status.faults,
+        page_ins: status.page_ins,
+        page_outs: status.page_outs,
+        blocks_read: status.blocks_read,
+        blocks_written: status.blocks_written,
+        pages_dropped: status.pages_dropped,
+        gate_closed: status.gate_closed,
         stalls: status.stalls,
         disk_errors: status.disk_errors,
         corrupt: status.corrupt,
@@ -352,7 +448,6 @@ mod tests {
     use crate::kernel::fake::Call;
     use crate::package;
     use denali_abi::end::EndReason;
-    use denali_abi::errno::Errno;
     use denali_protocol::ServiceState;
 
     fn with_service(kernel: &SharedKernel) -> Supervisor {

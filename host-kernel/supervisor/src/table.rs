@@ -94,6 +94,13 @@ impl Table {
         range.map(|(_, service)| &**service)
     }
 
+    /// Returns the services in order of name from `first` on.
+    pub fn iter_from(&self, first: &str) -> impl Iterator<Item = &Service> {
+        let range = (Bound::Included(first), Bound::Unbounded);
+        let range = self.services.range::<str, _>(range);
+        range.map(|(_, service)| &**service)
+    }
+
     /// Puts a service in, in place of the one of its name.
     pub fn insert(&mut self, service: Service) {
         self.remove(&service.name);
@@ -176,21 +183,27 @@ impl Table {
                 "all {limit} places for services are taken: remove one with `rm`"
             )));
         }
-        for PublishedPort { host, protocol, .. } in &manifest.publish {
-            let owner = self.ports.get(&(*host, *protocol));
-            if let Some(name) = owner.filter(|name| ***name != *manifest.name) {
-                let protocol = transport_name(*protocol);
-                return Err(Refused::conflict(format!(
-                    "host port {host}/{protocol} is published by `{name}`: \
-                     publish another one or remove `{name}`"
-                )));
-            }
-        }
+        self.admit_ports(&manifest.name, &manifest.publish)?;
         if let Some(Address::Static(address)) = manifest.address {
             let address = Ipv4Addr::from(address);
             if let Some(name) = self.owner_of(address, &manifest.name) {
                 return Err(Refused::conflict(format!(
                     "address {address} belongs to `{name}`: choose another one or remove `{name}`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that nobody but the service `own` publishes one of these ports.
+    pub(crate) fn admit_ports(&self, own: &str, publish: &[PublishedPort]) -> Result<(), Refused> {
+        for PublishedPort { host, protocol, .. } in publish {
+            let owner = self.ports.get(&(*host, *protocol));
+            if let Some(name) = owner.filter(|name| ***name != *own) {
+                let protocol = transport_name(*protocol);
+                return Err(Refused::conflict(format!(
+                    "host port {host}/{protocol} is published by `{name}`: \
+                     publish another one or remove `{name}`"
                 )));
             }
         }

@@ -9,14 +9,21 @@
 
 extern crate alloc;
 
+pub mod events;
+pub mod keys;
 pub mod limits;
+mod manifest;
 pub mod releases;
+pub mod scripts;
+pub mod signing;
+mod states;
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 pub use limits::Limits;
+pub use manifest::{Address, Check, Manifest, PublishedPort, Restart, Transport, VolumeRequest};
 use serde::{Deserialize, Serialize};
+pub use states::ServiceState;
 
 /// Name of the manifest inside a package.
 pub const MANIFEST_ENTRY: &str = "manifest.json";
@@ -35,96 +42,6 @@ pub const PACKAGE_LEN_MAX: u64 = 16 << 20;
 
 /// The user everybody logs in as.
 pub const ADMIN_USER: &str = "admin";
-
-/// What a package says of the service inside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Manifest {
-    /// [`PACKAGE_FORMAT`].
-    pub format: u32,
-    /// Name of the service: letters, digits, `-` and `_`, at most 32 bytes.
-    pub name: String,
-    /// Version of the service's crate.
-    pub version: String,
-    /// The image's build-id in hexadecimal digits.
-    pub build_id: String,
-    /// Memory limit in bytes, a multiple of 4,096.
-    pub memory: u64,
-    /// Ports to publish on the host.
-    pub publish: Vec<PublishedPort>,
-    /// Arguments of the service.
-    pub arguments: Vec<String>,
-    /// Environment of the service.
-    pub environment: BTreeMap<String, String>,
-    /// `None` takes an address from the host's pool.
-    pub address: Option<Address>,
-    /// What it may take of CPU and network.
-    #[serde(default, skip_serializing_if = "Limits::is_default")]
-    pub limits: Limits,
-    /// Disks of its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub volumes: Vec<VolumeRequest>,
-}
-
-/// A disk that a service asks for; it outlives releases and reboots.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct VolumeRequest {
-    /// Its name within the service: letters, digits, `-` and `_`, at most 24 bytes.
-    pub name: String,
-    /// Its size in bytes, a multiple of 4,096.
-    pub size: u64,
-}
-
-/// One port of the service made reachable on the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct PublishedPort {
-    /// The port on the host, 1 to 65,535.
-    pub host: u16,
-    /// The port the service listens on, 1 to 65,535.
-    pub guest: u16,
-    /// TCP or UDP.
-    pub protocol: Transport,
-}
-
-/// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// How a service gets its IPv4 address, if not from the host's pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Address {
-    /// From the DHCP server on the host's Ethernet.
-    Dhcp,
-    /// This one.
-    Static([u8; 4]),
-}
-
-/// What a service is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServiceState {
-    /// Its VM is runnable.
-    Running,
-    /// Its VM waits for a packet or an alarm.
-    Idle,
-    /// Its VM is not admitted at present.
-    Dormant,
-    /// Stopped by order.
-    Stopped,
-    /// Ended by itself with exit code 0.
-    Exited,
-    /// Ended by a fault or with an exit code other than 0.
-    Crashed,
-}
 
 /// One service, as `ls --json` shows it (an array of these).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +70,9 @@ pub struct Service {
     /// Memory of its own on swap in bytes.
     #[serde(default)]
     pub swapped: u64,
+    /// Memory of its image that it shows, which all of the same bytes share, in bytes.
+    #[serde(default)]
+    pub shared: u64,
     /// CPU time used in nanoseconds.
     pub cpu_ns: u64,
     /// Time since its VM was created in nanoseconds.
@@ -160,6 +80,15 @@ pub struct Service {
     /// Pages given to it on demand.
     #[serde(default)]
     pub faults: u64,
+    /// Pages of it read back from swap one by one.
+    #[serde(default)]
+    pub page_ins: u64,
+    /// Times it was called back into memory.
+    #[serde(default)]
+    pub wakes: u64,
+    /// The time from the packet it was last called back for to its answer in nanoseconds.
+    #[serde(default)]
+    pub wake_ns: u64,
     /// Frames received and sent.
     pub rx_frames: u64,
     /// Frames sent.
@@ -167,6 +96,9 @@ pub struct Service {
     /// What it may take of CPU and network.
     #[serde(default)]
     pub limits: Limits,
+    /// How often in a row it ended though nobody asked it to.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// By what services are put in order, most first.
@@ -182,16 +114,19 @@ pub enum SortKey {
     Faults,
     /// Frames received.
     Frames,
+    /// Times called back into memory.
+    Wakes,
 }
 
 impl SortKey {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Cpu,
         Self::Resident,
         Self::Swapped,
         Self::Faults,
         Self::Frames,
+        Self::Wakes,
     ];
 
     /// Returns its name on a command line.
@@ -203,6 +138,7 @@ impl SortKey {
             Self::Swapped => "swapped",
             Self::Faults => "faults",
             Self::Frames => "frames",
+            Self::Wakes => "wakes",
         }
     }
 
@@ -221,6 +157,7 @@ impl SortKey {
             Self::Swapped => service.swapped,
             Self::Faults => service.faults,
             Self::Frames => service.rx_frames,
+            Self::Wakes => service.wakes,
         }
     }
 }
@@ -261,6 +198,9 @@ pub struct Host {
     pub memory_available: u64,
     /// Memory not in use in bytes.
     pub memory_free: u64,
+    /// What of it the supervisor uses itself, in bytes.
+    #[serde(default)]
+    pub memory_supervisor: u64,
     /// VMs there are.
     pub vms: u64,
     /// VMs there can be.
@@ -299,7 +239,7 @@ pub struct StoreStatus {
 
 /// What paging has, and did since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", default)]
 pub struct Paging {
     /// Swap space in bytes.
     pub swap_total: u64,
@@ -313,6 +253,23 @@ pub struct Paging {
     pub wakes: u64,
     /// Mean time from a call until the VM was in memory, in nanoseconds.
     pub wake_mean_ns: u64,
+    /// Times from the first packet for a VM on swap to the first frame it sends in nanoseconds:
+    /// bounds of half of them, of 90 and of 99 of a hundred, and of all.
+    pub wake_latency_ns: [u64; 4],
+    /// Faults that waited for a disk.
+    pub faults: u64,
+    /// Pages read for them, those read ahead included.
+    pub page_ins: u64,
+    /// Pages of busy VMs that went one by one.
+    pub page_outs: u64,
+    /// Blocks read from disks.
+    pub blocks_read: u64,
+    /// Blocks written to disks.
+    pub blocks_written: u64,
+    /// Pages that went without being written, since they said nothing new.
+    pub pages_dropped: u64,
+    /// VMs kept before the gate since those in memory fault too much.
+    pub gate_closed: u64,
     /// Times a VM waited for memory.
     pub stalls: u64,
     /// Requests to disks that failed.
@@ -343,6 +300,18 @@ pub struct LogLine {
     pub line: String,
 }
 
+/// What `scale --json` shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Scaled {
+    /// The service.
+    pub name: String,
+    /// How many copies there were.
+    pub before: u32,
+    /// How many there are.
+    pub copies: u32,
+}
+
 /// What `rm --json` shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -360,7 +329,12 @@ pub struct Removed {
 #[serde(rename_all = "kebab-case", tag = "step")]
 pub enum DeployStep {
     /// The host is ready for the package; nothing was created yet.
-    Ready,
+    Ready {
+        /// The host's key as OpenSSH prints it, for the signature.
+        host: String,
+        /// The number that the release will have, for the signature; 0 on a host that keeps none.
+        release: u32,
+    },
     /// The package arrived whole and its digest is right.
     Verified {
         /// Bytes received.
@@ -411,6 +385,8 @@ pub enum Refusal {
     Conflict,
     /// The command line is malformed.
     Usage,
+    /// The new release crashed or is not healthy; the last one serves on.
+    Unhealthy,
 }
 
 /// Exit status of a supervisor command over SSH.
@@ -423,8 +399,12 @@ pub mod status {
     pub const USAGE: u32 = 2;
     /// No service of that name.
     pub const NOT_FOUND: u32 = 3;
+    /// The key that logged in may not do that.
+    pub const NOT_ALLOWED: u32 = 4;
     /// Refused by the gatekeeper, or in conflict with another service.
     pub const REFUSED: u32 = 5;
+    /// The new release crashed or is not healthy; the last one serves on.
+    pub const UNHEALTHY: u32 = 7;
 }
 
 /// The boot configuration: what `host up` and `host image` put behind the supervisor's image in the
@@ -445,6 +425,12 @@ pub struct BootConfig {
     pub pool: Option<String>,
     /// The TCP port of the SSH server.
     pub ssh_port: u16,
+    /// The TCP port of the metrics (HTTP); `None` tells them over SSH only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_port: Option<u16>,
+    /// Whether deployments must be signed.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub signed_only: bool,
     /// The Ed25519 host key's secret seed, 64 hexadecimal digits.
     pub host_key: String,
     /// Public keys that may log in, as OpenSSH prints them (`ssh-ed25519 AAAA… comment`).

@@ -1,5 +1,6 @@
 //! Releases: what was deployed as a service, and what became of it.
 
+use crate::signing::Signature;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub struct Release {
     pub at: u64,
     /// Which release it takes up again, if it is a rollback.
     pub of: Option<u32>,
+    /// By whom its package was signed; `None` if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// What became of it.
     pub outcome: Outcome,
 }

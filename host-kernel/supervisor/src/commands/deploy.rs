@@ -1,18 +1,21 @@
 //! `deploy`: receive a package, check it whole, run it.
 
-use super::{Format, Stop, Words, print, print_json, table};
+use super::{Format, Stop, Words, allow, print, print_json, table};
+use crate::access::Wish;
 use crate::deploy::Deployed;
 use crate::hex;
 use crate::package;
 use crate::refusal::Refused;
-use crate::releases;
+use crate::releases::{self, Deployer};
 use crate::shared::{Shared, UploadSlot};
+use crate::signing;
 use crate::terminal::{Flow, Terminal};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use denali_abi::convert::u64_to_usize;
+use denali_protocol::signing::{SIGNATURE_LEN, Signature};
 use denali_protocol::{DeployStep, PACKAGE_LEN_MAX, Service};
 use sha2::{Digest as _, Sha256};
 
@@ -39,6 +42,8 @@ struct Args<'a> {
     copies: Option<u32>,
     /// Whether it begins with the first packet for it.
     dormant: bool,
+    /// Whether a signature follows the package.
+    signed: bool,
     format: Format,
 }
 
@@ -70,6 +75,7 @@ impl<'a> Args<'a> {
             ),
         };
         let dormant = words.flag("--dormant");
+        let signed = words.flag("--signed");
         let name = words.name().map_err(usage)?;
         if length > PACKAGE_LEN_MAX {
             return Err(Refused::admission(format!(
@@ -83,6 +89,7 @@ impl<'a> Args<'a> {
             digest,
             copies,
             dormant,
+            signed,
             format,
         })
     }
@@ -96,7 +103,10 @@ pub(super) fn exec(
     let format = words.format();
     let deployed = Args::parse(words, format)
         .map_err(Failed::from)
-        .and_then(|args| deploy(&args, shared, terminal));
+        .and_then(|args| {
+            allow(Wish::Change(args.name), shared, terminal)?;
+            deploy(&args, shared, terminal)
+        });
     match deployed {
         Err(Failed::Refused(refused)) => {
             if format == Format::Json {
@@ -130,8 +140,17 @@ impl From<Stop> for Failed {
 
 fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Result<(), Failed> {
     let _slot = wait_for_slot(shared, terminal)?;
-    show(args, terminal, &DeployStep::Ready)?;
-    let bytes = receive(args, terminal)?;
+    let host = shared.with(|supervisor| signing::host_line(supervisor.settings()));
+    let release = match args.copies {
+        None => releases::next_number(shared, args.name),
+        Some(_) => 0,
+    };
+    let ready = DeployStep::Ready {
+        host: host.clone(),
+        release,
+    };
+    show(args, terminal, &ready)?;
+    let (bytes, value) = receive(args, terminal)?;
     show(
         args,
         terminal,
@@ -143,8 +162,13 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
     if args.dormant {
         package = package.into_dormant();
     }
+    let deployer = Deployer {
+        who: terminal.who(),
+        of: None,
+        signature: signature(args, value, &host, release, shared, terminal)?,
+    };
     let deployed = match args.copies {
-        None => releases::deploy(shared, &bytes, package, &terminal.who(), None)?,
+        None => releases::deploy(shared, &bytes, package, &deployer)?,
         Some(copies) => deploy_copies(&package.without_ports(), copies, args, shared, terminal)?,
     };
     shared.with(|supervisor| supervisor.log_fit(&deployed.service));
@@ -166,6 +190,30 @@ fn deploy(args: &Args<'_>, shared: &Shared, terminal: &mut dyn Terminal) -> Resu
         },
     )?;
     Ok(())
+}
+
+/// Checks by whom the package was signed.
+fn signature(
+    args: &Args<'_>,
+    value: Option<[u8; SIGNATURE_LEN]>,
+    host: &str,
+    release: u32,
+    shared: &Shared,
+    terminal: &dyn Terminal,
+) -> Result<Option<Signature>, Refused> {
+    let Some(value) = value else {
+        if shared.with(|supervisor| supervisor.settings().signed_only) {
+            return Err(Refused::package(
+                "this host takes signed deployments only: use `cargo denali deploy`",
+            ));
+        }
+        return Ok(None);
+    };
+    let key = shared.access().lock().verifying(&terminal.who());
+    let key = key.ok_or_else(|| Refused::package("the key that signs is revoked"))?;
+    signing::check(&key, host, args.name, release, &args.digest, &value)
+        .map(Some)
+        .map_err(|why| Refused::package(format!("{why}: deploy again")))
 }
 
 /// Makes several services of one package and returns the last. Others get their turns meanwhile.
@@ -208,27 +256,29 @@ fn wait_for_slot<'a>(
     Err(Refused::conflict("another deployment is under way: try again when it is done").into())
 }
 
-/// Receives the package and compares length and digest with what was announced.
-fn receive(args: &Args<'_>, terminal: &mut dyn Terminal) -> Result<Vec<u8>, Failed> {
+/// Receives the package, compares length and digest with what was announced, and takes the
+/// signature behind it, if there is to be one.
+fn receive(
+    args: &Args<'_>,
+    terminal: &mut dyn Terminal,
+) -> Result<(Vec<u8>, Option<[u8; SIGNATURE_LEN]>), Failed> {
+    let package_len = u64_to_usize(args.length);
+    let all_len = package_len + if args.signed { SIGNATURE_LEN } else { 0 };
     let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(u64_to_usize(args.length))
-        .map_err(|_| {
-            let length = args.length;
-            Refused::admission(format!(
-                "package of {length} bytes does not fit the supervisor's memory: embed less in the \
+    bytes.try_reserve_exact(all_len).map_err(|_| {
+        let length = args.length;
+        Refused::admission(format!(
+            "package of {length} bytes does not fit the supervisor's memory: embed less in the \
              service"
-            ))
-        })?;
-    let mut digest = Sha256::new();
+        ))
+    })?;
     let mut too_long = false;
     terminal
         .receive(&mut |piece| {
-            too_long = piece.len() > bytes.capacity().min(u64_to_usize(args.length)) - bytes.len();
+            too_long = piece.len() > all_len - bytes.len();
             if too_long {
                 return Flow::Enough;
             }
-            digest.update(piece);
             bytes.extend_from_slice(piece);
             Flow::More
         })
@@ -240,16 +290,20 @@ fn receive(args: &Args<'_>, terminal: &mut dyn Terminal) -> Result<Vec<u8>, Fail
         ))
         .into());
     }
-    if arrived < u64_to_usize(length) {
+    if arrived < all_len {
         return Err(Refused::package(format!(
             "only {arrived} of {length} bytes arrived: deploy again"
         ))
         .into());
     }
-    if digest.finalize()[..] != args.digest {
+    let value = bytes
+        .get(package_len..)
+        .and_then(|rest| rest.try_into().ok());
+    bytes.truncate(package_len);
+    if Sha256::digest(&bytes)[..] != args.digest {
         return Err(Refused::package("the digest of what arrived is wrong: deploy again").into());
     }
-    Ok(bytes)
+    Ok((bytes, value))
 }
 
 /// Prints one step.
@@ -262,7 +316,7 @@ fn show(args: &Args<'_>, terminal: &mut dyn Terminal, step: &DeployStep) -> Resu
 
 fn sentence(step: &DeployStep) -> String {
     match step {
-        DeployStep::Ready => "ready for the package\n".into(),
+        DeployStep::Ready { release, .. } => format!("ready for release {release}\n"),
         DeployStep::Verified { length } => format!("verified {length} bytes\n"),
         DeployStep::Copied { copies, .. } => format!("{copies} copies made\n"),
         DeployStep::Admitted { memory, available } => {

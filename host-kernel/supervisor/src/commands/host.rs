@@ -1,6 +1,6 @@
 //! `host`: memory, VMs and counters of the host.
 
-use super::{Format, Stop, Words, print, print_json, table};
+use super::{Format, Stop, Words, logs, print, print_json, table};
 use crate::shared::Shared;
 use crate::supervisor::Supervisor;
 use crate::terminal::Terminal;
@@ -11,9 +11,13 @@ use denali_protocol::{Host, Paging, StoreStatus};
 
 /// Returns what there is to say of swap.
 fn swap_lines(paging: &Paging) -> String {
+    let [half, most, nearly_all, all] = paging.wake_latency_ns;
     format!(
         "swap      {} in all, {} free, {} VMs refused for want of it\n\
          paging    {} VMs left, {} came back, {} calls, {} from call to memory on average\n\
+         pages     {} faults, {} read for them, {} left, {} blocks read, {} written, {} dropped\n\
+         answers   {} half, {} 90 %, {} 99 %, {} all from packet to answer of who slept; \
+         {} kept out for faults\n\
          trouble   {} waits for memory, {} disk errors, {} corrupt, {} frames dropped\n",
         table::kib(paging.swap_total),
         table::kib(paging.swap_available),
@@ -22,6 +26,17 @@ fn swap_lines(paging: &Paging) -> String {
         paging.arrivals,
         paging.wakes,
         table::duration(paging.wake_mean_ns),
+        paging.faults,
+        paging.page_ins,
+        paging.page_outs,
+        paging.blocks_read,
+        paging.blocks_written,
+        paging.pages_dropped,
+        table::duration(half),
+        table::duration(most),
+        table::duration(nearly_all),
+        table::duration(all),
+        paging.gate_closed,
         paging.stalls,
         paging.disk_errors,
         paging.corrupt,
@@ -60,7 +75,11 @@ pub(super) fn exec(
     terminal: &mut dyn Terminal,
 ) -> Result<(), Stop> {
     let format = words.format();
+    let boot = words.flag("--boot");
     words.end()?;
+    if boot {
+        return logs::print_boot_report(format, shared, terminal);
+    }
     let host = Host {
         store: store_status(shared),
         ..shared.with(Supervisor::host)
@@ -71,7 +90,7 @@ pub(super) fn exec(
             let name = shared.with(|supervisor| supervisor.settings().name.clone());
             let text = format!(
                 "host      {name}, denali {}, ABI {}, up {}, CPU idle {}\n\
-                 memory    {} in all, {} to promise, {} not in use\n\
+                 memory    {} in all, {} to promise, {} not in use, {} the supervisor's\n\
                  VMs       {} of at most {}\n\
                  network   {} frames in, {} out, {} dropped\n",
                 host.version,
@@ -81,6 +100,7 @@ pub(super) fn exec(
                 table::kib(host.memory_total),
                 table::kib(host.memory_available),
                 table::kib(host.memory_free),
+                table::kib(host.memory_supervisor),
                 host.vms,
                 host.vms_max,
                 host.nic_rx_frames,

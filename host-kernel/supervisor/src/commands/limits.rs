@@ -1,6 +1,7 @@
 //! `limits`: what a service may take of CPU and network.
 
-use super::{Format, Stop, Words, print, print_json};
+use super::{Format, Stop, Words, allow, print, print_json};
+use crate::access::Wish;
 use crate::shared::Shared;
 use crate::supervisor::Failure;
 use crate::terminal::Terminal;
@@ -28,6 +29,9 @@ pub(super) fn exec(
     let format = words.format();
     let change = Change::take(&mut words)?;
     let name = words.name()?;
+    if change.is_any() {
+        allow(Wish::Change(name), shared, terminal)?;
+    }
     let service = shared.with(|supervisor| {
         if change.is_any() {
             supervisor.set_limits(name, |limits| change.apply(limits))?;

@@ -5,7 +5,7 @@ use crate::kernel::{ConsolePiece, VmId};
 use crate::service::has_ended;
 use crate::shared::Shared;
 use crate::supervisor::Failure;
-use crate::terminal::Terminal;
+use crate::terminal::{Stream, Terminal};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -43,6 +43,7 @@ pub(super) fn exec(
     let vm = shared
         .with(|supervisor| supervisor.vm_of(name))
         .map_err(|failure| Stop::of_service(name, failure))?;
+    let before = shared.with(|supervisor| supervisor.last_words(name).map(<[u8]>::to_vec));
     let Some(vm) = vm else { return Ok(()) };
     let mut printer = Printer {
         format,
@@ -51,12 +52,46 @@ pub(super) fn exec(
     let Some((backlog, mut position)) = backlog(shared, vm, terminal) else {
         return Err(Stop::of_service(name, Failure::NoSuchService));
     };
+    let backlog = match before {
+        Some(before) => [&before[..], AGAIN, &backlog[..]].concat(),
+        None => backlog,
+    };
     printer.print(last_lines(&backlog, lines), terminal)?;
+    if backlog.is_empty() && has_lost_it(shared, vm) {
+        terminal.write(Stream::Error, LOST)?;
+    }
     drop(backlog);
     if follow {
         follow_console(shared, vm, &mut position, &mut printer, terminal)?;
     }
     printer.finish(terminal)
+}
+
+/// Prints what the kernel said while booting.
+pub(super) fn print_boot_report(
+    format: Format,
+    shared: &Shared,
+    terminal: &mut dyn Terminal,
+) -> Result<(), Stop> {
+    let (report, _) = backlog(shared, VmId::KERNEL, terminal).unwrap_or_default();
+    let mut printer = Printer {
+        format,
+        partial: Vec::new(),
+    };
+    printer.print(&report, terminal)?;
+    printer.finish(terminal)
+}
+
+/// Stands between the last lines of a run that ended and the next run.
+const AGAIN: &[u8] = b"\n--- ended, and ran again ---\n";
+
+/// What is said of a service whose console was on swap when it ended.
+const LOST: &[u8] = b"it ended while it slept on swap, and what it printed is gone\n";
+
+/// Returns whether a service has printed something and ended without it.
+fn has_lost_it(shared: &Shared, vm: VmId) -> bool {
+    let status = shared.with(|supervisor| supervisor.kernel().vm_status(vm));
+    status.is_ok_and(|status| has_ended(&status) && status.console_written > 0)
 }
 
 /// How often a service that sleeps on swap is asked for its console.
@@ -161,7 +196,7 @@ struct Printer {
 impl Printer {
     fn print(&mut self, bytes: &[u8], terminal: &mut dyn Terminal) -> Result<(), Stop> {
         if self.format == Format::Human {
-            return Ok(terminal.write(crate::terminal::Stream::Output, bytes)?);
+            return Ok(terminal.write(Stream::Output, bytes)?);
         }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(piece);

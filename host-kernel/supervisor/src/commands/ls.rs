@@ -46,14 +46,16 @@ impl<'a> Filter<'a> {
         };
         let state = match words.option("--state")? {
             None => None,
-            Some(name) => Some(table::state_of(name).ok_or_else(|| {
-                Stop::usage("--state takes running, idle, dormant, stopped, exited or crashed")
+            Some(name) => Some(ServiceState::from_name(name).ok_or_else(|| {
+                Stop::usage(
+                    "--state takes running, idle, dormant, paged, stopped, exited or crashed",
+                )
             })?),
         };
         let sort = match words.option("--sort")? {
             None => None,
             Some(name) => Some(SortKey::from_name(name).ok_or_else(|| {
-                Stop::usage("--sort takes cpu, resident, swapped, faults or frames")
+                Stop::usage("--sort takes cpu, resident, swapped, faults, frames or wakes")
             })?),
         };
         Ok(Self {
@@ -204,9 +206,9 @@ fn limits(limits: &Limits) -> [String; 4] {
 }
 
 fn row(service: &Service) -> Vec<String> {
-    let state = table::state_name(service.state);
+    let state = service.state;
     let state = service.reason.as_ref().map_or_else(
-        || state.into(),
+        || state.name().into(),
         |reason| alloc::format!("{state}: {reason}"),
     );
     alloc::vec![

@@ -1,6 +1,7 @@
 //! `rollback`: run an earlier release again.
 
-use super::{Format, Stop, Words, print, print_json};
+use super::{Format, Stop, Words, allow, print, print_json};
+use crate::access::Wish;
 use crate::releases;
 use crate::shared::Shared;
 use crate::terminal::Terminal;
@@ -20,6 +21,7 @@ pub(super) fn exec(
         }
     };
     let name = words.name()?;
+    allow(Wish::Change(name), shared, terminal)?;
     let _slot = shared.wait_for_upload_slot();
     let by = terminal.who();
     let deployed = releases::rollback(shared, name, number, &by)

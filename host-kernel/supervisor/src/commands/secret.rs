@@ -1,6 +1,7 @@
 //! `secret`: values of a service's environment that are never shown.
 
-use super::{Format, Stop, Words, print, print_json};
+use super::{Format, Stop, Words, allow, print, print_json};
+use crate::access::Wish;
 use crate::keeper::Keeper;
 use crate::releases::nothing_kept;
 use crate::shared::Shared;
@@ -28,6 +29,9 @@ pub(super) fn exec(
     let key = words.option("--key")?;
     let verb = words.take().ok_or_else(usage)?;
     let name = words.name()?;
+    if verb != "ls" {
+        allow(Wish::Change(name), shared, terminal)?;
+    }
     let keeper = shared
         .keeper()
         .ok_or_else(|| Stop::of_service(name, nothing_kept()))?;

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use denali_protocol::{PublishedPort, ServiceState};
+use denali_protocol::PublishedPort;
 
 /// Widths of columns, which grow as wider cells come.
 #[derive(Debug, Default)]
@@ -33,33 +33,6 @@ impl Columns {
             text.push('\n');
         }
         text
-    }
-}
-
-/// Returns the state with this name.
-#[must_use]
-pub fn state_of(name: &str) -> Option<ServiceState> {
-    const STATES: [ServiceState; 6] = [
-        ServiceState::Running,
-        ServiceState::Idle,
-        ServiceState::Dormant,
-        ServiceState::Stopped,
-        ServiceState::Exited,
-        ServiceState::Crashed,
-    ];
-    STATES.into_iter().find(|state| state_name(*state) == name)
-}
-
-/// Returns the name of a state.
-#[must_use]
-pub const fn state_name(state: ServiceState) -> &'static str {
-    match state {
-        ServiceState::Running => "running",
-        ServiceState::Idle => "idle",
-        ServiceState::Dormant => "dormant",
-        ServiceState::Stopped => "stopped",
-        ServiceState::Exited => "exited",
-        ServiceState::Crashed => "crashed",
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Format, Stop};
 use crate::package::manifest::is_name;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The words not yet understood.
@@ -13,9 +14,9 @@ pub(super) struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// Splits `line` at white space; there is no quoting.
-    pub(super) fn new(line: &'a str) -> Self {
-        let mut words = line.split_whitespace();
+    /// Takes the words of a command.
+    pub(super) fn new(words: &'a [String]) -> Self {
+        let mut words = words.iter().map(String::as_str);
         Self {
             verb: words.next(),
             rest: words.collect(),
@@ -79,6 +80,11 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Returns the words that are left, with a blank between two.
+    pub(super) fn rest(self) -> String {
+        self.rest.join(" ")
+    }
+
     /// Checks that no word is left.
     pub(super) fn end(self) -> Result<(), Stop> {
         let verb = self.verb.unwrap_or_default();
@@ -97,7 +103,11 @@ mod tests {
     use super::*;
     use denali_protocol::status;
 
-    fn message(stop: Stop) -> alloc::string::String {
+    fn split(line: &str) -> Vec<String> {
+        line.split_whitespace().map(String::from).collect()
+    }
+
+    fn message(stop: Stop) -> String {
         match stop {
             Stop::Failed {
                 status: status::USAGE,
@@ -114,7 +124,8 @@ mod tests {
             "logs web --lines 5 -f",
             " logs  --lines 5 -f web ",
         ] {
-            let mut words = Words::new(line);
+            let line = split(line);
+            let mut words = Words::new(&line);
             assert_eq!(words.verb(), Some("logs"));
             assert!(words.flag("-f"));
             assert!(!words.flag("-f"));
@@ -125,12 +136,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        assert!(message(Words::new("ls web").end().unwrap_err()).contains("`web`"));
-        assert!(message(Words::new("rm --all web").name().unwrap_err()).contains("`--all`"));
-        assert!(message(Words::new("rm a b").name().unwrap_err()).contains("`b`"));
-        assert!(message(Words::new("rm").name().unwrap_err()).contains("needs the name"));
-        assert!(message(Words::new("rm ../x").name().unwrap_err()).contains("cannot be"));
-        let lines = Words::new("logs web --lines").option("--lines");
+        assert!(message(Words::new(&split("ls web")).end().unwrap_err()).contains("`web`"));
+        assert!(
+            message(Words::new(&split("rm --all web")).name().unwrap_err()).contains("`--all`")
+        );
+        assert!(message(Words::new(&split("rm a b")).name().unwrap_err()).contains("`b`"));
+        assert!(message(Words::new(&split("rm")).name().unwrap_err()).contains("needs the name"));
+        assert!(message(Words::new(&split("rm ../x")).name().unwrap_err()).contains("cannot be"));
+        let line = split("logs web --lines");
+        let lines = Words::new(&line).option("--lines");
         assert!(message(lines.unwrap_err()).contains("--lines needs a value"));
     }
 }

@@ -1,15 +1,23 @@
 //! Deployment: from a checked package to a running VM, or to nothing at all.
 
+mod copies;
+mod switch;
+
+pub(crate) use switch::Aside;
+use switch::Fallback;
+pub use switch::{Begun, Farewell};
+
 use crate::admission::{self, Need, Place, Predecessor};
-use crate::kernel::{ImageId, VmId};
+use crate::kernel::ImageId;
 use crate::package::Package;
 use crate::refusal::Refused;
 use crate::service::{Origin, Service, has_ended};
 use crate::supervisor::Supervisor;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::net::Ipv4Addr;
-use denali_abi::control::{VmConfig, vm_flags};
+use denali_abi::control::{HostStatus, VmConfig, vm_flags};
 use denali_abi::errno::Errno;
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::net::{NetworkConfig, addressing};
@@ -35,6 +43,18 @@ pub struct Deployed {
     pub available: u64,
 }
 
+/// What is kept of a service that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It ran.
+    Running,
+    /// It was stopped by order.
+    Stopped,
+    /// Its next release had begun, and nobody had found it healthy: which one a VM runs is not
+    /// known, unless there are two.
+    Unfinished,
+}
+
 impl Supervisor {
     /// Creates the service in `package`, and lets its predecessor go once the new one runs.
     ///
@@ -43,14 +63,25 @@ impl Supervisor {
     /// The rule that is broken, or the room that is missing; nothing was changed then, except that
     /// a predecessor which had to make way was started anew.
     pub fn deploy(&mut self, package: Package<'_>) -> Result<Deployed, Refused> {
+        let begun = self.begin(package)?;
+        self.finish(begun, Farewell::AtOnce)
+    }
+
+    /// Creates the service in `package`; until [`finish`](Self::finish) its predecessor is the one
+    /// that counts, if there is room for both.
+    ///
+    /// # Errors
+    ///
+    /// As [`deploy`](Self::deploy).
+    pub fn begin(&mut self, package: Package<'_>) -> Result<Begun, Refused> {
         self.table.admit(&package.manifest)?;
         if package.dormant {
             self.admit_dormant(&package)?;
         }
         let name = package.manifest.name.clone();
         let old = self.table.get(&name).cloned();
-        let network = self.network_for(&package, old.as_ref())?;
-        let host = self.kernel.host_status();
+        self.drain_service(&name);
+        let network = self.network(&name, package.manifest.address, old.as_ref())?;
         let need = Need {
             image_pages: package.header.content_pages(),
             memory_pages: u64::from(package.memory_pages),
@@ -63,7 +94,7 @@ impl Supervisor {
             // Two VMs cannot have the same volume.
             old.is_in_the_way = true;
         }
-        let place = admission::place(need, &host, predecessor)?;
+        let (host, place) = self.place(need, predecessor)?;
         let lived = match (place, &old) {
             (Place::Instead, Some(old)) => self.make_way(old)?,
             _ => false,
@@ -74,35 +105,69 @@ impl Supervisor {
                  by DHCP: give it `address` in [package.metadata.denali]",
             ));
         }
-        let mut service = Service {
-            name: name.as_str().into(),
-            image: ImageId(0),
-            vm: None,
-            network,
-            memory_pages: package.memory_pages,
-            limits: package.manifest.limits,
-            asked_to_stop: false,
-            origin: Some(Arc::clone(&package.origin)),
-        };
+        let mut service = new_service(&package, network);
         if let Err(errno) = self.create(&mut service, &package) {
             let refused = admission::refused_by_kernel(errno, need, &host);
             return Err(match (place, old) {
-                (Place::Instead, Some(old)) => self.take_back(old, lived, refused),
+                (Place::Instead, Some(old)) if lived => {
+                    let outcome = self.take_back(old);
+                    Refused {
+                        message: format!("{}; {outcome}", refused.message),
+                        ..refused
+                    }
+                }
                 _ => refused,
             });
         }
-        self.table.insert(service);
-        if let Some(old) = &old {
-            let old = Service {
-                vm: old.vm.filter(|_| place == Place::Beside),
-                ..old.clone()
-            };
-            if let Err(error) = self.free(&old) {
-                log::warn!("cannot free the last release of {name}: {error}");
-            }
+        self.begun(service, old, place, lived)
+    }
+
+    /// Holds a service that was just created beside its predecessor.
+    fn begun(
+        &mut self,
+        service: Service,
+        old: Option<Service>,
+        place: Place,
+        lived: bool,
+    ) -> Result<Begun, Refused> {
+        let vm = service
+            .vm
+            .ok_or_else(|| Refused::admission("it vanished"))?;
+        let name = Arc::clone(&service.name);
+        self.put_aside(service, vm);
+        let old = old.map(|old| Service {
+            vm: old.vm.filter(|_| place == Place::Beside),
+            ..old
+        });
+        let serves = old.as_ref().and_then(|old| old.vm);
+        let fallback = match serves {
+            Some(vm) if !self.has_ended(vm) => Fallback::Serving,
+            None if lived => Fallback::MadeWay,
+            _ => Fallback::Nothing,
+        };
+        Ok(Begun {
+            name,
+            vm,
+            old,
+            fallback,
+        })
+    }
+
+    /// Finds a place, if need be where releases are that only finish what they have begun.
+    fn place(
+        &mut self,
+        need: Need,
+        predecessor: Option<Predecessor>,
+    ) -> Result<(HostStatus, Place), Refused> {
+        let host = self.kernel.host_status();
+        let placed = admission::place(need, &host, predecessor);
+        let must_wait = predecessor.is_some_and(|old| old.is_in_the_way);
+        let is_best = matches!(placed, Ok(Place::Beside)) || placed.is_ok() && must_wait;
+        if is_best || !self.drain_all() {
+            return placed.map(|place| (host, place));
         }
-        self.deployed(&name, old.is_some())
-            .ok_or_else(|| Refused::admission("it vanished"))
+        let host = self.kernel.host_status();
+        admission::place(need, &host, predecessor).map(|place| (host, place))
     }
 
     /// Brings back the service in `package`, which was kept. One that is there already, as its VM
@@ -111,20 +176,35 @@ impl Supervisor {
     /// # Errors
     ///
     /// As [`deploy`](Self::deploy).
-    pub fn restore(&mut self, package: Package<'_>, stopped: bool) -> Result<(), Refused> {
+    pub fn restore(&mut self, package: Package<'_>, kept: Kept) -> Result<(), Refused> {
         let name = package.manifest.name.clone();
-        if let Some(service) = self.table.get(&name).cloned() {
+        let present = match (self.table.get(&name).cloned(), kept) {
+            (Some(younger), Kept::Unfinished) => self.take_older(younger),
+            (present, _) => present,
+        };
+        if let Some(service) = present {
             self.table.insert(Service {
+                asked_to_stop: kept == Kept::Stopped,
                 origin: Some(package.origin),
                 ..service
             });
             return Ok(());
         }
         self.deploy(package)?;
-        if stopped && let Err(failure) = self.stop(&name) {
+        if kept == Kept::Stopped
+            && let Err(failure) = self.stop(&name)
+        {
             log::warn!("{name} was stopped before the reboot and is not now: {failure:?}");
         }
         Ok(())
+    }
+
+    /// Goes back to the predecessor of a release that nobody found healthy, if it runs.
+    fn take_older(&mut self, younger: Service) -> Option<Service> {
+        let older = self.recall(&younger.name)?;
+        self.table.insert(older.clone());
+        self.free_old(&younger);
+        Some(older)
     }
 
     /// Tells the boot log how many more of a service that was just deployed fit.
@@ -134,7 +214,7 @@ impl Supervisor {
         log::info!("{name}: {vms} more VMs of this image fit, bound by {binds}");
     }
 
-    fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
+    pub(super) fn deployed(&mut self, name: &str, replaced: bool) -> Option<Deployed> {
         let service = self.view(name)?;
         let available = admission::available_pages(&self.kernel.host_status()) * PAGE_SIZE;
         Some(Deployed {
@@ -169,7 +249,7 @@ impl Supervisor {
         service.image = self.kernel.image_create(&package.header)?;
         let created = self
             .kernel
-            .image_write(service.image, package.contents)
+            .image_write(service.image, 0, package.contents)
             .and_then(|()| self.kernel.vm_create(config(service), arguments, volumes));
         match created {
             Ok(vm) => {
@@ -231,41 +311,31 @@ impl Supervisor {
         Ok(!has_ended(&status))
     }
 
-    /// Runs `old` again, which made way in vain.
-    fn take_back(&mut self, old: Service, lived: bool, refused: Refused) -> Refused {
-        if !lived {
-            return refused;
-        }
+    /// Runs `old` again, which made way in vain. Returns in words what came of it.
+    fn take_back(&mut self, old: Service) -> String {
         let origin = old.origin.as_ref();
         let arguments = origin.map_or(&[][..], |origin| &origin.arguments);
         let volumes = origin.map_or(&[][..], |origin| &origin.volumes);
-        let created: Result<VmId, Errno> =
-            self.kernel.vm_create(old.vm_config(), arguments, volumes);
+        let created = self.kernel.vm_create(old.vm_config(), arguments, volumes);
         let vm = created.ok();
-        let outcome = match created {
-            Ok(_) => "the last release was started again".into(),
-            Err(error) => format!("the last release could not be started again: {error}"),
-        };
         self.table.insert(Service { vm, ..old });
-        Refused {
-            message: format!("{}; {outcome}", refused.message),
-            ..refused
-        }
+        switch::words_of(created)
     }
 
     /// Chooses the hardware and the IPv4 address of a new VM.
-    fn network_for(
+    pub(crate) fn network(
         &mut self,
-        package: &Package<'_>,
+        name: &str,
+        wanted: Option<Address>,
         old: Option<&Service>,
     ) -> Result<NetworkConfig, Refused> {
-        let mac = self.mac_for(&package.manifest.name)?;
+        let mac = self.mac_for(name)?;
         let dhcp = NetworkConfig {
             mac,
             addressing: addressing::DHCP,
             ..NetworkConfig::default()
         };
-        let address = match package.manifest.address {
+        let address = match wanted {
             Some(Address::Dhcp) => return Ok(dhcp),
             Some(Address::Static(address)) => Ipv4Addr::from(address),
             None => match self.take_address()? {
@@ -301,10 +371,12 @@ impl Supervisor {
 
     /// Takes an address from the pool; `None` if there is no pool.
     fn take_address(&mut self) -> Result<Option<Ipv4Addr>, Refused> {
-        let Self { pool, table, .. } = self;
+        let Self {
+            pool, table, aside, ..
+        } = self;
         let Some(pool) = pool else { return Ok(None) };
         let address = pool
-            .take(|address| table.has_address(address))
+            .take(|address| table.has_address(address) || Self::is_address_aside(aside, address))
             .ok_or_else(|| {
                 Refused::admission("the address pool is exhausted: remove a service with `rm`")
             })?;
@@ -323,13 +395,41 @@ impl Supervisor {
                 .chain_update(name)
                 .finalize();
             let mac = [0x02, digest[0], digest[1], digest[2], digest[3], digest[4]];
-            if mac != nic && !self.table.has_mac(mac) {
+            if mac != nic && !self.table.has_mac(mac) && !self.is_mac_aside(mac) {
                 return Ok(mac);
             }
         }
         Err(Refused::admission(
             "no free hardware address: remove a service with `rm`",
         ))
+    }
+}
+
+/// Returns a service like another, without a VM.
+fn new_copy(model: &Service, name: &str, network: NetworkConfig, origin: Arc<Origin>) -> Service {
+    Service {
+        name: name.into(),
+        image: model.image,
+        vm: None,
+        network,
+        memory_pages: model.memory_pages,
+        limits: model.limits,
+        asked_to_stop: false,
+        origin: Some(origin),
+    }
+}
+
+/// Returns the service of a package, without image and VM.
+fn new_service(package: &Package<'_>, network: NetworkConfig) -> Service {
+    Service {
+        name: package.manifest.name.as_str().into(),
+        image: ImageId(0),
+        vm: None,
+        network,
+        memory_pages: package.memory_pages,
+        limits: package.manifest.limits,
+        asked_to_stop: false,
+        origin: Some(Arc::clone(&package.origin)),
     }
 }
 

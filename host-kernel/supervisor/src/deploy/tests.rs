@@ -268,6 +268,10 @@ fn an_interrupted_replacement_is_completed_after_a_restart() {
     deploy(&mut supervisor, &manifest("web")).unwrap();
     assert_eq!(holdings(&kernel).0, 2);
     let mut supervisor = kernel.supervisor();
+    for _ in 0..4 {
+        kernel.lock().now_ns += 1_000_000_000;
+        supervisor.see_off();
+    }
     assert_eq!(holdings(&kernel), (1, 1, SERVICE_PAGES));
     assert!(!kernel.lock().vms.contains_key(&old.0));
     assert_eq!(

@@ -6,6 +6,9 @@
 //! | `release/NAME/NUMBER`  | a [`Release`]                                      |
 //! | `secret/NAME/KEY`      | the value of a secret                              |
 //! | `volume/NAME/VOLUME`   | where a volume lies, and its key                   |
+//! | `script/NAME`          | a [`Script`]                                       |
+//! | `key/FINGERPRINT`      | a [`Key`]                                          |
+//! | `words/NAME`           | the last lines of a run that ended by itself       |
 //!
 //! Packages are blobs by digest. A deployment is two transactions: the package and a release that
 //! has begun, before anything is created; that the release is current, before anybody is told. So
@@ -21,7 +24,10 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
+use denali_protocol::keys::Key;
 use denali_protocol::releases::{Outcome, Release};
+use denali_protocol::scripts::Script;
+use denali_protocol::signing::Signature;
 use denali_store::{Changes, Device, Digest, Error, Opened, Store, Usage};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -61,6 +67,8 @@ pub struct Facts<'a> {
     pub at: u64,
     /// The release that is taken up again.
     pub of: Option<u32>,
+    /// By whom the package was signed.
+    pub signature: Option<Signature>,
 }
 
 /// The keeper of the store.
@@ -107,6 +115,7 @@ impl Keeper {
             by: facts.by.into(),
             at: facts.at,
             of: facts.of,
+            signature: facts.signature.clone(),
             outcome: Outcome::Begun,
         };
         let mut changes = Changes::new();
@@ -193,6 +202,7 @@ impl Keeper {
     pub fn forget(&mut self, name: &str) -> Result<(), Error> {
         let mut changes = Changes::new();
         changes.remove(service_key(name).as_bytes());
+        changes.remove(format!("words/{name}").as_bytes());
         for kind in ["release", "secret", "volume"] {
             let prefix = format!("{kind}/{name}/");
             for (key, _) in self.store.range(prefix.as_bytes()) {
@@ -302,6 +312,85 @@ impl Keeper {
             .collect()
     }
 
+    /// Keeps the last lines of a service's run that ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn set_words(&mut self, name: &str, words: &[u8]) -> Result<(), Error> {
+        if self.entry(name).is_none() {
+            // A copy, of which nothing is kept.
+            return Ok(());
+        }
+        let mut changes = Changes::new();
+        changes.put(format!("words/{name}").as_bytes(), words);
+        self.store.commit(&changes)
+    }
+
+    /// Returns the last lines that are kept, by service.
+    #[must_use]
+    pub fn words(&self) -> Vec<(String, Vec<u8>)> {
+        let records = self.store.range(b"words/");
+        records
+            .filter_map(|(key, value)| {
+                let name = core::str::from_utf8(key).ok()?.strip_prefix("words/")?;
+                Some((name.to_string(), value.to_vec()))
+            })
+            .collect()
+    }
+
+    /// Keeps a key, or that it is revoked.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn set_key(&mut self, key: &Key) -> Result<(), Error> {
+        let mut changes = Changes::new();
+        put(&mut changes, &format!("key/{}", key.fingerprint), key);
+        self.store.commit(&changes)
+    }
+
+    /// Returns the keys that are kept, in order of fingerprint.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        let records = self.store.range(b"key/");
+        records.filter_map(|(_, value)| get(value)).collect()
+    }
+
+    /// Keeps a script.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn set_script(&mut self, name: &str, script: &Script) -> Result<(), Error> {
+        let mut changes = Changes::new();
+        put(&mut changes, &script_key(name), script);
+        self.store.commit(&changes)
+    }
+
+    /// Forgets a script.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn remove_script(&mut self, name: &str) -> Result<(), Error> {
+        let mut changes = Changes::new();
+        changes.remove(script_key(name).as_bytes());
+        self.store.commit(&changes)
+    }
+
+    /// Returns the scripts that are kept, in order of name.
+    #[must_use]
+    pub fn scripts(&self) -> Vec<(String, Script)> {
+        let records = self.store.range(b"script/");
+        records
+            .filter_map(|(key, value)| {
+                let name = core::str::from_utf8(key).ok()?.strip_prefix("script/")?;
+                Some((name.to_string(), get(value)?))
+            })
+            .collect()
+    }
+
     /// Makes changes and removes packages that no release has then; `goes` says which releases go.
     fn commit_and_sweep(
         &mut self,
@@ -332,6 +421,10 @@ fn service_key(name: &str) -> String {
 /// Numbers are padded, so that they are in order.
 fn release_key(name: &str, number: u32) -> String {
     format!("release/{name}/{number:010}")
+}
+
+fn script_key(name: &str) -> String {
+    format!("script/{name}")
 }
 
 fn secret_key(name: &str, key: &str) -> String {

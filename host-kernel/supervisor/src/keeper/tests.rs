@@ -11,6 +11,7 @@ fn facts(name: &str) -> Facts<'_> {
         by: "SHA256:key",
         at: 100,
         of: None,
+        signature: None,
     }
 }
 

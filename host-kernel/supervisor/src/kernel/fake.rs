@@ -1,16 +1,19 @@
 //! A kernel of tables and counters, for tests: admits, refuses and fails on demand.
 
 use super::{ConsolePiece, ImageId, Kernel, VmId};
+use crate::checkpoint::body::{PAGE_LEN, Page};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use denali_abi::ABI_VERSION;
 use denali_abi::block::VolumeConfig;
 use denali_abi::control::{
-    HostStatus, Limits, PagingStatus, VmConfig, VmState, VmStatus, vm_flags,
+    FrozenState, FrozenVm, HostStatus, Limits, PagingStatus, VmConfig, VmState, VmStatus, vm_flags,
 };
 use denali_abi::end::{EndReason, EndRecord};
 use denali_abi::errno::Errno;
+use denali_abi::hypercall::PAGES_LOOKED;
 use denali_abi::image::ImageHeader;
+use denali_abi::layout::{GUEST_END, PAGE_SIZE};
 
 /// The calls a test can make fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,16 @@ pub enum Call {
     VmDestroy,
     /// `vm_limits`.
     VmLimits,
+    /// `vm_freeze`.
+    VmFreeze,
+    /// `vm_thaw`.
+    VmThaw,
+    /// `page_write`.
+    PageWrite,
 }
+
+/// What the fake said while booting.
+pub const BOOT_REPORT: &str = "denali: measures on: none\ndenali: 1 MiB of RAM free\n";
 
 /// One VM of the fake.
 #[derive(Clone, Debug)]
@@ -40,6 +52,14 @@ pub struct FakeVm {
     pub console: Vec<u8>,
     /// Absolute position of the first of them.
     pub console_start: u64,
+    /// Whether it is kept from running.
+    pub frozen: bool,
+    /// Whether it was created frozen and has no state yet.
+    pub unborn: bool,
+    /// The pages it has written: with what each is filled, by number.
+    pub pages: BTreeMap<u64, u8>,
+    /// What the kernel keeps of it.
+    pub state: FrozenState,
 }
 
 /// The fake.
@@ -53,6 +73,8 @@ pub struct FakeKernel {
     pub frames_total: u64,
     /// VM slots there are.
     pub vms_max: u64,
+    /// How often consoles are asked for before their sleeping VMs are in memory.
+    pub calls_to_wake: u32,
     /// Blocks of swap space, all free.
     pub swap_blocks: u64,
     /// The clock.
@@ -72,6 +94,7 @@ impl FakeKernel {
             images: BTreeMap::new(),
             frames_total,
             vms_max: 16,
+            calls_to_wake: 0,
             swap_blocks: 0,
             now_ns: 1_000_000_000,
             obedient: true,
@@ -148,10 +171,80 @@ impl Kernel for FakeKernel {
         Ok(ImageId(id))
     }
 
-    fn image_write(&mut self, image: ImageId, contents: &[u8]) -> Result<(), Errno> {
+    fn image_write(&mut self, image: ImageId, offset: u64, contents: &[u8]) -> Result<(), Errno> {
         self.fail(Call::ImageWrite)?;
         let (_, stored) = self.images.get_mut(&image.0).ok_or(Errno::NotFound)?;
+        assert_eq!(offset, stored.len() as u64, "images are written in order");
         stored.extend_from_slice(contents);
+        Ok(())
+    }
+
+    fn image_header(&mut self, image: ImageId) -> Result<ImageHeader, Errno> {
+        let (header, _) = self.images.get(&image.0).ok_or(Errno::NotFound)?;
+        Ok(*header)
+    }
+
+    fn image_read(&mut self, image: ImageId, index: u64, page: &mut Page) -> Result<(), Errno> {
+        let (_, stored) = self.images.get(&image.0).ok_or(Errno::NotFound)?;
+        let (pages, _) = stored.as_chunks::<PAGE_LEN>();
+        let index = usize::try_from(index).map_err(|_| Errno::Invalid)?;
+        *page = *pages.get(index).ok_or(Errno::Invalid)?;
+        Ok(())
+    }
+
+    fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno> {
+        self.fail(Call::VmFreeze)?;
+        let vm = self.vms.get_mut(&vm.0).ok_or(Errno::NotFound)?;
+        if vm.status.state == VmState::Ended.code() {
+            return Err(Errno::Invalid);
+        }
+        vm.frozen = true;
+        Ok(())
+    }
+
+    fn vm_thaw(&mut self, vm: VmId, state: Option<&FrozenVm>) -> Result<(), Errno> {
+        self.fail(Call::VmThaw)?;
+        let vm = self.vms.get_mut(&vm.0).ok_or(Errno::NotFound)?;
+        match state {
+            _ if !vm.frozen => return Err(Errno::Invalid),
+            None if vm.unborn => return Err(Errno::Busy),
+            None => {}
+            Some(_) if !vm.unborn => return Err(Errno::Invalid),
+            Some(state) => vm.state = state.state,
+        }
+        (vm.frozen, vm.unborn) = (false, false);
+        Ok(())
+    }
+
+    fn vm_save(&mut self, vm: VmId, state: &mut FrozenVm) -> Result<(), Errno> {
+        let vm = self.vms.get(&vm.0).ok_or(Errno::NotFound)?;
+        if !vm.frozen {
+            return Err(Errno::Invalid);
+        }
+        state.state = vm.state;
+        Ok(())
+    }
+
+    fn page_read(&mut self, vm: VmId, first: u64, page: &mut Page) -> Result<u64, Errno> {
+        let vm = self.vms.get(&vm.0).ok_or(Errno::NotFound)?;
+        if !vm.frozen {
+            return Err(Errno::Invalid);
+        }
+        let end = (first + u64::from(PAGES_LOOKED)).min(GUEST_END / PAGE_SIZE);
+        let Some((number, found)) = vm.pages.range(first..end).next() else {
+            return Ok(end);
+        };
+        page.fill(*found);
+        Ok(*number)
+    }
+
+    fn page_write(&mut self, vm: VmId, number: u64, page: &Page) -> Result<(), Errno> {
+        self.fail(Call::PageWrite)?;
+        let vm = self.vms.get_mut(&vm.0).ok_or(Errno::NotFound)?;
+        if !vm.unborn {
+            return Err(Errno::Invalid);
+        }
+        vm.pages.insert(number, page[0]);
         Ok(())
     }
 
@@ -215,6 +308,10 @@ impl Kernel for FakeKernel {
                 volumes,
                 console,
                 console_start: 0,
+                frozen: config.flags == vm_flags::FROZEN,
+                unborn: config.flags == vm_flags::FROZEN,
+                pages: BTreeMap::new(),
+                state: FrozenState::default(),
             },
         );
         Ok(VmId(id))
@@ -272,6 +369,17 @@ impl Kernel for FakeKernel {
         position: u64,
         buffer: &mut [u8],
     ) -> Result<ConsolePiece, Errno> {
+        if vm == VmId::KERNEL {
+            let start = usize::try_from(position).map_err(|_| Errno::Invalid)?;
+            let report = BOOT_REPORT.as_bytes().get(start..).unwrap_or_default();
+            let len = report.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&report[..len]);
+            return Ok(ConsolePiece { position, len });
+        }
+        if let Some(left) = self.calls_to_wake.checked_sub(1) {
+            self.calls_to_wake = left;
+            return Err(Errno::Busy);
+        }
         let vm = self.vms.get(&vm.0).ok_or(Errno::NotFound)?;
         let position = position.clamp(vm.console_start, vm.status.console_written);
         let skip = usize::try_from(position - vm.console_start).map_err(|_| Errno::Invalid)?;

@@ -1,9 +1,10 @@
 //! The real kernel: each method is one control hypercall.
 
 use super::{ConsolePiece, ImageId, Kernel, VmId};
+use crate::checkpoint::body::Page;
 use alloc::vec;
 use denali_abi::block::VolumeConfig;
-use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
+use denali_abi::control::{FrozenVm, HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
 use denali_rt::hypercall::control;
@@ -17,8 +18,16 @@ impl Kernel for Hypercalls {
         control::image_create(header).map(ImageId)
     }
 
-    fn image_write(&mut self, image: ImageId, contents: &[u8]) -> Result<(), Errno> {
-        control::image_write(image.0, 0, contents)
+    fn image_write(&mut self, image: ImageId, offset: u64, contents: &[u8]) -> Result<(), Errno> {
+        control::image_write(image.0, offset, contents)
+    }
+
+    fn image_header(&mut self, image: ImageId) -> Result<ImageHeader, Errno> {
+        control::image_header(image.0)
+    }
+
+    fn image_read(&mut self, image: ImageId, index: u64, page: &mut Page) -> Result<(), Errno> {
+        control::image_read(image.0, index, page)
     }
 
     fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno> {
@@ -32,6 +41,26 @@ impl Kernel for Hypercalls {
         volumes: &[VolumeConfig],
     ) -> Result<VmId, Errno> {
         control::vm_create(&config, arguments, volumes).map(VmId)
+    }
+
+    fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno> {
+        control::vm_freeze(vm.0)
+    }
+
+    fn vm_thaw(&mut self, vm: VmId, state: Option<&FrozenVm>) -> Result<(), Errno> {
+        control::vm_thaw(vm.0, state)
+    }
+
+    fn vm_save(&mut self, vm: VmId, state: &mut FrozenVm) -> Result<(), Errno> {
+        control::vm_save(vm.0, state)
+    }
+
+    fn page_read(&mut self, vm: VmId, first: u64, page: &mut Page) -> Result<u64, Errno> {
+        control::page_read(vm.0, first, page)
+    }
+
+    fn page_write(&mut self, vm: VmId, number: u64, page: &Page) -> Result<(), Errno> {
+        control::page_write(vm.0, number, page)
     }
 
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {

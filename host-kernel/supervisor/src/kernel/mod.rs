@@ -7,14 +7,20 @@
 pub mod fake;
 pub mod hypercalls;
 
+use crate::checkpoint::body::Page;
 use denali_abi::block::VolumeConfig;
-use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
+use denali_abi::control::{FrozenVm, HostStatus, KERNEL_VM, Limits, VmConfig, VmStatus};
 use denali_abi::errno::Errno;
 use denali_abi::image::ImageHeader;
 
 /// A VM of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VmId(pub u64);
+
+impl VmId {
+    /// The kernel, where a console is read: what it said while booting.
+    pub const KERNEL: Self = Self(KERNEL_VM);
+}
 
 /// An image of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +44,14 @@ pub trait Kernel {
     /// Makes an empty image.
     fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno>;
 
-    /// Writes all of `contents` (text, rodata, data) into an image no VM runs yet.
-    fn image_write(&mut self, image: ImageId, contents: &[u8]) -> Result<(), Errno>;
+    /// Writes `contents` (of text, rodata, data) from a byte on into an image no VM runs yet.
+    fn image_write(&mut self, image: ImageId, offset: u64, contents: &[u8]) -> Result<(), Errno>;
+
+    /// Returns the header of an image.
+    fn image_header(&mut self, image: ImageId) -> Result<ImageHeader, Errno>;
+
+    /// Copies page `index` of an image's contents.
+    fn image_read(&mut self, image: ImageId, index: u64, page: &mut Page) -> Result<(), Errno>;
 
     /// Frees an image that no VM uses.
     fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno>;
@@ -51,6 +63,22 @@ pub trait Kernel {
         arguments: &[u8],
         volumes: &[VolumeConfig],
     ) -> Result<VmId, Errno>;
+
+    /// Keeps a VM from running.
+    fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno>;
+
+    /// Lets a frozen VM go on: as it was, or if it was created frozen with the state of another.
+    fn vm_thaw(&mut self, vm: VmId, state: Option<&FrozenVm>) -> Result<(), Errno>;
+
+    /// Reads what is not in the pages of a frozen VM.
+    fn vm_save(&mut self, vm: VmId, state: &mut FrozenVm) -> Result<(), Errno>;
+
+    /// Copies the first page from number `first` on that a frozen VM has written, and returns its
+    /// number; or that of the page behind those looked at, if there is none among them.
+    fn page_read(&mut self, vm: VmId, first: u64, page: &mut Page) -> Result<u64, Errno>;
+
+    /// Writes a page of a VM that was created frozen.
+    fn page_write(&mut self, vm: VmId, number: u64, page: &Page) -> Result<(), Errno>;
 
     /// Ends a VM; its descriptor and console stay.
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno>;

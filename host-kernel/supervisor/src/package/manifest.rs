@@ -7,10 +7,13 @@ use alloc::string::String;
 use denali_abi::block::{VOLUME_NAME_MAX, VOLUMES_MAX};
 use denali_abi::layout::PAGE_SIZE;
 use denali_abi::registers::NAME_MAX;
-use denali_protocol::{Manifest, PACKAGE_FORMAT};
+use denali_protocol::{Check, Manifest, PACKAGE_FORMAT};
 
 /// Longest version in bytes.
 const VERSION_LEN_MAX: usize = 64;
+
+/// Longest path of a health check in bytes.
+const HEALTH_PATH_MAX: usize = 256;
 
 /// Reads the manifest in `json`.
 pub(super) fn parse(json: &[u8]) -> Result<Manifest, Refused> {
@@ -58,9 +61,25 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     if !manifest.limits.is_valid() {
         return Err("`limits` has a value out of range".into());
     }
+    check_health(manifest)?;
     check_volumes(manifest)?;
     check_ports(manifest)?;
     check_arguments(manifest)
+}
+
+fn check_health(manifest: &Manifest) -> Result<(), String> {
+    let (port, path) = match &manifest.health {
+        None | Some(Check::Ready) => return Ok(()),
+        Some(Check::Tcp { port }) => (*port, "/"),
+        Some(Check::Http { port, path }) => (*port, path.as_str()),
+    };
+    let sound = path.starts_with('/')
+        && path.len() <= HEALTH_PATH_MAX
+        && path.bytes().all(|byte| byte.is_ascii_graphic());
+    if port == 0 || !sound {
+        return Err("`health` must have a port above 0 and a path that begins with `/`".into());
+    }
+    Ok(())
 }
 
 fn check_volumes(manifest: &Manifest) -> Result<(), String> {

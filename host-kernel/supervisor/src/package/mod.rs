@@ -151,6 +151,8 @@ pub fn parse<'a>(bytes: &'a [u8], name: &str) -> Result<Package<'a>, Refused> {
         volumes: Vec::new(),
         build_id: header.build_id,
         digest: digest.into(),
+        health: manifest.health.clone(),
+        restart: manifest.restart,
     };
     let memory_pages = u32::try_from(manifest.memory / PAGE_SIZE)
         .map_err(|_| Refused::package("`memory` is larger than any host"))?;

@@ -5,19 +5,21 @@ use super::wire::{Wire, WireStream};
 use crate::commands::LINE_LEN_MAX;
 use crate::config::Settings;
 use crate::keys;
+use crate::shared::Shared;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use denali_protocol::ADMIN_USER;
-use zssh::ed25519_dalek::{SigningKey, VerifyingKey};
+use zssh::ed25519_dalek::SigningKey;
 use zssh::{AuthMethod, Behavior, PublicKey, SecretKey};
 
-/// The host's key and the keys that open it.
+/// Keys that may be offered at one connection, each twice: to ask, and with its signature.
+const OFFERS_MAX: u32 = 40;
+
+/// The host's key.
 #[derive(Debug)]
 pub struct Identity {
     host_key: SecretKey,
-    authorized_keys: Vec<VerifyingKey>,
 }
 
 impl Identity {
@@ -28,18 +30,12 @@ impl Identity {
             host_key: SecretKey::Ed25519 {
                 secret_key: SigningKey::from_bytes(&settings.host_key),
             },
-            authorized_keys: settings.authorized_keys.clone(),
         }
     }
 
-    /// Returns whether `user` may log in by `method`.
-    fn allows(&self, user: &str, method: &AuthMethod) -> bool {
-        match method {
-            AuthMethod::None => false,
-            AuthMethod::PublicKey(PublicKey::Ed25519 { public_key }) => {
-                user == ADMIN_USER && self.authorized_keys.contains(public_key)
-            }
-        }
+    /// Returns the host's key.
+    pub(super) const fn host_key(&self) -> &SecretKey {
+        &self.host_key
     }
 }
 
@@ -48,14 +44,32 @@ pub(super) struct Login {
     stream: WireStream,
     random: Random,
     identity: Arc<Identity>,
+    shared: Arc<Shared>,
+    wire: Rc<Wire>,
+    /// How often a key was offered.
+    offers: u32,
 }
 
 impl Login {
-    pub(super) const fn new(wire: Rc<Wire>, identity: Arc<Identity>) -> Self {
+    pub(super) fn new(wire: Rc<Wire>, identity: Arc<Identity>, shared: Arc<Shared>) -> Self {
         Self {
-            stream: WireStream::new(wire),
+            stream: WireStream::new(Rc::clone(&wire)),
             random: Random,
             identity,
+            shared,
+            wire,
+            offers: 0,
+        }
+    }
+
+    /// Returns the fingerprint of the key by which `user` may log in.
+    pub(super) fn allows(shared: &Shared, user: &str, method: &AuthMethod) -> Option<String> {
+        match method {
+            AuthMethod::None => None,
+            AuthMethod::PublicKey(PublicKey::Ed25519 { public_key }) => {
+                let opens = user == ADMIN_USER && shared.access().lock().opens(public_key);
+                opens.then(|| keys::fingerprint(public_key))
+            }
         }
     }
 }
@@ -75,7 +89,7 @@ impl Behavior for Login {
     }
 
     fn host_secret_key(&self) -> &SecretKey {
-        &self.identity.host_key
+        self.identity.host_key()
     }
 
     fn server_id(&self) -> &'static str {
@@ -84,13 +98,12 @@ impl Behavior for Login {
 
     /// Called before the signature is verified: it tells nobody more than whether a key is known.
     fn allow_user(&mut self, user: &str, method: &AuthMethod) -> Option<String> {
-        let allowed = self.identity.allows(user, method);
-        match method {
-            AuthMethod::PublicKey(PublicKey::Ed25519 { public_key }) if allowed => {
-                Some(keys::fingerprint(public_key))
-            }
-            AuthMethod::PublicKey(_) | AuthMethod::None => None,
+        self.offers += 1;
+        if self.offers > OFFERS_MAX {
+            self.wire.give_up();
+            return None;
         }
+        Self::allows(&self.shared, user, method)
     }
 
     fn allow_shell(&self) -> bool {
@@ -106,21 +119,23 @@ impl Behavior for Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures;
+    use crate::fixtures::{self, SharedKernel};
 
     #[test]
     fn only_admin_with_a_known_key_may_log_in() {
         let settings = fixtures::settings();
-        let identity = Identity::new(&settings);
+        let shared = Shared::new(SharedKernel::new(1000).supervisor());
         let known = PublicKey::Ed25519 {
             public_key: settings.authorized_keys[0],
         };
         let unknown = PublicKey::Ed25519 {
             public_key: SigningKey::from_bytes(&[9; 32]).verifying_key(),
         };
-        assert!(identity.allows("admin", &AuthMethod::PublicKey(known)));
-        assert!(!identity.allows("admin", &AuthMethod::PublicKey(unknown)));
-        assert!(!identity.allows("root", &AuthMethod::PublicKey(known)));
-        assert!(!identity.allows("admin", &AuthMethod::None));
+        let allows = |user, method| Login::allows(&shared, user, &method);
+        let admin = allows("admin", AuthMethod::PublicKey(known));
+        assert_eq!(admin.as_deref(), Some(fixtures::FINGERPRINT));
+        assert_eq!(allows("admin", AuthMethod::PublicKey(unknown)), None);
+        assert_eq!(allows("root", AuthMethod::PublicKey(known)), None);
+        assert_eq!(allows("admin", AuthMethod::None), None);
     }
 }

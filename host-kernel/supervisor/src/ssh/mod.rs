@@ -10,6 +10,9 @@ mod session;
 mod shell;
 mod wire;
 
+#[cfg(test)]
+mod hostile_tests;
+
 pub use login::Identity;
 
 use crate::shared::Shared;

@@ -13,6 +13,9 @@ use embedded_io_async::{ErrorType, Read, Write};
 /// From the connection to the first command: time for key exchange and authentication.
 pub(super) const LOGIN_GRACE: Duration = Duration::from_secs(20);
 
+/// How long a client that is not logged in may be silent.
+const LOGIN_SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// How long a client that is logged in may be silent while we wait for it.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(600);
 
@@ -47,6 +50,11 @@ impl Wire {
         })
     }
 
+    /// Ends a login that will not be.
+    pub(super) fn give_up(&self) {
+        self.login_deadline.set(Some(Instant::now()));
+    }
+
     /// Stops the login clock.
     pub(super) fn set_logged_in(&self) {
         self.login_deadline.set(None);
@@ -78,6 +86,11 @@ impl Wire {
         }
     }
 
+    /// Returns whether something arrived that nobody read.
+    pub(super) fn has_ahead(&self) -> bool {
+        !self.ahead.borrow().is_empty()
+    }
+
     fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         let mut ahead = self.ahead.borrow_mut();
         if !ahead.is_empty() {
@@ -89,7 +102,7 @@ impl Wire {
         }
         drop(ahead);
         let patience = match self.login_deadline.get() {
-            Some(deadline) => deadline - Instant::now(),
+            Some(deadline) => (deadline - Instant::now()).min(LOGIN_SILENCE_MAX),
             None => self.patience.get(),
         };
         if patience.is_zero() {

@@ -18,6 +18,8 @@ pub struct FakeTerminal {
     pub output: Vec<u8>,
     /// Standard error so far.
     pub errors: Vec<u8>,
+    /// The fingerprint of the key that logged in.
+    pub who: String,
     /// Pauses so far.
     pub pauses: usize,
     /// Called at each pause.
@@ -39,6 +41,7 @@ impl FakeTerminal {
             input: input.to_vec(),
             output: Vec::new(),
             errors: Vec::new(),
+            who: crate::fixtures::FINGERPRINT.into(),
             pauses: 0,
             on_pause: Box::new(|_| Err(Closed)),
         }
@@ -74,7 +77,7 @@ impl Terminal for FakeTerminal {
     }
 
     fn who(&self) -> String {
-        "SHA256:test".into()
+        self.who.clone()
     }
 
     fn pause(&mut self, _duration: Duration) -> Result<(), Closed> {
