@@ -26,6 +26,7 @@ pub mod panic;
 pub mod process;
 pub mod random;
 pub mod registers;
+pub mod resume;
 pub mod sync;
 pub mod task;
 pub mod testing;
@@ -33,3 +34,4 @@ pub mod thread;
 pub mod time;
 
 pub use denali_rt_macros::test;
+pub use resume::on_resume;

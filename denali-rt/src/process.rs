@@ -27,6 +27,12 @@ pub fn exit(code: i32) -> ! {
     hypercall::terminate(code)
 }
 
+/// Says that the service does what it is for: with `health = "ready"` in its manifest, a new release
+/// takes over from the last one now.
+pub fn ready() {
+    crate::println!("{}", denali_abi::control::READY_LINE);
+}
+
 /// Ends the VM with the exit code of a panic.
 pub fn abort() -> ! {
     hypercall::terminate(PANIC_CODE.load(Ordering::Relaxed))

@@ -2,16 +2,18 @@
 
 #![expect(unsafe_code, reason = "reads the page the kernel writes")]
 
-use denali_abi::registers::VirtualRegisters;
+use denali_abi::net::NetworkConfig;
+use denali_abi::registers::{ClockParameters, VirtualRegisters};
 
 /// Returns the virtual registers.
 ///
-/// `resident_pages`, `resume_generation` and `stop_deadline_ns` change while the VM runs; for a fresh
-/// value ask [`resident_pages`], [`resume_generation`] and [`stop_deadline_ns`].
+/// `resident_pages`, `resume_generation` and `stop_deadline_ns` change while the VM runs, with a new
+/// generation also clock, network, identity and seed; for a fresh value ask [`resident_pages`],
+/// [`resume_generation`], [`stop_deadline_ns`], [`clock`] and [`network`].
 #[must_use]
 pub fn get() -> &'static VirtualRegisters {
     // SAFETY: the pointer is valid for reads for ever (see `page`), and the kernel changes nothing
-    // there while this VM runs but the three fields read with volatile loads below.
+    // there while this VM runs but the fields read with volatile loads below.
     unsafe { &*page() }
 }
 
@@ -29,6 +31,24 @@ pub fn resident_pages() -> u32 {
 pub fn resume_generation() -> u32 {
     // SAFETY: the pointer is valid (see `page`); taking a field's address reads nothing.
     let field = unsafe { &raw const (*page()).resume_generation };
+    // SAFETY: as above; volatile because the kernel updates the field behind the compiler's back.
+    unsafe { field.read_volatile() }
+}
+
+/// Returns the parameters of the clock, those of now.
+#[must_use]
+pub fn clock() -> ClockParameters {
+    // SAFETY: the pointer is valid (see `page`); taking a field's address reads nothing.
+    let field = unsafe { &raw const (*page()).clock };
+    // SAFETY: as above; volatile because the kernel updates the field behind the compiler's back.
+    unsafe { field.read_volatile() }
+}
+
+/// Returns the virtual Ethernet, that of now.
+#[must_use]
+pub fn network() -> NetworkConfig {
+    // SAFETY: the pointer is valid (see `page`); taking a field's address reads nothing.
+    let field = unsafe { &raw const (*page()).network };
     // SAFETY: as above; volatile because the kernel updates the field behind the compiler's back.
     unsafe { field.read_volatile() }
 }
@@ -90,8 +110,7 @@ fn page() -> *const VirtualRegisters {
 /// Returns registers that say nothing, for tests on the developer's machine.
 #[cfg(not(denali))]
 fn page() -> *const VirtualRegisters {
-    use denali_abi::net::NetworkConfig;
-    use denali_abi::registers::{ARGUMENTS_MAX, ClockParameters, NAME_MAX};
+    use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
 
     static OUTSIDE: VirtualRegisters = VirtualRegisters {
         abi_version: denali_abi::ABI_VERSION,

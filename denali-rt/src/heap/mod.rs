@@ -106,6 +106,17 @@ pub(crate) fn vacate(bytes: &mut [u8]) {
     }
 }
 
+/// Returns whether there is memory for a few small objects, for an interface that has an error to
+/// give, and makes objects that have none. Nobody takes it before an interrupt.
+pub(crate) fn has_room() -> bool {
+    const SMALL: usize = 2048;
+    let mut bytes = Vec::<u8>::new();
+    let has_room = bytes.try_reserve_exact(SMALL).is_ok();
+    // Otherwise the compiler may take it that it succeeds, and do without.
+    core::hint::black_box(&mut bytes);
+    has_room
+}
+
 /// Returns how many bytes can still be allocated; as many as there can be outside of a VM.
 pub(crate) fn left() -> usize {
     #[cfg(denali)]

@@ -19,8 +19,8 @@ const WORTHWHILE: u64 = 16 * 1024;
 /// How long nothing may have been freed: what a busy service frees it soon needs again.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// The smallest free area that is looked for, in bytes.
-const SMALLEST: usize = 2 * u64_to_usize(PAGE_SIZE);
+/// The smallest free area that is looked for, in bytes: what is left beside those twice as large.
+const SMALLEST: usize = u64_to_usize(PAGE_SIZE);
 
 /// Decides when to trim, from how many bytes have been freed since the start.
 #[derive(Debug)]
@@ -119,7 +119,8 @@ mod tests {
         assert_eq!(released_pages.get(), 0);
         let before = *talc.counters();
         trim(&mut talc);
-        assert!(released_pages.get() >= 60 * 2, "{released_pages:?}");
+        // However it lies, an area of 20,000 bytes has three whole pages.
+        assert!(released_pages.get() >= 60 * 3, "{released_pages:?}");
         assert_eq!(talc.counters().allocated_bytes, before.allocated_bytes);
         for (kept, _) in &areas {
             // SAFETY: the area is 100 bytes long and was filled.

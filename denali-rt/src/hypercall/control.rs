@@ -3,7 +3,7 @@
 use super::{address, call};
 use crate::sync::WaitQueue;
 use denali_abi::block::{VOLUME_KEY_LEN, VolumeConfig};
-use denali_abi::control::{HostStatus, Limits, VmConfig, VmStatus};
+use denali_abi::control::{FrozenVm, HostStatus, Limits, VmConfig, VmStatus};
 use denali_abi::convert::{u64_to_usize, usize_to_u64};
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::{Hypercall, IMAGE_WRITE_MAX};
@@ -11,6 +11,9 @@ use denali_abi::image::ImageHeader;
 
 /// Bytes in front of what [`console_read`] delivers: their position.
 pub const CONSOLE_POSITION_LEN: usize = size_of::<u64>();
+
+/// Bytes of a page.
+const PAGE_LEN: usize = 4096;
 
 /// Threads that wait for any VM to change its state.
 static VM_CHANGES: WaitQueue = WaitQueue::new();
@@ -184,6 +187,78 @@ pub fn console_read(vm: u64, position: u64, buffer: &mut [u8]) -> Result<Console
 /// Makes the partition for the store volume 0 of the supervisor and returns its blocks.
 pub(crate) fn store_open(key: &[u8; VOLUME_KEY_LEN]) -> Result<u64, Errno> {
     call(Hypercall::StoreOpen, [address(key.as_ptr()), 0, 0, 0])
+}
+
+/// Returns the header of an image.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn image_header(image: u64) -> Result<ImageHeader, Errno> {
+    let mut header = ImageHeader::default();
+    let to = address(&raw mut header);
+    call(Hypercall::ImageRead, [image, 0, to, 0]).map(|_| header)
+}
+
+/// Copies page `index` of an image's contents.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn image_read(image: u64, index: u64, page: &mut [u8; PAGE_LEN]) -> Result<(), Errno> {
+    let to = address(page.as_mut_ptr());
+    let number = index.checked_add(1).ok_or(Errno::Invalid)?;
+    call(Hypercall::ImageRead, [image, number, to, 0]).map(drop)
+}
+
+/// Keeps a VM from running.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_freeze(vm: u64) -> Result<(), Errno> {
+    call(Hypercall::VmFreeze, [vm, 0, 0, 0]).map(drop)
+}
+
+/// Lets a frozen VM go on: as it was, or if it was created frozen with the state of another.
+///
+/// # Errors
+///
+/// The kernel's answer; with a state the VM may have ended.
+pub fn vm_thaw(vm: u64, state: Option<&FrozenVm>) -> Result<(), Errno> {
+    let state = state.map_or(0, |state| address(core::ptr::from_ref(state)));
+    call(Hypercall::VmThaw, [vm, state, 0, 0]).map(drop)
+}
+
+/// Writes what is not in the pages of a frozen VM to `state`.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_save(vm: u64, state: &mut FrozenVm) -> Result<(), Errno> {
+    call(Hypercall::VmSave, [vm, address(state), 0, 0]).map(drop)
+}
+
+/// Copies the first page from number `first` on that a frozen VM has written. Returns its number, or
+/// one that is at least [`PAGES_LOOKED`](denali_abi::hypercall::PAGES_LOOKED) behind or the end of
+/// the address space if there is none up to there.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn page_read(vm: u64, first: u64, page: &mut [u8; PAGE_LEN]) -> Result<u64, Errno> {
+    let to = address(page.as_mut_ptr());
+    call(Hypercall::PageRead, [vm, first, to, 0])
+}
+
+/// Writes a page of a VM that was created frozen.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn page_write(vm: u64, number: u64, page: &[u8; PAGE_LEN]) -> Result<(), Errno> {
+    let from = address(page.as_ptr());
+    call(Hypercall::PageWrite, [vm, number, from, 0]).map(drop)
 }
 
 /// Returns state and counters of the host.

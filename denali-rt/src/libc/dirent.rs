@@ -3,7 +3,7 @@
 use super::descriptor;
 use super::errno::{self, EBADF, ENOTDIR, Errno};
 use super::fcntl;
-use super::files::{self, Entry, Node};
+use super::files::Entry;
 use super::memory::{Out, Text};
 use crate::sync::GuestCell;
 use alloc::vec::Vec;
@@ -57,15 +57,13 @@ pub extern "C" fn fdopendir(descriptor: c_int) -> Out<Dir> {
     let open = || {
         let description = descriptor::get(descriptor)?;
         let file = description.object().as_file().ok_or(Errno(ENOTDIR))?;
-        let Node::Directory(path) = file.node() else {
-            return Err(Errno(ENOTDIR));
-        };
+        let entries = file.node().list()?;
         let place: Out<Dir> = super::malloc::malloc(size_of::<Dir>()).cast();
         if !place.is_null() {
             place.write(Dir {
                 descriptor,
                 state: GuestCell::new(State {
-                    entries: files::list(path),
+                    entries,
                     next: 0,
                     told: DirEnt {
                         d_ino: 0,
@@ -98,12 +96,12 @@ pub extern "C" fn readdir(directory: Out<Dir>) -> Out<DirEnt> {
         let len = entry.name.len().min(NAME_MAX - 1);
         name[..len].copy_from_slice(&entry.name.as_bytes()[..len]);
         state.told = DirEnt {
-            d_ino: files::inode(&entry.node),
+            d_ino: entry.inode,
             d_off: i64::try_from(state.next).unwrap_or(i64::MAX),
             d_reclen: u16::try_from(size_of::<DirEnt>()).unwrap_or(u16::MAX),
-            d_type: match entry.node {
-                Node::File(_) => DT_REG,
-                Node::Directory(_) => DT_DIR,
+            d_type: match entry.is_directory {
+                false => DT_REG,
+                true => DT_DIR,
             },
             d_name: name,
         };

@@ -32,7 +32,7 @@ pub(super) fn get() -> c_int {
 
 /// Why a call failed, as the number C code gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Errno(pub(super) c_int);
+pub struct Errno(pub c_int);
 
 impl From<ErrorKind> for Errno {
     fn from(kind: ErrorKind) -> Self {
@@ -158,6 +158,7 @@ errors! {
     EFAULT = 14: c"Bad address",
     EBUSY = 16: c"Device or resource busy",
     EEXIST = 17: c"File exists",
+    EXDEV = 18: c"Invalid cross-device link",
     ENODEV = 19: c"No such device",
     ENOTDIR = 20: c"Not a directory",
     EISDIR = 21: c"Is a directory",
@@ -168,12 +169,14 @@ errors! {
     ENOSPC = 28: c"No space left on device",
     ESPIPE = 29: c"Illegal seek",
     EROFS = 30: c"Read-only file system",
+    EMLINK = 31: c"Too many links",
     EPIPE = 32: c"Broken pipe",
     EDOM = 33: c"Numerical argument out of domain",
     ERANGE = 34: c"Numerical result out of range",
     EDEADLK = 35: c"Resource deadlock avoided",
     ENAMETOOLONG = 36: c"File name too long",
     ENOSYS = 38: c"Function not implemented",
+    ENOTEMPTY = 39: c"Directory not empty",
     ELOOP = 40: c"Too many levels of symbolic links",
     EILSEQ = 84: c"Invalid or incomplete multibyte or wide character",
     EOVERFLOW = 75: c"Value too large for defined data type",
@@ -199,6 +202,7 @@ errors! {
     EHOSTUNREACH = 113: c"No route to host",
     EALREADY = 114: c"Operation already in progress",
     EINPROGRESS = 115: c"Operation now in progress",
+    EDQUOT = 122: c"Disk quota exceeded",
 }
 
 #[cfg(test)]

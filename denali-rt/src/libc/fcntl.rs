@@ -2,14 +2,20 @@
 //! which lies in the register of the next fixed one, they need not be here.
 
 use super::descriptor;
-use super::descriptor::file::File;
+use super::descriptor::Description;
+use super::descriptor::file::{Access, File};
 use super::errno::{self, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTTY, EROFS, Errno};
+use super::files::changes::{self, At};
 use super::files::{self, Node};
 use super::memory::{Out, Text};
-use core::ffi::{c_int, c_ulong};
+use alloc::string::String;
+use core::ffi::{c_int, c_short, c_ulong};
 
 /// Open for reading and writing.
 pub const O_RDWR: c_int = 2;
+
+/// Open for writing alone.
+const O_WRONLY: c_int = 1;
 
 /// What of the flags says whether to read or write.
 const O_ACCMODE: c_int = 3;
@@ -17,6 +23,8 @@ const O_ACCMODE: c_int = 3;
 const O_CREAT: c_int = 0o100;
 const O_EXCL: c_int = 0o200;
 const O_TRUNC: c_int = 0o1000;
+const O_APPEND: c_int = 0o2000;
+const O_DSYNC: c_int = 0o10_000;
 
 /// Only a directory will do.
 pub const O_DIRECTORY: c_int = 0o200_000;
@@ -35,7 +43,13 @@ const F_GETFD: c_int = 1;
 const F_SETFD: c_int = 2;
 const F_GETFL: c_int = 3;
 const F_SETFL: c_int = 4;
+const F_GETLK: c_int = 5;
+const F_SETLK: c_int = 6;
+const F_SETLKW: c_int = 7;
 const F_DUPFD_CLOEXEC: c_int = 1030;
+
+/// The type of a lock that nobody else holds: locks are between processes, and there is one.
+const F_UNLCK: c_short = 2;
 
 /// Does what the command says to a descriptor.
 #[cfg_attr(denali, unsafe(no_mangle))]
@@ -63,15 +77,37 @@ fn control(descriptor: c_int, command: c_int, argument: c_ulong) -> Result<c_int
         }
         F_GETFD => Ok(FD_CLOEXEC),
         F_SETFD => Ok(0),
-        F_GETFL if description.object().as_file().is_some() => Ok(nonblocking),
-        F_GETFL => Ok(O_RDWR | nonblocking),
+        F_GETFL => Ok(open_flags(&description) | nonblocking),
         F_SETFL => {
             let wanted = c_ulong::from(O_NONBLOCK.unsigned_abs());
             description.set_nonblocking(argument & wanted != 0);
             Ok(0)
         }
+        F_GETLK | F_SETLK | F_SETLKW => {
+            let is_file = description.object().as_file().is_some();
+            let address = denali_abi::convert::u64_to_usize(argument);
+            let lock: Out<c_short> = Out::from_raw(core::ptr::with_exposed_provenance_mut(address));
+            if is_file && command == F_GETLK {
+                lock.write(F_UNLCK);
+            }
+            is_file.then_some(0).ok_or(Errno(EINVAL))
+        }
         _ => Err(Errno(EINVAL)),
     }
+}
+
+/// Returns what the descriptor was opened for.
+fn open_flags(description: &Description) -> c_int {
+    let Some(file) = description.object().as_file() else {
+        return O_RDWR;
+    };
+    let access = file.access();
+    let mode = match (access.reads, access.writes) {
+        (true, true) => O_RDWR,
+        (false, true) => O_WRONLY,
+        (_, false) => 0,
+    };
+    mode | if access.appends { O_APPEND } else { 0 }
 }
 
 const FIONBIO: c_ulong = 0x5421;
@@ -97,51 +133,76 @@ pub extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: Out<c_int
     errno::answer(act())
 }
 
-/// Opens a file or directory of the image for reading; nothing can be opened for writing.
+/// Opens a file or directory. What lies in the image can be opened for reading alone.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn open(path: Text, flags: c_int, _mode: c_int) -> c_int {
-    errno::answer(open_found(files::resolve(path.bytes()), flags))
+pub extern "C" fn open(path: Text, flags: c_int, mode: c_int) -> c_int {
+    openat64(AT_FDCWD, path, flags, mode)
 }
 
 /// Like [`open`].
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn open64(path: Text, flags: c_int, mode: c_int) -> c_int {
-    open(path, flags, mode)
+    openat64(AT_FDCWD, path, flags, mode)
 }
 
 /// Like [`open`], a relative path from the directory that a descriptor means.
 #[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn openat64(directory: c_int, path: Text, flags: c_int, _mode: c_int) -> c_int {
-    errno::answer(open_found(resolve_at(directory, path), flags))
+pub extern "C" fn openat64(directory: c_int, path: Text, flags: c_int, mode: c_int) -> c_int {
+    let open = || {
+        let base = base(directory, path)?;
+        let path = path.bytes();
+        open_at(At { base: &base, path }, flags, permissions(mode))
+    };
+    errno::answer(open())
 }
 
-/// Returns what a path names, a relative one from the directory that a descriptor means.
-pub(super) fn resolve_at(directory: c_int, path: Text) -> Result<Node, Errno> {
+/// Returns the directory from which a path is taken: what a descriptor means, if it is relative.
+pub(super) fn base(directory: c_int, path: Text) -> Result<String, Errno> {
     if directory == AT_FDCWD || path.bytes().starts_with(b"/") {
-        return files::resolve(path.bytes());
+        return Ok(files::working_directory());
     }
     let description = descriptor::get(directory)?;
     let file = description.object().as_file().ok_or(Errno(ENOTDIR))?;
-    match file.node() {
-        Node::Directory(base) => files::resolve_from(base, path.bytes()),
-        Node::File(_) => Err(Errno(ENOTDIR)),
+    match file.node().is_directory() {
+        true => Ok(file.node().path().into()),
+        false => Err(Errno(ENOTDIR)),
     }
 }
 
-fn open_found(found: Result<Node, Errno>, flags: c_int) -> Result<c_int, Errno> {
-    let node = match found {
-        Err(Errno(ENOENT)) if flags & O_CREAT != 0 => return Err(Errno(EROFS)),
-        found => found?,
+/// Returns the permissions of something made with a mode: only its owner writes.
+pub(super) fn permissions(mode: c_int) -> u16 {
+    u16::try_from(mode & 0o7755).unwrap_or_default()
+}
+
+fn open_at(at: At<'_>, flags: c_int, permissions: u16) -> Result<c_int, Errno> {
+    let (node, is_new) = match at.resolve() {
+        Err(Errno(ENOENT)) if flags & O_CREAT != 0 => (changes::create(at, permissions)?, true),
+        found => (found?, false),
     };
-    let is_directory = matches!(node, Node::Directory(_));
-    if flags & O_CREAT != 0 && flags & O_EXCL != 0 {
-        return Err(Errno(EEXIST));
+    let access = Access {
+        reads: flags & O_ACCMODE != O_WRONLY,
+        writes: flags & O_ACCMODE != 0,
+        appends: flags & O_APPEND != 0,
+        is_synchronous: flags & O_DSYNC != 0,
+    };
+    if !is_new {
+        check_present(&node, flags)?;
     }
-    if flags & O_DIRECTORY != 0 && !is_directory {
-        return Err(Errno(ENOTDIR));
+    let file = File::new(node, access)?;
+    if flags & O_TRUNC != 0 && access.writes && !is_new {
+        file.truncate(0)?;
     }
-    if flags & O_ACCMODE != 0 || flags & O_TRUNC != 0 {
-        return Err(Errno(if is_directory { EISDIR } else { EROFS }));
+    descriptor::open(|| file, flags & O_NONBLOCK != 0)
+}
+
+/// Checks whether something that is there can be opened so.
+fn check_present(node: &Node, flags: c_int) -> Result<(), Errno> {
+    let changes = flags & O_ACCMODE != 0 || flags & O_TRUNC != 0;
+    match node {
+        _ if flags & O_CREAT != 0 && flags & O_EXCL != 0 => Err(Errno(EEXIST)),
+        node if node.is_directory() && changes => Err(Errno(EISDIR)),
+        node if !node.is_directory() && flags & O_DIRECTORY != 0 => Err(Errno(ENOTDIR)),
+        Node::File(_) if changes => Err(Errno(EROFS)),
+        _ => Ok(()),
     }
-    descriptor::open(File::new(node), flags & O_NONBLOCK != 0)
 }

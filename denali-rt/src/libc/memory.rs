@@ -276,7 +276,13 @@ unsafe impl<T> Sync for Out<T> {}
 unsafe impl<T> Send for In<T> {}
 
 // SAFETY: as above.
+unsafe impl<T> Sync for In<T> {}
+
+// SAFETY: as above.
 unsafe impl Send for Text {}
+
+// SAFETY: as above.
+unsafe impl Sync for Text {}
 
 impl<T> fmt::Debug for In<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

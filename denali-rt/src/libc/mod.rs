@@ -51,6 +51,7 @@ pub mod sys_syscall;
 pub mod sys_system;
 pub mod time;
 pub mod unistd;
+pub mod users;
 pub mod variadic;
 
 pub use arguments::VaList;

@@ -3,6 +3,7 @@
 use super::descriptor::socket::address::{self, AF_INET, AF_INET6, AF_UNSPEC};
 use super::malloc;
 use super::memory::{In, Out, Text};
+use crate::heap;
 use crate::io::ErrorKind;
 use crate::net::{self, IpAddr, SocketAddr};
 use alloc::vec::Vec;
@@ -94,6 +95,9 @@ fn find(host: Text, service: Text, hints: In<AddrInfo>) -> Result<Out<AddrInfo>,
         _ => return Err(EAI_SOCKTYPE),
     };
     let port = port(service)?;
+    if !heap::has_room() {
+        return Err(EAI_MEMORY);
+    }
     let mut list = Out::NULL;
     // The list is built from its end.
     for ip in addresses(host, &request)?.into_iter().rev() {

@@ -47,43 +47,6 @@ pub extern "C" fn setpgid(_process: c_int, _group: c_int) -> c_int {
     errno::answer(Err(Errno(EPERM)))
 }
 
-/// Succeeds for 0, the only group.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn setgid(group: c_uint) -> c_int {
-    errno::answer(if group == 0 { Ok(0) } else { Err(Errno(EPERM)) })
-}
-
-/// Fails: the only user is in no other groups.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn setgroups(_count: usize, _groups: In<c_uint>) -> c_int {
-    errno::answer(Err(Errno(EPERM)))
-}
-
-/// Tells that there is no such user. Returns 0.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn getpwuid_r(
-    _user: c_uint,
-    _entry: Out<u8>,
-    _buffer: Out<u8>,
-    _len: usize,
-    result: Out<Out<u8>>,
-) -> c_int {
-    result.write(Out::NULL);
-    0
-}
-
-/// Tells that there is no such user.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn getpwnam(_name: Text) -> Out<u8> {
-    Out::NULL
-}
-
-/// Tells that there is no such group.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn getgrnam(_name: Text) -> Out<u8> {
-    Out::NULL
-}
-
 /// Fails: processes do not exist.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn posix_spawnp(

@@ -42,7 +42,7 @@ pub struct ITimerSpec {
 /// Makes a set of descriptors.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn epoll_create1(_flags: c_int) -> c_int {
-    errno::answer(descriptor::open(Epoll::new(), false))
+    errno::answer(descriptor::open(Epoll::new, false))
 }
 
 /// Like [`epoll_create1`]; the size is not needed, but must not be zero.
@@ -129,7 +129,7 @@ pub extern "C" fn eventfd(count: c_uint, flags: c_int) -> c_int {
         0 => Taking::All,
         _ => Taking::One,
     };
-    let event = Event::new(count.into(), taking);
+    let event = || Event::new(count.into(), taking);
     errno::answer(descriptor::open(event, flags & O_NONBLOCK != 0))
 }
 
@@ -154,7 +154,7 @@ pub extern "C" fn eventfd_read(descriptor: c_int, result: Out<u64>) -> c_int {
 pub extern "C" fn timerfd_create(clock: c_int, flags: c_int) -> c_int {
     let make = || {
         time::now(clock)?;
-        descriptor::open(Timer::new(clock), flags & O_NONBLOCK != 0)
+        descriptor::open(|| Timer::new(clock), flags & O_NONBLOCK != 0)
     };
     errno::answer(make())
 }

@@ -6,7 +6,7 @@ use super::descriptor::socket::options::{Answer, Value};
 use super::descriptor::socket::{Family, Received, Socket, Type, flag};
 use super::descriptor::{self, Description};
 use super::errno::{
-    self, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENOTSOCK, EOPNOTSUPP, EPROTONOSUPPORT, Errno,
+    self, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENOMEM, ENOTSOCK, EOPNOTSUPP, EPROTONOSUPPORT, Errno,
 };
 use super::memory::{In, Out};
 use super::unistd::{IoVec, PIECES_MAX, count};
@@ -74,7 +74,7 @@ pub extern "C" fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int {
             (SOCK_STREAM | SOCK_DGRAM, _) => return Err(Errno(EPROTONOSUPPORT)),
             _ => return Err(Errno(EINVAL)),
         };
-        descriptor::open(Socket::new(family, kind_of), kind & SOCK_NONBLOCK != 0)
+        descriptor::open(|| Socket::new(family, kind_of), kind & SOCK_NONBLOCK != 0)
     };
     errno::answer(make())
 }
@@ -94,10 +94,11 @@ pub extern "C" fn socketpair(
         if kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != SOCK_STREAM {
             return Err(Errno(EPROTONOSUPPORT));
         }
+        descriptor::make_room()?;
         let (one, other) = pair::pair();
         let nonblocking = kind & SOCK_NONBLOCK != 0;
-        let first = descriptor::open(one, nonblocking)?;
-        let second = descriptor::open(other, nonblocking).inspect_err(|_| {
+        let first = descriptor::open(|| one, nonblocking)?;
+        let second = descriptor::open(|| other, nonblocking).inspect_err(|_| {
             // It was opened just now.
             descriptor::close(first).unwrap_or_default();
         })?;
@@ -139,7 +140,7 @@ pub extern "C" fn accept4(descriptor: c_int, name: Out<u8>, len: Out<u32>, flags
         let deadline = description.object().read_deadline();
         let (accepted, peer) = description.block(deadline, || socket.try_accept())?;
         address::store(accepted.seen(peer), name, len);
-        descriptor::open(accepted, flags & SOCK_NONBLOCK != 0)
+        descriptor::open(|| accepted, flags & SOCK_NONBLOCK != 0)
     }))
 }
 
@@ -385,11 +386,14 @@ fn pieces(message: &MsgHdr) -> Result<Vec<IoVec>, Errno> {
     if message.msg_iovlen > PIECES_MAX {
         return Err(Errno(EMSGSIZE));
     }
-    Ok(message
-        .msg_iov
-        .readable()
-        .slice(message.msg_iovlen)
-        .to_vec())
+    let given = message.msg_iov.readable();
+    let given = given.slice(message.msg_iovlen);
+    let mut pieces = Vec::new();
+    pieces
+        .try_reserve_exact(given.len())
+        .map_err(|_| Errno(ENOMEM))?;
+    pieces.extend_from_slice(given);
+    Ok(pieces)
 }
 
 /// Ends what is received (0), what is sent (1), or both (2).

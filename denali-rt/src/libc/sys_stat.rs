@@ -1,8 +1,9 @@
-//! `sys/stat.h`: what a descriptor or a file of the image is.
+//! `sys/stat.h`: what a descriptor or a file is.
 
 use super::descriptor::{self, Kind};
 use super::errno::{self, Errno};
-use super::fcntl;
+use super::fcntl::{self, AT_FDCWD};
+use super::files::changes::At;
 use super::files::{self, Node};
 use super::memory::{Out, Text};
 use core::ffi::c_int;
@@ -22,7 +23,8 @@ pub struct Stat {
     st_size: i64,
     st_blksize: i64,
     st_blocks: i64,
-    _times: [i64; 6],
+    /// Seconds and nanoseconds of when it was last read, written and changed.
+    times: [i64; 6],
     _reserved: [i64; 3],
 }
 
@@ -47,24 +49,51 @@ fn status(mode: u32, inode: u64, size: usize) -> Stat {
         st_size: size,
         st_blksize: 4096,
         st_blocks: size.cast_unsigned().div_ceil(512).cast_signed(),
-        _times: [0; 6],
+        times: [0; 6],
         _reserved: [0; 3],
     }
 }
 
-/// Returns what there is to say of a file or directory.
-fn of_node(node: &Node) -> Stat {
-    let (mode, size) = match node {
-        Node::File(file) => (0o100_444, files::contents(*file).len()),
-        Node::Directory(_) => (0o040_555, 0),
+/// Returns what there is to say of a file or directory. Those of the image have no times.
+fn of_node(node: &Node) -> Result<Stat, Errno> {
+    let (device, inode) = node.identity();
+    let found = match node {
+        Node::File(file) => status(0o100_444, inode, files::contents(*file).len()),
+        Node::Directory(_) => status(0o040_555, inode, 0),
+        Node::Stored(stored) => {
+            let found = files::with_volume(stored.volume, |volume| {
+                volume.system()?.status(stored.inode)
+            })?;
+            of_stored(&found)
+        }
     };
-    status(mode, files::inode(node), size)
+    Ok(Stat {
+        st_dev: device,
+        ..found
+    })
+}
+
+/// Returns what there is to say of something on a volume.
+fn of_stored(found: &files::Status) -> Stat {
+    let kind = match found.is_directory {
+        true => 0o040_000,
+        false => 0o100_000,
+    };
+    let [read, written, changed] = found.times;
+    let len = denali_abi::convert::u64_to_usize(found.len);
+    Stat {
+        st_nlink: found.links,
+        st_blocks: i64::try_from(found.sectors).unwrap_or(i64::MAX),
+        times: [read, 0, written, 0, changed, 0],
+        ..status(kind | u32::from(found.permissions), found.inode, len)
+    }
 }
 
 /// Tells what a descriptor is.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn fstat(descriptor: c_int, result: Out<Stat>) -> c_int {
-    errno::answer(descriptor::get(descriptor).map(|description| {
+    let tell = || {
+        let description = descriptor::get(descriptor)?;
         let object = description.object();
         // The type in octal digits 5 and 6, as in `S_IFMT`.
         let kind = match object.kind() {
@@ -77,10 +106,13 @@ pub extern "C" fn fstat(descriptor: c_int, result: Out<Stat>) -> c_int {
             let inode = u64::from(descriptor.cast_unsigned()) + 1;
             status(kind | 0o600, inode, 0)
         };
-        let file = object.as_file();
-        result.write(file.map_or_else(of_descriptor, |file| of_node(file.node())));
-        0
-    }))
+        result.write(match object.as_file() {
+            Some(file) => of_node(file.node())?,
+            None => of_descriptor(),
+        });
+        Ok(0)
+    };
+    errno::answer(tell())
 }
 
 /// Like [`fstat`].
@@ -89,17 +121,10 @@ pub extern "C" fn fstat64(descriptor: c_int, result: Out<Stat>) -> c_int {
     fstat(descriptor, result)
 }
 
-fn tell(node: Result<Node, Errno>, result: Out<Stat>) -> c_int {
-    errno::answer(node.map(|node| {
-        result.write(of_node(&node));
-        0
-    }))
-}
-
 /// Tells what a file or directory is.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn stat(path: Text, result: Out<Stat>) -> c_int {
-    tell(files::resolve(path.bytes()), result)
+    fstatat64(AT_FDCWD, path, result, 0)
 }
 
 /// Like [`stat`].
@@ -131,5 +156,11 @@ pub extern "C" fn fstatat64(
     if path.bytes().is_empty() && flags & AT_EMPTY_PATH != 0 {
         return fstat(directory, result);
     }
-    tell(fcntl::resolve_at(directory, path), result)
+    let tell = || {
+        let base = fcntl::base(directory, path)?;
+        let path = path.bytes();
+        result.write(of_node(&At { base: &base, path }.resolve()?)?);
+        Ok(0)
+    };
+    errno::answer(tell())
 }

@@ -2,11 +2,9 @@
 
 use super::descriptor::file::From;
 use super::descriptor::{self, pipe as pipes};
-use super::errno::{
-    self, EACCES, EBADF, EINVAL, ENAMETOOLONG, ENOTTY, ERANGE, EROFS, ESPIPE, Errno,
-};
+use super::errno::{self, EINVAL, ENAMETOOLONG, ENOTTY, ERANGE, EROFS, ESPIPE, Errno};
 use super::fcntl::O_NONBLOCK;
-use super::files;
+use super::files::{self, Node};
 use super::memory::{In, Out, Text};
 use crate::registers;
 use crate::thread;
@@ -77,15 +75,20 @@ pub extern "C" fn preadv(
     }))
 }
 
-/// Fails: no file is open for writing.
+/// Like [`writev`], to a place in a file.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn pwritev(
     descriptor: c_int,
-    _pieces: In<IoVec>,
-    _pieces_len: c_int,
-    _at: i64,
+    pieces: In<IoVec>,
+    pieces_len: c_int,
+    at: i64,
 ) -> isize {
-    errno::answer(descriptor::get(descriptor).and(Err(Errno(EBADF))))
+    let mut place = at;
+    count(each(pieces, pieces_len, |piece| {
+        let written = write_at(descriptor, piece.base.readable().slice(piece.len), place)?;
+        place = place.saturating_add_unsigned(denali_abi::convert::usize_to_u64(written));
+        Ok(written)
+    }))
 }
 
 /// Moves piece after piece until one is not moved whole. Returns how many bytes were moved; an
@@ -157,10 +160,11 @@ pub extern "C" fn pipe(ends: Out<[c_int; 2]>) -> c_int {
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn pipe2(ends: Out<[c_int; 2]>, flags: c_int) -> c_int {
     let open = || {
+        descriptor::make_room()?;
         let (reader, writer) = pipes::pipe();
         let nonblocking = flags & O_NONBLOCK != 0;
-        let first = descriptor::open(reader, nonblocking)?;
-        let second = descriptor::open(writer, nonblocking).inspect_err(|_| {
+        let first = descriptor::open(|| reader, nonblocking)?;
+        let second = descriptor::open(|| writer, nonblocking).inspect_err(|_| {
             // It was opened just now.
             descriptor::close(first).unwrap_or_default();
         })?;
@@ -216,19 +220,39 @@ fn read_at(descriptor: c_int, to: &mut [u8], at: i64) -> Result<usize, Errno> {
     file.read_at(at, to)
 }
 
+/// Writes to a place in a file, whatever its position; to its end if it is appended to, as on Linux.
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn pwrite(descriptor: c_int, from: In<u8>, len: usize, at: i64) -> isize {
+    count(write_at(descriptor, from.slice(len), at))
+}
+
+/// Writes to a place in a file.
+fn write_at(descriptor: c_int, from: &[u8], at: i64) -> Result<usize, Errno> {
+    let at = u64::try_from(at).map_err(|_| Errno(EINVAL))?;
+    let description = descriptor::get(descriptor)?;
+    let file = description.object().as_file().ok_or(Errno(ESPIPE))?;
+    file.write_at(at, from).map(|_| from.len())
+}
+
+/// Like [`pwrite`].
+#[cfg_attr(denali, unsafe(no_mangle))]
+pub extern "C" fn pwrite64(descriptor: c_int, from: In<u8>, len: usize, at: i64) -> isize {
+    pwrite(descriptor, from, len, at)
+}
+
 /// Like [`pread`].
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn pread64(descriptor: c_int, to: Out<u8>, len: usize, at: i64) -> isize {
     pread(descriptor, to, len, at)
 }
 
-/// Tells whether a file or directory may be used so: reading is allowed, writing is not.
+/// Tells whether a file or directory may be used so: all but writing to the image is allowed.
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn access(path: Text, mode: c_int) -> c_int {
     /// Linux's `W_OK`.
     const WRITE: c_int = 2;
     errno::answer(match files::resolve(path.bytes()) {
-        Ok(_) if mode & WRITE != 0 => Err(Errno(EROFS)),
+        Ok(Node::File(_) | Node::Directory(_)) if mode & WRITE != 0 => Err(Errno(EROFS)),
         found => found.map(|_| 0),
     })
 }
@@ -244,7 +268,7 @@ pub extern "C" fn readlink(path: Text, _to: Out<u8>, _len: usize) -> isize {
 pub extern "C" fn realpath(path: Text, to: Out<u8>) -> Out<u8> {
     let resolve = || {
         let node = files::resolve(path.bytes())?;
-        let text = alloc::format!("/{}\0", files::path(&node));
+        let text = alloc::format!("/{}\0", node.path());
         let mut place = match to.is_null() {
             true => super::malloc::malloc(text.len()).cast(),
             false => to,
@@ -305,36 +329,6 @@ pub extern "C" fn getpid() -> c_int {
 #[cfg_attr(denali, unsafe(no_mangle))]
 pub extern "C" fn getppid() -> c_int {
     0
-}
-
-/// Returns 0: the VM is its program's alone.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn getuid() -> c_uint {
-    0
-}
-
-/// Like [`getuid`].
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn geteuid() -> c_uint {
-    0
-}
-
-/// Like [`getuid`].
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn getgid() -> c_uint {
-    0
-}
-
-/// Like [`getuid`].
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn getegid() -> c_uint {
-    0
-}
-
-/// Succeeds for 0, the only user.
-#[cfg_attr(denali, unsafe(no_mangle))]
-pub extern "C" fn setuid(user: c_uint) -> c_int {
-    errno::answer(if user == 0 { Ok(0) } else { Err(Errno(EACCES)) })
 }
 
 /// Returns the size of a page.

@@ -69,6 +69,8 @@ pub use tcp::TcpStream;
 pub use udp::UdpSocket;
 
 use crate::io::Result;
+use crate::random;
+use crate::registers;
 use crate::time::Instant;
 
 /// Moves frames and timers, and wakes threads whose wait is over. Returns when to call again if no
@@ -77,6 +79,12 @@ use crate::time::Instant;
 /// Does nothing before the network was used or [`start`]ed.
 pub(crate) fn poll(now: Instant) -> Option<Instant> {
     wait::with_started(|network| network.poll(now)).flatten()
+}
+
+/// Goes on with what the kernel says of the network now, after the VM was restored or cloned.
+pub(crate) fn resume(now: Instant) {
+    let seed = [random::u64(), random::u64()];
+    wait::with_started(|network| network.resume(&registers::network(), seed, now));
 }
 
 /// Gives back what the network does not need while the VM idles.

@@ -50,7 +50,7 @@ impl From<Option<Instant>> for Patience {
 pub(super) fn with<R>(f: impl FnOnce(&mut Network, Instant) -> R) -> Result<R> {
     NETWORK.with(|state| {
         if let State::Unknown = state {
-            *state = start(registers::get().network).map_or(State::Absent, State::Present);
+            *state = start(registers::network()).map_or(State::Absent, State::Present);
         }
         match state {
             State::Present(network) => Ok(f(network, Instant::now())),

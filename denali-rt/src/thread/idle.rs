@@ -11,6 +11,7 @@ use crate::hypercall::{self, control};
 use crate::interrupt;
 use crate::net;
 use crate::process;
+use crate::resume;
 use crate::thread::scheduler;
 use crate::time::{Duration, Instant};
 use denali_abi::shared::interrupt::{BLOCK, CONTROL};
@@ -21,6 +22,7 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_micros(200);
 /// Serves interrupts that were `delivered` or are pending: lets the network and timers catch up with
 /// `now`. Returns the network's next deadline.
 pub(crate) fn poll(now: Instant, delivered: u32) -> Option<Instant> {
+    resume::notice(now);
     process::notice_stop();
     notice(delivered | interrupt::take());
     let network_deadline = net::poll(now);

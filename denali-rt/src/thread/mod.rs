@@ -28,6 +28,7 @@ pub use scheduler::ThreadId;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::StackSize;
 
+use crate::heap;
 use crate::interrupt;
 use crate::io;
 use crate::sync::{Arc, GuestCell, WaitQueue};
@@ -168,6 +169,9 @@ impl Builder {
         F: FnOnce() -> T + Send,
         T: Send,
     {
+        if !heap::has_room() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let name: Option<Arc<str>> = self.name.map(Arc::from);
         let outcome = Arc::new(Outcome {
             value: GuestCell::new(None),

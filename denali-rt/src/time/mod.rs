@@ -8,7 +8,8 @@ pub use wheel::{TimerKey, Wheel};
 
 use core::ops::{Add, AddAssign, Sub, SubAssign};
 
-/// A point in monotonic time, in nanoseconds since the host booted.
+/// A point in monotonic time, in nanoseconds since the host booted. In a VM that was restored or
+/// cloned the clock goes on where it stood when that was saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -104,16 +105,29 @@ pub fn wall() -> Duration {
 mod clock {
     use crate::registers;
     use core::time::Duration;
+    use denali_abi::registers::ClockParameters;
 
     pub(super) fn monotonic_ns() -> u64 {
-        registers::get()
-            .clock
-            .monotonic_ns(registers::time_stamp_counter())
+        read(|clock| clock.monotonic_ns(registers::time_stamp_counter()))
     }
 
     pub(super) fn wall() -> Duration {
-        let offset = registers::get().clock.wall_offset_ns;
-        Duration::from_nanos(offset.wrapping_add(monotonic_ns()))
+        Duration::from_nanos(read(|clock| {
+            let now_ns = clock.monotonic_ns(registers::time_stamp_counter());
+            now_ns.wrapping_add(clock.wall_offset_ns)
+        }))
+    }
+
+    /// Reads counter and parameters that belong together: in between the VM may have been saved, and
+    /// restored on a host that counts from elsewhere.
+    fn read(value: impl Fn(&ClockParameters) -> u64) -> u64 {
+        loop {
+            let generation = registers::resume_generation();
+            let read = value(&registers::clock());
+            if generation == registers::resume_generation() {
+                return read;
+            }
+        }
     }
 }
 

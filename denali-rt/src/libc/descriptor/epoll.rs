@@ -4,7 +4,7 @@
 //! So waiting costs what has changed, not what is in the set.
 
 use super::watch::{Alarm, Changes, Watch};
-use super::{Description, Kind, Object};
+use super::{Description, Kind, Object, make_room};
 use crate::libc::errno::{EEXIST, EINVAL, ELOOP, ENOENT, Errno};
 use crate::net::Readiness;
 use crate::sync::GuestCell;
@@ -116,6 +116,7 @@ impl Epoll {
         {
             return Err(Errno(EEXIST));
         }
+        make_room()?;
         let item = Arc::new(Item {
             description: Arc::downgrade(description),
             queue: Arc::downgrade(&self.queue),

@@ -9,7 +9,8 @@
 //! | `event.rs`   | counters (`eventfd`)                              |
 //! | `timer.rs`   | timers (`timerfd`)                                |
 //! | `epoll.rs`   | sets of descriptors to wait for                   |
-//! | `file.rs`    | files and directories of the image                |
+//! | `file.rs`    | files and directories                             |
+//! | `lock.rs`    | locks of open files                               |
 //! | `pair.rs`    | pairs of connected sockets                        |
 //! | `socket/`    | sockets                                           |
 //!
@@ -19,6 +20,7 @@ mod console;
 pub(super) mod epoll;
 pub(super) mod event;
 pub(super) mod file;
+pub(super) mod lock;
 pub(super) mod pair;
 pub(super) mod pipe;
 pub(super) mod socket;
@@ -28,7 +30,8 @@ pub(super) mod watch;
 
 pub(super) use table::{DESCRIPTORS_MAX, close, duplicate, duplicate_to, get, insert};
 
-use super::errno::{EAGAIN, EINVAL, ENOTTY, Errno};
+use super::errno::{EAGAIN, EINVAL, ENOMEM, ENOTTY, Errno};
+use crate::heap;
 use crate::net::Readiness;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -189,9 +192,22 @@ pub(super) fn write(descriptor: c_int, bytes: &[u8]) -> Result<usize, Errno> {
     description.block(object.write_deadline(), || object.try_write(bytes))
 }
 
-/// Gives an object the lowest free number.
-pub(super) fn open(object: impl Object + 'static, nonblocking: bool) -> Result<c_int, Errno> {
-    insert(Arc::new(Description::new(object, nonblocking)), 0)
+/// Makes an object and gives it the lowest free number.
+pub(super) fn open<O: Object + 'static>(
+    make: impl FnOnce() -> O,
+    nonblocking: bool,
+) -> Result<c_int, Errno> {
+    make_room()?;
+    insert(Arc::new(Description::new(make(), nonblocking)), 0)
+}
+
+/// Returns an error unless there is memory for an object and what belongs to it.
+pub(super) fn make_room() -> Result<(), Errno> {
+    if heap::has_room() {
+        Ok(())
+    } else {
+        Err(Errno(ENOMEM))
+    }
 }
 
 #[cfg(test)]

@@ -53,8 +53,8 @@ fn numbers_are_the_lowest_free_ones_and_bounded() {
 #[test]
 fn a_pipe_wakes_its_reader_and_ends_with_its_writer() {
     let (reader, writer) = pipe();
-    let from = open(reader, false).unwrap();
-    let to = open(writer, false).unwrap();
+    let from = open(|| reader, false).unwrap();
+    let to = open(|| writer, false).unwrap();
     let other = thread::spawn(move || {
         thread::sleep(SOON);
         write(to, b"hello").unwrap();
@@ -70,8 +70,8 @@ fn a_pipe_wakes_its_reader_and_ends_with_its_writer() {
 #[test]
 fn a_full_pipe_waits_for_its_reader_or_fails_without_one() {
     let (reader, writer) = pipe();
-    let from = open(reader, false).unwrap();
-    let to = open(writer, true).unwrap();
+    let from = open(|| reader, false).unwrap();
+    let to = open(|| writer, true).unwrap();
     let block = alloc::vec![7; 60_000];
     assert_eq!(write(to, &block), Ok(60_000));
     assert_eq!(write(to, &block), Ok(5_536));
@@ -114,7 +114,7 @@ fn a_counter_counts() {
 
 #[test]
 fn a_timer_expires_once_or_again_and_again() {
-    let timer = open(Timer::new(1), false).unwrap();
+    let timer = open(|| Timer::new(1), false).unwrap();
     let description = get(timer).unwrap();
     let set = |next: Duration, interval| {
         let setting = Setting::new(Some(Instant::now() + next), interval);
@@ -140,7 +140,7 @@ fn a_timer_expires_once_or_again_and_again() {
 #[test]
 fn a_set_tells_of_levels_edges_and_once() {
     let epoll = Epoll::new();
-    let event = open(Event::new(0, Taking::All), true).unwrap();
+    let event = open(|| Event::new(0, Taking::All), true).unwrap();
     let description = get(event).unwrap();
     let more = 1_u64.to_le_bytes();
     epoll
@@ -182,8 +182,8 @@ fn a_set_tells_of_levels_edges_and_once() {
 fn a_set_wakes_who_waits_and_forgets_what_is_closed() {
     let epoll = Epoll::new();
     let (reader, writer) = pipe();
-    let from = open(reader, true).unwrap();
-    let to = open(writer, true).unwrap();
+    let from = open(|| reader, true).unwrap();
+    let to = open(|| writer, true).unwrap();
     epoll
         .add(from, &get(from).unwrap(), wanted(epoll::IN, 1))
         .unwrap();
@@ -205,11 +205,8 @@ fn a_set_wakes_who_waits_and_forgets_what_is_closed() {
 
 #[test]
 fn a_set_can_be_watched_but_not_by_itself() {
-    let (inner, event) = (
-        open(Epoll::new(), false).unwrap(),
-        Event::new(0, Taking::All),
-    );
-    let event = open(event, false).unwrap();
+    let (inner, event) = (open(Epoll::new, false).unwrap(), Event::new(0, Taking::All));
+    let event = open(|| event, false).unwrap();
     let outer = Epoll::new();
     let set = get(inner).unwrap();
     let inner_set = set.object().as_epoll().unwrap();

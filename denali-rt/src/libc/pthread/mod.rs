@@ -56,6 +56,7 @@ pub use rwlock::{
 
 use super::errno::{self, EAGAIN, EDEADLK, EINVAL, ERANGE, ESRCH, Errno};
 use super::memory::{In, Out, Text};
+use crate::heap;
 use crate::interrupt;
 use crate::sync::{Arc, GuestCell, WaitQueue};
 use crate::thread;
@@ -143,6 +144,9 @@ pub extern "C" fn pthread_create(
     start: Start,
     argument: Out<u8>,
 ) -> c_int {
+    if !heap::has_room() {
+        return EAGAIN;
+    }
     let attr = attr.read().unwrap_or_default();
     let control = Control::new(attr.is_detached());
     let number = THREADS.with(|threads| {

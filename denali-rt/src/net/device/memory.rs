@@ -1,7 +1,9 @@
 //! Memory that the kernel sees: the shared page, and buffers.
 
+use crate::heap;
 use crate::hypercall::release_memory;
-use alloc::alloc::{alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use alloc::alloc::{alloc, alloc_zeroed, dealloc};
+use alloc::boxed::Box;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use denali_abi::convert::{u32_to_usize, usize_to_u64};
@@ -74,29 +76,36 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Allocates `len` bytes without touching them.
-    pub(super) fn untouched(len: usize) -> Self {
+    /// Allocates `len` bytes without touching them; `None` without memory.
+    pub(super) fn untouched(len: usize) -> Option<Self> {
         let layout = Self::layout(len);
         // SAFETY: the size is not zero.
         Self::from_allocation(unsafe { alloc(layout) }, layout)
     }
 
-    /// Allocates `len` zero bytes.
-    pub(super) fn zeroed(len: usize) -> Self {
+    /// Allocates `len` zero bytes; `None` without memory.
+    pub(super) fn zeroed(len: usize) -> Option<Self> {
         let layout = Self::layout(len);
         // SAFETY: the size is not zero.
         Self::from_allocation(unsafe { alloc_zeroed(layout) }, layout)
     }
 
-    fn layout(len: usize) -> Layout {
+    /// Allocates `len` bytes or more that have been written to some time, or cost memory once they
+    /// are; `None` without memory.
+    pub(super) fn vacant(len: usize) -> Option<Self> {
+        let bytes = Box::leak(heap::buffer(len)?.into_boxed_slice());
+        let layout = Layout::for_value(bytes);
+        Self::from_allocation(bytes.as_mut_ptr(), layout)
+    }
+
+    /// Returns the layout of a buffer of `len` bytes.
+    pub(super) fn layout(len: usize) -> Layout {
         Layout::from_size_align(len.max(16), 16).expect("a few frames are shorter than 2^63 bytes")
     }
 
-    fn from_allocation(start: *mut u8, layout: Layout) -> Self {
-        match NonNull::new(start) {
-            Some(start) => Self { start, layout },
-            None => handle_alloc_error(layout),
-        }
+    fn from_allocation(start: *mut u8, layout: Layout) -> Option<Self> {
+        let start = NonNull::new(start)?;
+        Some(Self { start, layout })
     }
 
     /// Returns its length in bytes.

@@ -87,7 +87,7 @@ impl Link for RingDevice {
         self.rx.advance();
     }
 
-    fn can_transmit(&self) -> bool {
+    fn can_transmit(&mut self) -> bool {
         self.tx.has_room()
     }
 
@@ -98,6 +98,17 @@ impl Link for RingDevice {
 
     fn flush(&mut self) {
         self.tx.flush();
+    }
+
+    fn transmitted(&self) -> u32 {
+        self.tx.produced()
+    }
+
+    fn provide_for(&mut self, len: usize) -> bool {
+        const HEADERS_MAX: usize = 128;
+        let longest = (len + HEADERS_MAX).min(SUPER_LEN_MAX);
+        let is_cut_behind_us = self.features & flags::SEGMENT_TCP4 != 0;
+        !is_cut_behind_us || longest <= self.frame_len || self.tx.provide_for(longest)
     }
 
     fn rest(&mut self) {
@@ -129,12 +140,10 @@ impl phy::Device for RingDevice {
         capabilities.checksum = checksum_capabilities();
         if self.features & flags::CHECKSUM_PARTIAL != 0 {
             capabilities.checksum.tcp = phy::Checksum::None;
-            let longest = |flag| {
-                let offered = self.features & flag != 0;
-                NonZeroUsize::new(SUPER_LEN_MAX).filter(|_| offered)
-            };
-            capabilities.segmentation.tcpv4 = longest(flags::SEGMENT_TCP4);
-            capabilities.segmentation.tcpv6 = longest(flags::SEGMENT_TCP6);
+            // Not IPv6: smoltcp 0.14 would make the super-segment and then drop it, for being longer
+            // than the MTU, where it writes the IPv6 header.
+            let offered = self.features & flags::SEGMENT_TCP4 != 0;
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(SUPER_LEN_MAX).filter(|_| offered);
         }
         capabilities
     }

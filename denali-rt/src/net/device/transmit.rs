@@ -4,6 +4,7 @@
 //! behind it, or never.
 
 use super::memory::{Buffer, Page, slot};
+use alloc::alloc::handle_alloc_error;
 use alloc::vec::Vec;
 use core::mem::offset_of;
 use core::num::NonZeroU16;
@@ -18,7 +19,7 @@ const SPARE_MAX: usize = 4;
 /// Bytes of buffers for super-segments kept for reuse.
 const LARGE_BYTES_MAX: usize = 128 * 1024;
 
-/// Polls without a super-segment after which no buffer for one is kept.
+/// Polls without a super-segment after which no memory for one is kept.
 const LARGE_CALM_POLLS: u32 = 64;
 
 /// The transmit ring, seen from the guest: `consumed <= produced <= consumed + RING_LEN`.
@@ -34,6 +35,10 @@ pub(super) struct Transmit {
     large: Vec<Buffer>,
     /// Bytes of those.
     large_bytes: usize,
+    /// One more, for when there is no memory, if connections may need it.
+    reserve: Option<Buffer>,
+    /// The longest super-segment that connections may send; 0 if none.
+    longest: usize,
     /// Polls since the last super-segment.
     large_calm: u32,
     /// What the kernel takes, as bits of [`flags`].
@@ -53,6 +58,8 @@ impl Transmit {
             spare: Vec::new(),
             large: Vec::new(),
             large_bytes: 0,
+            reserve: None,
+            longest: 0,
             large_calm: 0,
             features,
             produced: 0,
@@ -68,9 +75,15 @@ impl Transmit {
         self.flush();
         self.spare.truncate(SPARE_MAX);
         self.large_calm = self.large_calm.saturating_add(1);
-        if self.large_calm > LARGE_CALM_POLLS {
+        if self.large_calm >= LARGE_CALM_POLLS {
             self.large = Vec::new();
             self.large_bytes = 0;
+        }
+        if self.large_calm == LARGE_CALM_POLLS
+            && let Some(reserve) = &self.reserve
+        {
+            // SAFETY: nobody relies on what an unused buffer holds.
+            unsafe { reserve.vacate() };
         }
     }
 
@@ -82,18 +95,67 @@ impl Transmit {
         }
     }
 
-    /// Frees the buffers for frames to come.
-    pub(super) fn drop_spare(&mut self) {
-        self.spare = Vec::new();
+    /// Returns how many frames were queued since the beginning, modulo 2^32.
+    pub(super) const fn produced(&self) -> u32 {
+        self.produced
     }
 
-    /// Returns whether a frame can be sent.
-    pub(super) fn has_room(&self) -> bool {
-        self.produced.wrapping_sub(self.consumed) < RING_LEN
+    /// Frees the buffers for frames to come, but for one.
+    pub(super) fn drop_spare(&mut self) {
+        self.spare.truncate(1);
+        self.spare.shrink_to_fit();
+    }
+
+    /// Prepares for super-segments of `len` bytes. Returns whether there is memory for it.
+    pub(super) fn provide_for(&mut self, len: usize) -> bool {
+        if len > self.longest {
+            let Some(buffer) = Buffer::vacant(len) else {
+                return false;
+            };
+            (self.reserve, self.longest) = (Some(buffer), len);
+        }
+        true
+    }
+
+    /// Returns whether a frame can be sent: there is a slot, and memory for any frame.
+    ///
+    /// Buffers that once were there are in the ring otherwise, and come back.
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        if !self.is_provided() {
+            self.provide();
+        }
+        if !self.is_provided() {
+            self.flush();
+        }
+        self.is_provided()
+    }
+
+    fn is_provided(&self) -> bool {
+        !self.spare.is_empty() && (self.reserve.is_some() || self.longest == 0)
+    }
+
+    fn provide(&mut self) {
+        if self.spare.is_empty() && self.spare.try_reserve(1).is_ok() {
+            self.spare.extend(Buffer::zeroed(self.buffer_len));
+        }
+        if self.reserve.is_none() && self.longest > 0 {
+            self.reserve = Buffer::vacant(self.longest);
+        }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.produced.wrapping_sub(self.consumed) >= RING_LEN
     }
 
     /// Puts a frame of `len` bytes that `fill` writes into the ring, which must have room. With a
     /// `segment_size` it is a super-segment.
+    ///
+    /// # Panics
+    ///
+    /// Without memory for a super-segment longer than was prepared for.
     pub(super) fn send<R>(
         &mut self,
         len: usize,
@@ -123,7 +185,7 @@ impl Transmit {
         compiler_fence(Ordering::Release);
         self.page
             .store(offset_of!(SharedPage, tx_produced), self.produced);
-        if !self.has_room() {
+        if self.is_full() {
             self.flush();
         }
         result
@@ -139,6 +201,9 @@ impl Transmit {
             self.consumed = self.consumed.wrapping_add(1);
             match buffer {
                 Some(buffer) if buffer.len() <= self.buffer_len => self.spare.push(buffer),
+                Some(buffer) if self.reserve.is_none() && buffer.len() >= self.longest => {
+                    self.reserve = Some(buffer);
+                }
                 Some(buffer) if self.large_bytes + buffer.len() <= LARGE_BYTES_MAX => {
                     self.large_bytes += buffer.len();
                     self.large.push(buffer);
@@ -150,19 +215,25 @@ impl Transmit {
 
     /// Returns a buffer for a frame of `len` bytes, which has been written in full.
     fn buffer_for(&mut self, len: usize) -> Buffer {
-        if len <= self.buffer_len {
-            let spare = self.spare.pop();
-            return spare.unwrap_or_else(|| Buffer::zeroed(self.buffer_len));
-        }
-        self.large_calm = 0;
-        // By powers of two, so that the next one fits, too.
+        let found = if len <= self.buffer_len {
+            self.spare.pop()
+        } else {
+            self.large_calm = 0;
+            let reserve = |reserve: &mut Option<Buffer>| reserve.take_if(|it| it.len() >= len);
+            self.large_for(len).or_else(|| reserve(&mut self.reserve))
+        };
+        found.unwrap_or_else(|| handle_alloc_error(Buffer::layout(len)))
+    }
+
+    fn large_for(&mut self, len: usize) -> Option<Buffer> {
         let fitting = self.large.iter().rposition(|buffer| buffer.len() >= len);
         let Some(place) = fitting else {
+            // By powers of two, so that the next one fits, too.
             return Buffer::zeroed(len.next_power_of_two());
         };
         let buffer = self.large.swap_remove(place);
         self.large_bytes -= buffer.len();
-        buffer
+        Some(buffer)
     }
 }
 

@@ -71,6 +71,17 @@ impl<S: Signal> Address<S> {
         address
     }
 
+    /// Takes over the addresses of another network, and tells those who wait for one.
+    pub(super) fn replace_by(&mut self, other: Self) {
+        let changed = self.changed();
+        *self = Self {
+            changed,
+            has_changed: true,
+            ..other
+        };
+        self.changed.notify();
+    }
+
     /// Returns what tells of a new address, and of none that will come.
     pub(in crate::net) fn changed(&self) -> Arc<S> {
         self.changed.clone()
@@ -124,6 +135,14 @@ impl<S: Signal> Address<S> {
             (true, _) => Poll::Ready(Ok(())),
             (false, true) => Poll::Pending,
             (false, false) => Poll::Ready(Err(ErrorKind::NetworkUnreachable)),
+        }
+    }
+
+    /// Returns the router for packets to `remote`, if it is on no network of ours.
+    pub(super) fn router_to(&self, remote: IpAddr) -> Option<IpAddr> {
+        match remote {
+            IpAddr::V4(_) => self.gateway.map(IpAddr::V4),
+            IpAddr::V6(_) => self.autoconf.router().map(IpAddr::V6),
         }
     }
 

@@ -5,14 +5,14 @@
 //! to detect duplicates of. A router is asked when the stack starts, and again when the VM happens
 //! to be awake in the second half of a lifetime; an idle VM is not woken for it.
 
-use super::smol;
+use super::{ndisc, smol};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use smoltcp::phy::{ChecksumCapabilities, Device, TxToken};
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Packet, Icmpv6Repr, IpProtocol,
-    Ipv6Cidr, Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr,
+    EthernetAddress, EthernetFrame, Icmpv6Packet, Icmpv6Repr, Ipv6Cidr, Ipv6Packet,
+    NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr,
 };
 
 /// Prefixes kept; the first come stay.
@@ -25,12 +25,8 @@ const ROUTERS_MAX: usize = 2;
 const SOLICITATIONS: u32 = 3;
 const SOLICITATION_INTERVAL: Duration = Duration::from_secs(4);
 
-/// The hop limit that shows a message to come from this very link (RFC 4861 §6.1.2).
-const HOP_LIMIT: u8 = 255;
-
-/// All routers of the link, and the group address of their cards.
+/// All routers of the link.
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
-const ALL_ROUTERS_MAC: EthernetAddress = EthernetAddress([0x33, 0x33, 0, 0, 0, 2]);
 
 /// What the VM knows of its IPv6 neighbourhood.
 #[derive(Debug)]
@@ -183,33 +179,11 @@ impl Autoconf {
     }
 
     fn solicit(&self, token: impl TxToken) {
-        let message = Icmpv6Repr::Ndisc(NdiscRepr::RouterSolicit {
-            lladdr: Some(self.mac.into()),
-        });
         let source = self.address_in(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
-        let ip = Ipv6Repr {
-            src_addr: source,
-            dst_addr: ALL_ROUTERS,
-            next_header: IpProtocol::Icmpv6,
-            payload_len: message.buffer_len(),
-            hop_limit: HOP_LIMIT,
+        let message = NdiscRepr::RouterSolicit {
+            lladdr: Some(self.mac.into()),
         };
-        let len = EthernetFrame::<&[u8]>::buffer_len(ip.buffer_len() + message.buffer_len());
-        token.consume(len, |bytes| {
-            let mut frame = EthernetFrame::new_unchecked(bytes);
-            frame.set_src_addr(self.mac);
-            frame.set_dst_addr(ALL_ROUTERS_MAC);
-            frame.set_ethertype(EthernetProtocol::Ipv6);
-            let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
-            ip.emit(&mut packet);
-            let mut icmp = Icmpv6Packet::new_unchecked(packet.payload_mut());
-            message.emit(
-                &source,
-                &ALL_ROUTERS,
-                &mut icmp,
-                &ChecksumCapabilities::default(),
-            );
-        });
+        ndisc::send(token, self.mac, source, ALL_ROUTERS, message);
     }
 }
 
@@ -224,7 +198,7 @@ fn parse(
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
     let (source, destination) = (ip.src_addr(), ip.dst_addr());
-    if ip.hop_limit() != HOP_LIMIT || !source.is_unicast_link_local() {
+    if ip.hop_limit() != ndisc::HOP_LIMIT || !source.is_unicast_link_local() {
         return None;
     }
     let icmp = Icmpv6Packet::new_checked(ip.payload()).ok()?;

@@ -1,9 +1,9 @@
 //! UDP: one smoltcp socket, in a set of its own, per bound port.
 
-use super::{Link, Signal, Stack, accepts, earliest, from_smol, smol};
+use super::{Link, Signal, Stack, accepts, earliest, from_smol, neighbors, smol};
 use crate::io::ErrorKind;
 use crate::net::readiness::Readiness;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -11,7 +11,6 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
-use smoltcp::phy::Device;
 use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, RecvError, SendError, Socket};
 use smoltcp::wire::IpEndpoint;
 
@@ -21,6 +20,9 @@ use super::loopback::Loopback;
 
 /// Bytes of payload a socket holds in each direction.
 const BUFFER_BYTES: usize = 8 * 1024;
+
+/// How long a datagram may wait for a neighbour to tell its hardware address.
+const NEIGHBOR_MAX: Duration = Duration::from_secs(1);
 
 /// Datagrams a socket holds in each direction.
 const BUFFER_DATAGRAMS: usize = 16;
@@ -45,6 +47,10 @@ struct Bound<S> {
     peer: Option<SocketAddr>,
     /// When smoltcp wants to try again.
     due: Option<Instant>,
+    /// Whom the latest datagram is for.
+    latest: Option<IpAddr>,
+    /// Since when the next datagram has waited for a neighbour.
+    waits_since: Option<Instant>,
 }
 
 /// Where a datagram goes.
@@ -69,6 +75,33 @@ pub(in crate::net) enum Take {
 impl<S: Signal> Bound<S> {
     fn socket(&mut self) -> &mut Socket<'static> {
         self.set.get_mut(self.handle)
+    }
+
+    /// Sends what can be sent, and drops a datagram for which no neighbour answers, lest those
+    /// behind it wait for ever.
+    fn send(
+        &mut self,
+        interface: &mut Interface,
+        link: &mut impl Link,
+        awaited: &mut Vec<IpAddr>,
+        now: Instant,
+    ) {
+        let before = link.transmitted();
+        let mut egress = || interface.poll_egress(smol(now), link, &mut self.set);
+        let sent = (0..BUFFER_DATAGRAMS).take_while(|_| egress() != PollResult::None);
+        let has_sent = sent.count() > 0;
+        if has_sent || !neighbors::is_awaited(interface.poll_at(smol(now), &self.set), now) {
+            self.waits_since = None;
+            return;
+        }
+        if link.transmitted() == before {
+            awaited.extend(self.latest);
+        }
+        let since = *self.waits_since.get_or_insert(now);
+        if now >= since + NEIGHBOR_MAX {
+            neighbors::drop_next(&mut self.set, now);
+            self.waits_since = None;
+        }
     }
 }
 
@@ -105,11 +138,13 @@ impl<S: Signal> Datagrams<S> {
         self.retry = true;
     }
 
-    /// Sends what sockets hold. Returns when to try again.
+    /// Sends what sockets hold. Adds to `awaited` whom they wait for and nobody has asked for.
+    /// Returns when to try again.
     pub(super) fn poll(
         &mut self,
         interface: &mut Interface,
-        link: &mut impl Device,
+        link: &mut impl Link,
+        awaited: &mut Vec<IpAddr>,
         now: Instant,
     ) -> Option<Instant> {
         let retry = core::mem::take(&mut self.retry);
@@ -120,11 +155,7 @@ impl<S: Signal> Datagrams<S> {
                 return false;
             };
             if retry || bound.due.is_none_or(|due| due <= now) {
-                for _ in 0..BUFFER_DATAGRAMS {
-                    if interface.poll_egress(smol(now), link, &mut bound.set) == PollResult::None {
-                        break;
-                    }
-                }
+                bound.send(interface, link, awaited, now);
                 bound.signals.writable.notify();
             }
             bound.due = interface.poll_at(smol(now), &bound.set).map(from_smol);
@@ -167,6 +198,8 @@ impl<L: Link, S: Signal> Stack<L, S> {
             address: at.ip(),
             peer: None,
             due: None,
+            latest: None,
+            waits_since: None,
         };
         self.datagrams.sockets.insert(port, bound);
         self.charge(2 * BUFFER_BYTES);
@@ -221,6 +254,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let endpoint = IpEndpoint::new(to.ip().into(), to.port());
         match bound.socket().send_slice(payload, endpoint) {
             Ok(()) => {
+                bound.latest = Some(to.ip());
                 if !self.datagrams.sending.contains(&port) {
                     bound.due = None;
                     self.datagrams.sending.push(port);

@@ -2,7 +2,7 @@
 
 use super::connection::{Path, Signals};
 use super::loopback::Loopback;
-use super::{Link, Signal, Stack, due, earliest, smol};
+use super::{Link, Signal, Stack, due, earliest, neighbors, smol};
 use crate::io::ErrorKind;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::task::Poll;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
-use smoltcp::phy::{ChecksumCapabilities, Device};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp::{Endpoint, PacketBuffer, PacketMetadata, Socket};
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress};
 
@@ -87,17 +87,20 @@ impl<S: Signal> Echoes<S> {
         self.retry = true;
     }
 
-    /// Sends requests. Returns when to try again.
+    /// Sends requests. Adds to `awaited` whom they wait for and nobody has asked for. Returns when to
+    /// try again.
     pub(super) fn poll(
         &mut self,
         interface: &mut Interface,
-        link: &mut impl Device,
+        link: &mut impl Link,
+        awaited: &mut Vec<IpAddr>,
         now: Instant,
     ) -> Option<Instant> {
         let retry = core::mem::take(&mut self.retry);
         let mut next = None;
         for asking in self.asking.values_mut() {
             if retry || asking.due.is_some_and(|due| due <= now) {
+                let before = link.transmitted();
                 for _ in 0..MESSAGES {
                     let sent = interface.poll_egress(smol(now), link, &mut asking.set);
                     if sent == PollResult::None {
@@ -105,6 +108,9 @@ impl<S: Signal> Echoes<S> {
                     }
                 }
                 let at = interface.poll_at(smol(now), &asking.set);
+                if link.transmitted() == before && neighbors::is_awaited(at, now) {
+                    awaited.push(asking.remote);
+                }
                 asking.due = at.map(|at| due(at, now));
             }
             next = earliest(next, asking.due);

@@ -29,6 +29,7 @@ impl Signal for Count {
 pub(super) struct FakeLink {
     pub(super) inbox: VecDeque<Vec<u8>>,
     pub(super) outbox: VecDeque<Vec<u8>>,
+    transmitted: u32,
 }
 
 impl Link for FakeLink {
@@ -42,17 +43,21 @@ impl Link for FakeLink {
         self.inbox.pop_front();
     }
 
-    fn can_transmit(&self) -> bool {
+    fn can_transmit(&mut self) -> bool {
         self.outbox.len() < QUEUE_MAX
     }
 
     fn refresh(&mut self) {}
 
     fn flush(&mut self) {}
+
+    fn transmitted(&self) -> u32 {
+        self.transmitted
+    }
 }
 
 pub(super) struct RxToken(Vec<u8>);
-pub(super) struct TxToken<'a>(&'a mut VecDeque<Vec<u8>>);
+pub(super) struct TxToken<'a>(&'a mut VecDeque<Vec<u8>>, &'a mut u32);
 
 impl smoltcp::phy::RxToken for RxToken {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
@@ -65,6 +70,7 @@ impl smoltcp::phy::TxToken for TxToken<'_> {
         let mut frame = vec![0; len];
         let result = f(&mut frame);
         self.0.push_back(frame);
+        *self.1 += 1;
         result
     }
 }
@@ -75,11 +81,15 @@ impl Device for FakeLink {
 
     fn receive(&mut self, _now: smoltcp::time::Instant) -> Option<(RxToken, TxToken<'_>)> {
         let frame = self.inbox.pop_front()?;
-        Some((RxToken(frame), TxToken(&mut self.outbox)))
+        Some((
+            RxToken(frame),
+            TxToken(&mut self.outbox, &mut self.transmitted),
+        ))
     }
 
     fn transmit(&mut self, _now: smoltcp::time::Instant) -> Option<TxToken<'_>> {
-        self.can_transmit().then_some(TxToken(&mut self.outbox))
+        self.can_transmit()
+            .then_some(TxToken(&mut self.outbox, &mut self.transmitted))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -159,7 +159,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         let owner = Owner::HalfOpen {
             port: key.local_port,
         };
-        let connection = if self.has_memory_for(buffers.bytes()) {
+        let connection = if self.has_memory_for_connection(buffers) {
             Connection::new(key, path, owner, buffers)
         } else {
             None
@@ -315,6 +315,11 @@ impl<L: Link, S: Signal> Stack<L, S> {
     pub(super) fn has_memory_for(&self, bytes: usize) -> bool {
         const SPARE: usize = 256 * 1024;
         self.buffer_bytes + bytes <= self.buffer_bytes_peak || (self.memory_left)() >= bytes + SPARE
+    }
+
+    /// Returns whether there is memory for one more connection, and for sending what it has to send.
+    pub(super) fn has_memory_for_connection(&mut self, buffers: Buffers) -> bool {
+        self.has_memory_for(buffers.bytes()) && self.link.provide_for(buffers.transmit)
     }
 
     /// Notes that `bytes` of buffers are in use.

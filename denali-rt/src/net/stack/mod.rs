@@ -24,7 +24,10 @@
 //! | `loopback`     | the way to oneself                                                |
 //! | `echo`         | asking others for an echo                                         |
 //! | `groups`       | multicast groups                                                  |
+//! | `ndisc`        | messages of neighbour discovery                                   |
+//! | `neighbors`    | asking for hardware addresses                                     |
 //! | [`resolver`]   | host names                                                        |
+//! | `resume`       | what is left after a restore, and in a clone                      |
 //! | [`stats`]      | counters                                                          |
 
 pub(super) mod address;
@@ -37,10 +40,13 @@ mod hash;
 pub(super) mod header;
 mod ingress;
 mod loopback;
+mod ndisc;
+mod neighbors;
 mod operations;
 mod options;
 mod readiness;
 mod resolver;
+mod resume;
 mod service;
 mod stale;
 pub(super) mod stats;
@@ -77,6 +83,7 @@ use groups::Groups;
 use hash::HashKey;
 use header::Checksum;
 use loopback::Loopback;
+use neighbors::Neighbors;
 use resolver::Resolver;
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::Device;
@@ -107,13 +114,22 @@ pub(crate) trait Link: Device {
     fn skip(&mut self);
 
     /// Returns whether a frame can be sent now.
-    fn can_transmit(&self) -> bool;
+    fn can_transmit(&mut self) -> bool;
 
     /// Begins a poll: takes note of what the other side did since the last one.
     fn refresh(&mut self);
 
     /// Hands over at once what has been transmitted.
     fn flush(&mut self);
+
+    /// Returns how many frames have been transmitted since the beginning, modulo 2^32.
+    fn transmitted(&self) -> u32;
+
+    /// Prepares for connections that send up to `len` bytes at once. Returns whether there is memory
+    /// for it.
+    fn provide_for(&mut self, _len: usize) -> bool {
+        true
+    }
 
     /// Gives back what is not needed while nothing arrives.
     fn rest(&mut self) {}
@@ -172,6 +188,7 @@ pub(crate) struct Stack<L: Link, S> {
     ready: VecDeque<ConnectionId>,
     /// Connections that wait for a neighbour's hardware address.
     awaiting_neighbor: Vec<ConnectionId>,
+    neighbors: Neighbors,
     time_wait: TimeWait,
     datagrams: Datagrams<S>,
     echoes: Echoes<S>,
@@ -206,6 +223,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             timers: Wheel::new(),
             ready: VecDeque::new(),
             awaiting_neighbor: Vec::new(),
+            neighbors: Neighbors::default(),
             time_wait: TimeWait::new(hash),
             datagrams: Datagrams::new(),
             echoes: Echoes::new(),
@@ -277,14 +295,17 @@ impl<L: Link, S: Signal> Stack<L, S> {
         if self.address.take_change() {
             self.groups.change();
         }
-        let datagrams = self
-            .datagrams
-            .poll(&mut self.interface, &mut self.link, now);
+        let mut awaited = Vec::new();
+        let (interface, link) = (&mut self.interface, &mut self.link);
+        let datagrams = self.datagrams.poll(interface, link, &mut awaited, now);
         let servers = self.address.name_servers();
         let resolver = self
             .resolver
-            .poll(&mut self.interface, &mut self.link, servers, now);
-        let echoes = self.echoes.poll(&mut self.interface, &mut self.link, now);
+            .poll(interface, link, servers, &mut awaited, now);
+        let echoes = self.echoes.poll(interface, link, &mut awaited, now);
+        for neighbor in awaited {
+            self.ask_for_neighbor(neighbor, now);
+        }
         let groups = self.poll_groups(now);
         [address, datagrams, resolver, echoes, groups]
             .into_iter()

@@ -139,7 +139,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             return Err(ErrorKind::NetworkUnreachable);
         }
         let buffers = self.resolve(buffers);
-        if !self.has_memory_for(buffers.bytes()) {
+        if !self.has_memory_for_connection(buffers) {
             return Err(ErrorKind::OutOfMemory);
         }
         let mut connection = Connection::new(key(local_port), path, Owner::Stream, buffers)

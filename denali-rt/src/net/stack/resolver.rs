@@ -1,7 +1,7 @@
 //! Host names: smoltcp's DNS client, present only while somebody asks.
 
 use super::connection::Signals;
-use super::{Link, Signal, Stack, due, smol};
+use super::{Link, Signal, Stack, due, neighbors, smol};
 use crate::io::ErrorKind;
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::task::Poll;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet};
-use smoltcp::phy::Device;
 use smoltcp::socket::dns::{GetQueryResultError, QueryHandle, Socket, StartQueryError};
 use smoltcp::wire::{DnsQueryType, IpAddress};
 
@@ -94,22 +93,29 @@ impl<S: Signal> Resolver<S> {
         self.retry = true;
     }
 
-    /// Goes on with open questions. Returns when to do so again.
+    /// Goes on with open questions to `servers`. Adds to `awaited` those it waits for and nobody has
+    /// asked for. Returns when to do so again.
     pub(super) fn poll(
         &mut self,
         interface: &mut Interface,
-        link: &mut impl Device,
+        link: &mut impl Link,
         servers: &[IpAddress],
+        awaited: &mut Vec<IpAddr>,
         now: Instant,
     ) -> Option<Instant> {
         let retry = core::mem::take(&mut self.retry);
         let client = self.client.as_mut()?;
         if retry || client.due.is_some_and(|due| due <= now) {
             client.socket().update_servers(servers);
+            let before = link.transmitted();
             for _ in 0..QUERIES_MAX {
                 if interface.poll_egress(smol(now), link, &mut client.set) == PollResult::None {
                     break;
                 }
+            }
+            let due = interface.poll_at(smol(now), &client.set);
+            if link.transmitted() == before && neighbors::is_awaited(due, now) {
+                awaited.extend(servers.iter().copied().map(IpAddr::from));
             }
             self.signals.readable.notify();
         }

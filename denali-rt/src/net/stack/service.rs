@@ -3,18 +3,15 @@
 use super::connection::{Connection, LINGER_MAX, Owner, Path};
 use super::loopback::Loopback;
 use super::table::ConnectionId;
-use super::{Deadline, Link, STALL_RETRY, Signal, Stack, earliest, from_smol, smol};
+use super::{Deadline, Link, STALL_RETRY, Signal, Stack, earliest, from_smol, neighbors, smol};
 use crate::io::ErrorKind;
 use crate::time::{Duration, Instant};
+use core::net::IpAddr;
 use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
-use smoltcp::time::Duration as SmolDuration;
 
 /// Frames one connection may send before the others' turn.
 const EGRESS_BURST: usize = 16;
-
-/// How long smoltcp waits for a neighbour's hardware address before it asks again.
-const NEIGHBOR_SILENCE: SmolDuration = SmolDuration::from_secs(1);
 
 /// How long a reset may wait for the peer's hardware address.
 const RESET_MAX: Duration = Duration::from_secs(2);
@@ -92,6 +89,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
         connection.queued = false;
         connection.probe_if_silent(now);
         let mut sent = 0;
+        let before = self.link.transmitted();
         while sent < EGRESS_BURST {
             let (set, at) = (&mut connection.set, smol(now));
             let (result, next) = match (connection.path, self.loopback.as_deref_mut()) {
@@ -124,7 +122,14 @@ impl<L: Link, S: Signal> Stack<L, S> {
             {
                 self.retire(id, now);
             }
-            Some(_) => self.schedule(id, sent, now),
+            Some(_) => {
+                let is_silent = self.link.transmitted() == before;
+                let awaited = self.schedule(id, sent, now);
+                // If not, smoltcp has asked.
+                if let Some(neighbor) = awaited.filter(|_| is_silent) {
+                    self.ask_for_neighbor(neighbor, now);
+                }
+            }
             None => {}
         }
     }
@@ -230,11 +235,10 @@ impl<L: Link, S: Signal> Stack<L, S> {
         self.buffer_bytes -= connection.buffer_bytes;
     }
 
-    /// Sets the timer of a connection that sent `sent` frames just now, or queues it again.
-    fn schedule(&mut self, id: ConnectionId, sent: usize, now: Instant) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
+    /// Sets the timer of a connection that sent `sent` frames just now, or queues it again. Returns
+    /// the peer if it sent none because the hardware address on the way there is not known.
+    fn schedule(&mut self, id: ConnectionId, sent: usize, now: Instant) -> Option<IpAddr> {
+        let connection = self.table.get_mut(id)?;
         let (due, has_room) = match (connection.path, self.loopback.as_deref_mut()) {
             (Path::Loopback, Some(Loopback { interface, queue })) => {
                 let due = interface.poll_at(smol(now), &connection.set);
@@ -246,7 +250,9 @@ impl<L: Link, S: Signal> Stack<L, S> {
             }
         };
         let mut at = due.map(from_smol);
-        if due == Some(smol(now) + NEIGHBOR_SILENCE) && sent == 0 && !connection.wants_neighbor {
+        let waits = connection.path == Path::Wire && sent == 0 && neighbors::is_awaited(due, now);
+        let awaited = waits.then_some(connection.key.remote);
+        if waits && !connection.wants_neighbor {
             connection.wants_neighbor = true;
             self.awaiting_neighbor.push(id);
         }
@@ -258,6 +264,7 @@ impl<L: Link, S: Signal> Stack<L, S> {
             at = Some(now + STALL_RETRY);
         }
         self.set_timer(id, at);
+        awaited
     }
 
     /// Sets the timer of a connection after a frame, which may have made it ready to send.

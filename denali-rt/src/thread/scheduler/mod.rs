@@ -43,8 +43,9 @@ const MAIN: ThreadId = ThreadId {
     generation: 0,
 };
 
-/// Pages that must be left for one more thread: a few of stack, and what it will allocate.
-const SPAWN_PAGES_MIN: u32 = 8;
+/// Pages that must be left for one more thread: a few of stack, and what others allocate who have no
+/// error to give.
+const SPAWN_PAGES_MIN: u32 = 32;
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ mod transfer;
 pub(in crate::libc) use transfer::{Received, flag};
 
 use super::watch::{Changes, Watch};
-use super::{Description, Kind, Object};
+use super::{Description, Kind, Object, make_room};
 use crate::libc::errno::{
     EADDRINUSE, EAGAIN, EALREADY, EINPROGRESS, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, Errno,
 };
@@ -124,6 +124,7 @@ impl Socket {
 
     /// Notes an address of ours, or takes the port of a datagram socket.
     pub(in crate::libc) fn bind(&self, address: SocketAddr) -> Result<(), Errno> {
+        make_room()?;
         match (self.role(), self.kind) {
             (Role::Idle(None), Type::Stream) => {
                 self.role
@@ -141,6 +142,7 @@ impl Socket {
 
     /// Accepts connections from now on.
     pub(in crate::libc) fn listen(&self, backlog: usize) -> Result<(), Errno> {
+        make_room()?;
         match (self.role(), self.kind) {
             (Role::Listener(listener), _) => Ok(listener.inner.set_backlog(backlog)?),
             (Role::Idle(bound), Type::Stream) => {
@@ -157,6 +159,7 @@ impl Socket {
 
     /// Returns a connection that waits to be accepted, and its peer.
     pub(in crate::libc) fn try_accept(&self) -> Result<(Self, SocketAddr), Errno> {
+        make_room()?;
         let Role::Listener(listener) = self.role() else {
             let errno = match self.kind {
                 Type::Stream => EINVAL,
@@ -180,6 +183,7 @@ impl Socket {
         description: &Description,
         peer: SocketAddr,
     ) -> Result<(), Errno> {
+        make_room()?;
         let peer = reachable(peer);
         match (self.role(), self.kind) {
             (_, Type::Datagram) => Ok(self.datagram()?.inner.connect(peer)?),

@@ -1,9 +1,9 @@
 //! Sending and receiving.
 
 use super::{Socket, Type, reachable};
-use crate::libc::errno::{EINVAL, EISCONN, Errno};
+use crate::heap;
+use crate::libc::errno::{EINVAL, EISCONN, ENOMEM, Errno};
 use crate::net::SocketAddr;
-use alloc::vec;
 use core::ffi::c_int;
 
 /// Flags of `send`, `recv` and their kin.
@@ -119,7 +119,7 @@ impl Socket {
 
     fn receive_datagram(&self, buffers: &mut [&mut [u8]], peeks: bool) -> Result<Received, Errno> {
         let socket = self.datagram()?;
-        let mut datagram = vec![0; DATAGRAM_MAX];
+        let mut datagram = heap::buffer(DATAGRAM_MAX).ok_or(Errno(ENOMEM))?;
         let (whole, from) = if peeks {
             socket.inner.try_peek_from(&mut datagram)?
         } else {
@@ -142,7 +142,7 @@ impl Socket {
 
     /// Returns how many bytes the next receive could give.
     pub(super) fn waiting_bytes(&self) -> Result<usize, Errno> {
-        let mut probe = vec![0; PROBE_LEN];
+        let mut probe = heap::buffer(PROBE_LEN).ok_or(Errno(ENOMEM))?;
         let peeked = self.try_receive(&mut [&mut probe], flag::PEEK);
         match peeked {
             Ok(received) => Ok(received.whole),

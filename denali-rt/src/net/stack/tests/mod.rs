@@ -3,7 +3,9 @@
 mod addresses;
 mod faults;
 mod many;
+mod neighbors;
 mod options;
+mod resume;
 mod servers;
 
 mod tcp;
