@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 
-#[cfg(denali)]
+#[cfg(any(denali, test))]
 extern crate std;
 // Exports the unwinder's symbols.
 #[cfg(denali)]
@@ -17,3 +17,5 @@ mod math;
 mod panic;
 #[cfg(denali)]
 mod start;
+#[cfg(any(denali_volumes, test))]
+mod volumes;

@@ -14,6 +14,8 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "Rust" fn denali_main() -> i32 {
     files::provide();
+    #[cfg(denali_volumes)]
+    crate::volumes::provide();
     panic::show_backtraces();
     start(main)
 }
