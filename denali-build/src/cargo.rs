@@ -60,6 +60,19 @@ const TEST_SETTINGS: [&str; 9] = [
 /// Tells `denali-std`'s build script which files to pack.
 const FILES_VARIABLE: &str = "DENALI_FILES";
 
+/// Tells `denali-std`'s build script the names of volumes, a line for each: they are for files.
+const VOLUMES_VARIABLE: &str = "DENALI_VOLUMES";
+
+/// What a program with `std` finds in its VM besides itself.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Files to pack into the image: a line for each, with its path in the VM, a tab, and its path
+    /// here.
+    pub files: String,
+    /// The names of its volumes.
+    pub volumes: Vec<String>,
+}
+
 /// What to do when something does not build.
 const BUILD_HELP: &str = "the message of cargo above says why";
 
@@ -115,15 +128,14 @@ impl Located {
     }
 
     /// Builds the binary as a guest and returns its ELF file; cargo's progress and messages go to
-    /// standard error. `files` lists those to pack into the image: a line for each, with its path in
-    /// the VM, a tab, and its path here.
+    /// standard error.
     ///
     /// # Errors
     ///
     /// It does not build: [`Status::Build`]; it has files to pack, but no `std` to read them with:
     /// [`Status::Usage`].
-    pub fn build(&self, arguments: &[String], files: &str) -> Result<PathBuf> {
-        if !files.is_empty() && self.library() == Library::None {
+    pub fn build(&self, arguments: &[String], around: &Surroundings) -> Result<PathBuf> {
+        if !around.files.is_empty() && self.library() == Library::None {
             let what = format!(
                 "`{}` has no `std`, which `include` is for",
                 self.package.name
@@ -135,7 +147,8 @@ impl Located {
         command
             .arg("--release")
             .args(arguments)
-            .env(FILES_VARIABLE, files);
+            .env(FILES_VARIABLE, &around.files)
+            .env(VOLUMES_VARIABLE, around.volumes.join("\n"));
         if self.library() == Library::None {
             command.args(["--config", "profile.release.panic=\"abort\""]);
         }

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    build, demo, deploy, doctor, fit, host, limits, logs, ls, new, releases, rm, rollback, run,
-    secret, start, stop, test, top,
+    build, checkpoint, clone, demo, deploy, doctor, fit, host, limits, logs, ls, new, releases,
+    restore, rm, rollback, run, secret, start, stop, test, top,
 };
 use crate::failure::EXIT_STATUSES;
 use clap::{Parser, Subcommand};
@@ -52,6 +52,12 @@ pub enum Verb {
     Start(start::Args),
     /// Stop a service and remove it from its host
     Rm(rm::Args),
+    /// Write the state of a running service to a file
+    Checkpoint(checkpoint::Args),
+    /// Let a service go on from a checkpoint
+    Restore(restore::Args),
+    /// Make services that go on from where a running one is
+    Clone(clone::Args),
     /// List what was deployed as a service, newest first
     Releases(releases::Args),
     /// Run an earlier release of a service again

@@ -1,5 +1,6 @@
 //! Runs a built service on a host, step by step, until it answers.
 
+use crate::backtrace;
 use crate::client::{Client, DeployRequest, Logs, Selection};
 use crate::console::{self, Steps};
 use crate::failure::{Failure, Status};
@@ -37,6 +38,16 @@ pub struct Deployed {
 ///
 /// Refused, unreachable, or crashed; up to the host's acceptance nothing is changed.
 pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deployed> {
+    try_deploy(target, built, steps).map_err(|error| match error.downcast::<Failure>() {
+        Ok(failure) if failure.status() == Status::Crashed => failure
+            .reworded(|message| backtrace::named(message, &built.executable))
+            .into(),
+        Ok(failure) => failure.into(),
+        Err(error) => error,
+    })
+}
+
+fn try_deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deployed> {
     let name = &built.manifest.name;
     check_size(built)?;
     let (client, mut ports) = steps.take("connect", || {
@@ -59,8 +70,8 @@ pub fn deploy(target: &Target, built: &Built, steps: &mut Steps) -> Result<Deplo
     let service = steps.take("start", || {
         let service = with_address(&client, service)?;
         if let Some(ports) = &mut ports {
-            ports.withdraw(&before.map(|old| old.publish).unwrap_or_default())?;
-            ports.publish(&service)?;
+            let before = before.map(|old| old.publish).unwrap_or_default();
+            ports.hand_over(&before, &service)?;
         }
         let address = service.address.clone().unwrap_or_default();
         let words = format!("{name} {} at {address}", service.version);
@@ -219,11 +230,13 @@ fn is_accepted(ports: &mut Ports, address: &str, port: u16) -> Result<bool> {
 ///
 /// [`Status::Crashed`].
 pub fn check_alive(client: &Client, service: &Service) -> Result<()> {
+    if service.state.is_alive() {
+        return Ok(());
+    }
     let how = match service.state {
-        ServiceState::Running | ServiceState::Idle | ServiceState::Dormant => return Ok(()),
         ServiceState::Stopped => "was stopped".to_owned(),
         ServiceState::Exited => "ended by itself".to_owned(),
-        ServiceState::Crashed => {
+        _ => {
             format!(
                 "crashed: {}",
                 service.reason.as_deref().unwrap_or("for an unknown reason")

@@ -18,7 +18,7 @@ pub enum Status {
     Unreachable = 4,
     /// Refused by the gatekeeper, or in conflict with something that exists.
     Refused = 5,
-    /// The service crashed.
+    /// The service crashed, or its new release is not healthy and the last one serves on.
     Crashed = 7,
     /// A test failed.
     TestFailed = 101,
@@ -43,7 +43,7 @@ Exit status:
   3    the service does not build or cannot run as a guest
   4    the host is unreachable or does not let us in
   5    refused: no room on the host, or a name, port or address is taken
-  7    the service crashed
+  7    the service crashed, or its new release is not healthy and the last one serves on
   101  a test failed
   130  ended by Ctrl-C";
 
@@ -63,6 +63,13 @@ impl Failure {
             message: message.into(),
             help: None,
         }
+    }
+
+    /// Returns the same error in other words.
+    #[must_use]
+    pub fn reworded(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        self.message = words(&self.message);
+        self
     }
 
     /// Adds what to do next, ideally a command to type.

@@ -118,6 +118,8 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<bool> {
     let words = [
         prefix,
         &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"],
+        // A fresh machine often upgrades itself at this moment.
+        &["-o", "DPkg::Lock::Timeout=300"],
         arguments,
     ]
     .concat();

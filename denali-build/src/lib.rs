@@ -11,6 +11,7 @@
 //! | [`ports`]     | published ports of a local host, over [`qmp`]                    |
 //! | [`failure`]   | errors with exit status and hint                                |
 
+mod backtrace;
 pub mod cargo;
 pub mod cli;
 pub mod client;
@@ -21,6 +22,7 @@ mod diagnosis;
 mod directories;
 mod elf;
 pub mod failure;
+pub mod free_port;
 pub mod host;
 pub mod image;
 mod include;

@@ -62,7 +62,6 @@ pub(crate) fn encoded_rustflags(
     let mut flags = callers_flags();
     let fixed = [
         "--cfg=denali",
-        "--cfg=getrandom_backend=\"custom\"",
         "--cfg=rustix_use_libc",
         "-Clinker=rust-lld",
         "-Clinker-flavor=ld.lld",
@@ -75,6 +74,12 @@ pub(crate) fn encoded_rustflags(
         "-Clink-arg=-zmax-page-size=4096",
     ];
     flags.extend(fixed.map(str::to_owned));
+    // With `std` there is a C library below, which has the function of that name.
+    let randomness = match library {
+        Library::None => "custom",
+        Library::Std => "linux_getrandom",
+    };
+    flags.push(format!("--cfg=getrandom_backend=\"{randomness}\""));
     if library == Library::Std {
         flags.push("--cfg=denali_std".to_owned());
         // The unwinder finds a function's table by it.

@@ -21,6 +21,8 @@ pub fn manifest(name: &str, version: &str, settings: &Settings, image: &Image) -
         address: settings.address,
         limits: settings.limits,
         volumes: settings.volumes.clone(),
+        health: settings.health.clone(),
+        restart: settings.restart,
     }
 }
 

@@ -72,7 +72,23 @@ impl Ports {
         Ok(())
     }
 
-    /// Forwards the service's ports to its address, and drops older forwards of these ports.
+    /// Leads what was led to the last release of a service to its present one: drops forwards of
+    /// ports it does not publish any more, and publishes the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn hand_over(&mut self, before: &[PublishedPort], service: &Service) -> Result<()> {
+        let stays = |old: &&PublishedPort| service.publish.iter().any(|new| conflict(old, new));
+        let gone: Vec<PublishedPort> = before.iter().filter(|old| !stays(old)).copied().collect();
+        if !gone.is_empty() {
+            self.withdraw(&gone)?;
+        }
+        self.publish(service)
+    }
+
+    /// Forwards the service's ports to its address, and drops older forwards of these ports. QEMU
+    /// cannot change a forward: it listens anew, without waiting for us in between.
     ///
     /// # Errors
     ///
@@ -81,12 +97,20 @@ impl Ports {
         let Some(address) = &service.address else {
             anyhow::bail!("the service `{}` has no address", service.name);
         };
-        self.withdraw(&service.publish)?;
+        let forwards = self.forwards()?;
         for port in &service.publish {
             let (protocol, host, guest) = (name_of(port.protocol), port.host, port.guest);
-            let answer = self.monitor.human(&format!(
-                "hostfwd_add {NETDEV} {protocol}:127.0.0.1:{host}-{address}:{guest}"
-            ))?;
+            let add = format!("hostfwd_add {NETDEV} {protocol}:127.0.0.1:{host}-{address}:{guest}");
+            let is_there = forwards
+                .iter()
+                .any(|forward| (forward.host, forward.protocol) == (host, port.protocol));
+            let answer = if is_there {
+                let remove = format!("hostfwd_remove {NETDEV} {protocol}:127.0.0.1:{host}");
+                let [_, answer] = self.monitor.human_both([&remove, &add])?;
+                answer
+            } else {
+                self.monitor.human(&add)?
+            };
             if !answer.trim().is_empty() {
                 return Err(taken(port, &format!("({})", answer.trim())).into());
             }

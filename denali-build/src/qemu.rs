@@ -44,6 +44,8 @@ pub struct Machine {
     pub disks: Vec<PathBuf>,
     /// The port on 127.0.0.1 that leads to the supervisor.
     pub ssh_port: u16,
+    /// The port on 127.0.0.1 that leads to the supervisor's metrics, if one does.
+    pub metrics_port: Option<u16>,
     /// What the machine reaches.
     pub internet: Internet,
     /// A folder with the sockets that are its Ethernet, instead of QEMU's user network: see
@@ -102,6 +104,11 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
         network::SUPERVISOR,
         network::SSH_PORT
     );
+    let metrics = machine.metrics_port.map(|port| {
+        let (supervisor, guest) = (network::SUPERVISOR, network::METRICS_PORT);
+        format!(",hostfwd=tcp:127.0.0.1:{port}-{supervisor}:{guest}")
+    });
+    let netdev = netdev + &metrics.unwrap_or_default();
     let memory = format!("{}M", machine.memory >> 20);
     let kernel = text(&machine.kernel);
     let module = text(&machine.module);

@@ -56,6 +56,33 @@ impl Monitor {
         Ok(answer.as_str().unwrap_or_default().to_owned())
     }
 
+    /// Runs two commands of the human monitor with as little between them as can be. Returns what
+    /// they print.
+    ///
+    /// # Errors
+    ///
+    /// As [`human`](Self::human).
+    pub fn human_both(&mut self, command_lines: [&str; 2]) -> Result<[String; 2]> {
+        const COMMAND: &str = "human-monitor-command";
+        let lines = command_lines.map(|line| {
+            let arguments = json!({ "command-line": line });
+            format!(
+                "{}\n",
+                json!({ "execute": COMMAND, "arguments": arguments })
+            )
+        });
+        let stream = self.reader.get_mut();
+        stream
+            .write_all(lines.concat().as_bytes())
+            .context("writing to QEMU's monitor")?;
+        let mut answers = [String::new(), String::new()];
+        for answer in &mut answers {
+            let value = self.answer(COMMAND)?;
+            value.as_str().unwrap_or_default().clone_into(answer);
+        }
+        Ok(answers)
+    }
+
     /// Ends QEMU.
     ///
     /// # Errors
@@ -68,6 +95,10 @@ impl Monitor {
     fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
         writeln!(self.reader.get_mut(), "{request}").context("writing to QEMU's monitor")?;
+        self.answer(command)
+    }
+
+    fn answer(&mut self, command: &str) -> Result<Value> {
         for _ in 0..LINES_MAX {
             let mut answer = self.read()?;
             if let Some(error) = answer.get("error") {

@@ -44,7 +44,9 @@ impl Part {
                 "host-kernel/freestanding",
                 "host-kernel/supervisor",
                 "host-kernel/supervisor/protocol",
+                "host-kernel/supervisor/shell",
                 "host-kernel/supervisor/store",
+                "host-kernel/supervisor/zssh",
             ],
         }
     }
@@ -93,6 +95,12 @@ pub(crate) fn unpack(part: Part, folder: &Path) -> Result<()> {
         .into_iter()
         .filter(|(path, _)| belongs(part, path))
         .collect();
+    for (_, contents) in wanted
+        .iter_mut()
+        .filter(|(path, _)| path.ends_with("Cargo.toml"))
+    {
+        *contents = without_tests(contents)?;
+    }
     wanted.insert("Cargo.toml".into(), workspace_manifest(part)?.into_bytes());
     remove_others(folder, folder, &wanted)?;
     for (path, contents) in wanted {
@@ -141,6 +149,16 @@ fn belongs(part: Part, path: &Path) -> bool {
     innermost.is_some_and(|member| part.members().contains(member))
 }
 
+/// Returns a package's manifest without what its tests and benches need: the SDK has neither.
+fn without_tests(manifest: &[u8]) -> Result<Vec<u8>> {
+    let text = str::from_utf8(manifest).context("reading the SDK's manifests")?;
+    let mut document: DocumentMut = text.parse().context("reading the SDK's manifests")?;
+    for table in ["dev-dependencies", "test", "bench"] {
+        document.remove(table);
+    }
+    Ok(document.to_string().into_bytes())
+}
+
 /// Returns the root manifest with the members of `part` alone.
 fn workspace_manifest(part: Part) -> Result<String> {
     let text = String::from_utf8(file("Cargo.toml")?).context("reading the SDK's manifest")?;
@@ -185,6 +203,15 @@ mod tests {
         let manifest = fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
         assert!(!manifest.contains("test-harness"), "{manifest}");
         assert!(manifest.contains("[workspace.lints.rust]"), "{manifest}");
+    }
+
+    #[test]
+    fn the_sdk_needs_nothing_that_is_for_tests_alone() {
+        let manifest = "[package]\nname = \"a\"\n\n[dev-dependencies]\nb = \"1\"\n\n\
+            [[bench]]\nname = \"c\"\n\n[lints]\nworkspace = true\n";
+        let left = without_tests(manifest.as_bytes()).unwrap();
+        let expected = "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n";
+        assert_eq!(String::from_utf8(left).unwrap(), expected);
     }
 
     #[test]

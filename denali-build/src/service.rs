@@ -1,6 +1,6 @@
 //! From a project to a package.
 
-use crate::cargo::{self, BuildRequest, Located};
+use crate::cargo::{self, BuildRequest, Located, Surroundings};
 use crate::directories;
 use crate::image::Image;
 use crate::include;
@@ -54,8 +54,12 @@ impl Service {
 pub fn build(request: &BuildRequest) -> Result<Service> {
     let (package, settings) = settings(request)?;
     let folder = package.manifest_path().parent().unwrap_or(Path::new(""));
-    let files = include::list(folder, &settings.include)?;
-    let executable = package.build(&request.arguments, &files)?;
+    let volumes = settings.volumes.iter().map(|volume| volume.name.clone());
+    let around = Surroundings {
+        files: include::list(folder, &settings.include)?,
+        volumes: volumes.collect(),
+    };
+    let executable = package.build(&request.arguments, &around)?;
     assemble(&package, &settings, executable, package.bin())
 }
 

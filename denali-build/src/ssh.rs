@@ -152,6 +152,9 @@ pub struct Session {
     runtime: Runtime,
     handle: Handle<Verifier>,
     address: String,
+    /// The key the host showed, as OpenSSH prints it.
+    host_key: String,
+    keys: Keys,
 }
 
 impl std::fmt::Debug for Session {
@@ -174,12 +177,39 @@ impl Session {
             .enable_all()
             .build()
             .context("starting the network runtime")?;
-        let handle = runtime.block_on(log_in(access))?;
+        let (handle, host_key) = runtime.block_on(log_in(access))?;
         Ok(Self {
             runtime,
             handle,
             address: access.address(),
+            host_key,
+            keys: access.keys.clone(),
         })
+    }
+
+    /// Signs with your key that a package is to run on this host, which says it is `host`.
+    ///
+    /// # Errors
+    ///
+    /// The host says it is another than the one that showed its key here.
+    pub fn sign_deployment(
+        &self,
+        host: &str,
+        service: &str,
+        release: u32,
+        package: &str,
+    ) -> Result<Vec<u8>> {
+        let words = |line: &str| -> Vec<String> {
+            line.split_whitespace().take(2).map(str::to_owned).collect()
+        };
+        if words(host) != words(&self.host_key) {
+            anyhow::bail!(
+                "the host at {} says it is another one: {host}",
+                self.address
+            );
+        }
+        let message = denali_protocol::signing::message(host, service, release, package);
+        self.keys.sign(&message)
     }
 
     /// Starts a command.
@@ -253,7 +283,7 @@ impl Drop for Session {
     }
 }
 
-async fn log_in(access: &Access) -> Result<Handle<Verifier>> {
+async fn log_in(access: &Access) -> Result<(Handle<Verifier>, String)> {
     tokio::select! {
         handle = connect_and_authenticate(access) => handle,
         () = interrupt::interrupted() => {
@@ -263,7 +293,7 @@ async fn log_in(access: &Access) -> Result<Handle<Verifier>> {
     }
 }
 
-async fn connect_and_authenticate(access: &Access) -> Result<Handle<Verifier>> {
+async fn connect_and_authenticate(access: &Access) -> Result<(Handle<Verifier>, String)> {
     let addresses = access.resolve()?;
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(&*addresses))
         .await
@@ -272,7 +302,7 @@ async fn connect_and_authenticate(access: &Access) -> Result<Handle<Verifier>> {
     stream
         .set_nodelay(true)
         .context("setting up the connection")?;
-    let shown = Arc::default();
+    let shown: Arc<std::sync::Mutex<Option<String>>> = Arc::default();
     let verifier = Verifier {
         trusted: access.trusted.clone(),
         shown: Arc::clone(&shown),
@@ -295,7 +325,10 @@ async fn connect_and_authenticate(access: &Access) -> Result<Handle<Verifier>> {
     let key = PrivateKeyWithHashAlg::new(Arc::new(access.keys.user.clone()), None);
     let login = handle.authenticate_publickey(ADMIN_USER, key);
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, login).await {
-        Ok(Ok(AuthResult::Success)) => Ok(handle),
+        Ok(Ok(AuthResult::Success)) => {
+            let shown = shown.lock().ok().and_then(|shown| shown.clone());
+            Ok((handle, shown.unwrap_or_default()))
+        }
         // A server may hang up instead of answering.
         Ok(Ok(AuthResult::Failure { .. }) | Err(_)) => Err(access.refused_key().into()),
         Err(_) => Err(access.unreachable("it does not answer any more").into()),
@@ -382,10 +415,20 @@ impl Process<'_> {
     ///
     /// The connection is lost.
     pub fn read_all(&mut self) -> Result<String> {
+        let bytes = self.read_bytes()?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Returns all of standard output, which may be anything.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost.
+    pub fn read_bytes(&mut self) -> Result<Vec<u8>> {
         while !self.ended {
             self.receive(Patience::Limited)?;
         }
-        Ok(String::from_utf8_lossy(&std::mem::take(&mut self.output)).into_owned())
+        Ok(std::mem::take(&mut self.output))
     }
 
     /// Waits for the end of the command.

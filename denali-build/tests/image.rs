@@ -88,6 +88,8 @@ fn the_linkers_build_id_is_used_where_there_is_one() {
 fn same_input_gives_the_same_package() {
     let settings = Settings {
         volumes: Vec::new(),
+        health: None,
+        restart: denali_protocol::Restart::Never,
         memory: MEMORY,
         publish: Vec::new(),
         arguments: Vec::new(),

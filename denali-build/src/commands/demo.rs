@@ -5,6 +5,7 @@ use super::{deploy, run};
 use crate::console::{self, Steps};
 use crate::deployment;
 use crate::failure::{Failure, Status};
+use crate::free_port::free_port;
 use crate::host;
 use crate::qemu::Internet;
 use crate::{install, manifest, template};
@@ -94,7 +95,7 @@ fn choose_port(manifest_path: &Path) -> Result<()> {
     let settings = manifest::read(manifest_path)?;
     for port in &settings.publish {
         if TcpListener::bind(("127.0.0.1", port.host)).is_err() {
-            let free = host::free_port()?;
+            let free = free_port()?;
             let text = fs::read_to_string(manifest_path).context("reading the manifest")?;
             let published = |host: u16| format!("\"{host}:{}\"", port.guest);
             fs::write(

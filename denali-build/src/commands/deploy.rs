@@ -25,6 +25,12 @@ pub struct Args {
     /// Publish these ports instead of those in the manifest
     #[arg(long, value_name = "HOST:GUEST", value_parser = published_port)]
     publish: Vec<PublishedPort>,
+    /// Set a variable of its environment, besides those in the manifest; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// Pass an argument, after those in the manifest; may be repeated
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    arg: Vec<String>,
     /// Make so many services of it, NAME-1 and so on, which share its image and publish no port:
     /// each is reached at its own address
     #[arg(long, value_name = "N", conflicts_with = "publish",
@@ -46,7 +52,9 @@ pub struct Args {
 pub fn exec(args: &Args) -> Result<()> {
     let target = Target::resolve(args.host.as_deref())?;
     let mut steps = Steps::new();
-    let built = build(&mut steps, &args.options)?;
+    let mut built = build(&mut steps, &args.options)?;
+    built.manifest.environment.extend(args.env.iter().cloned());
+    built.manifest.arguments.extend(args.arg.iter().cloned());
     let instance = built.instance(args.name.as_deref(), &args.publish)?;
     if args.copies.is_some() || args.dormant {
         let request = DeployRequest {
@@ -66,6 +74,12 @@ pub fn exec(args: &Args) -> Result<()> {
     } else {
         print(&deployed)
     }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or("write for example LEVEL=info")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn published_port(text: &str) -> Result<PublishedPort, String> {

@@ -3,7 +3,7 @@
 use super::ls::HostOption;
 use crate::client::Client;
 use crate::failure::{Failure, Status};
-use crate::host::{Target, state};
+use crate::host::state;
 use crate::{cargo, console, qemu};
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -34,11 +34,33 @@ pub struct Args {
     host: HostOption,
 }
 
+/// What to make of what one look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// It is as it should be.
+    Ok,
+    /// Nothing holds this off.
+    Open,
+    /// It is not there.
+    Missing,
+}
+
 /// What one look found.
 struct Check {
     what: &'static str,
+    mark: Mark,
     /// What is there, or what is missing and what to do.
-    found: Result<String, String>,
+    text: String,
+}
+
+impl Check {
+    fn new(what: &'static str, found: Result<String, String>) -> Self {
+        let (mark, text) = match found {
+            Ok(text) => (Mark::Ok, text),
+            Err(text) => (Mark::Missing, text),
+        };
+        Self { what, mark, text }
+    }
 }
 
 /// Looks at everything, and says what is missing.
@@ -61,31 +83,29 @@ pub fn exec(args: &Args) -> Result<()> {
             "apt install qemu-system-x86",
         ),
     ];
-    let missing_here = checks.iter().any(|check| check.found.is_err());
+    let is_missing = |check: &Check| check.mark == Mark::Missing;
+    let missing_here = checks.iter().any(is_missing);
     let local = state::all()?;
     if args.host.is_given() || !local.is_empty() {
         checks.extend(ask_host(&args.host));
     } else {
-        checks.push(Check {
-            what: "host",
-            found: Ok("none is up on this machine; name another with --host".to_owned()),
-        });
+        let none = "none is up on this machine; name another with --host";
+        checks.push(Check::new("host", Ok(none.to_owned())));
     }
-    let mut missing = 0;
-    for Check { what, found } in &checks {
-        let (mark, text) = match found {
-            Ok(text) => ("ok", text),
-            Err(text) => ("MISSING", text),
+    for Check { what, mark, text } in &checks {
+        let mark = match mark {
+            Mark::Ok => "ok",
+            Mark::Open => "open",
+            Mark::Missing => "MISSING",
         };
-        missing += usize::from(found.is_err());
         console::line(&format!("{mark:<8} {what:<12} {text}"))?;
     }
-    match missing {
-        0 => Ok(()),
-        _ if missing_here => {
+    match checks.iter().any(is_missing) {
+        false => Ok(()),
+        true if missing_here => {
             Err(Failure::new(Status::Usage, "something is missing on this machine").into())
         }
-        _ => Err(Failure::new(Status::Unreachable, "the host is not as it should be").into()),
+        true => Err(Failure::new(Status::Unreachable, "the host is not as it should be").into()),
     }
 }
 
@@ -100,7 +120,7 @@ fn program(what: &'static str, mut command: Command, help: &str) -> Check {
         Ok(output) => Err(format!("it ends with {}; {help}", output.status)),
         Err(error) => Err(format!("{error}; {help}")),
     };
-    Check { what, found }
+    Check::new(what, found)
 }
 
 /// Looks for the linker that comes with the toolchain.
@@ -115,35 +135,27 @@ fn linker() -> Check {
         fs::metadata(&lld).with_context(|| lld.display().to_string())?;
         Ok(lld.display().to_string())
     };
-    Check {
-        what: "linker",
-        found: find().map_err(|error| format!("{error:#}; rustup component add rustc")),
-    }
+    let found = find().map_err(|error| format!("{error:#}; rustup component add rustc"));
+    Check::new("linker", found)
 }
 
 /// Asks a host what it is, how its clock runs, and what protects it.
 fn ask_host(option: &HostOption) -> Vec<Check> {
-    let check = |what, found: Result<String>| Check {
-        what,
-        found: found.map_err(|error| format!("{error:#}")),
-    };
-    let connected = option.target().and_then(|target| {
-        let client = Client::connect(&target)?;
-        Ok((target, client))
-    });
-    let (target, client) = match connected {
-        Ok(connected) => connected,
+    let check =
+        |what, found: Result<String>| Check::new(what, found.map_err(|error| format!("{error:#}")));
+    let connected = option.target().and_then(|target| Client::connect(&target));
+    let client = match connected {
+        Ok(client) => client,
         Err(error) => return vec![check("host", Err(error))],
     };
     let mut checks = vec![
         check("host", reach(&client)),
         check("clock", compare_clocks(&client)),
     ];
-    checks.extend(
-        protections(&target)
-            .into_iter()
-            .map(|line| check("kernel", Ok(line))),
-    );
+    match client.boot_report() {
+        Ok(report) => checks.extend(protections(&report)),
+        Err(error) => checks.push(check("kernel", Err(error))),
+    }
     checks
 }
 
@@ -178,17 +190,50 @@ fn compare_clocks(client: &Client) -> Result<String> {
     ))
 }
 
-/// Returns what the kernel of a host on this machine said of its protections when it booted.
-fn protections(target: &Target) -> Vec<String> {
-    let Some(running) = target.running() else {
-        let elsewhere = "what protects it is in its boot log, on its serial port";
-        return vec![elsewhere.to_owned()];
-    };
-    let log = fs::read(running.serial_log()).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
+/// Returns what the kernel said of its protections when it booted.
+fn protections(report: &str) -> Vec<Check> {
+    let says = |text: &&str| SAID.iter().any(|word| text.contains(word));
     // "[    0.000000] denali: warning: Spectre v1: open: …"
-    let after_name = |line: &'_ str| line.split_once("denali: ").map(|(_, text)| text.to_owned());
-    let lines = log.lines().filter_map(after_name);
-    let says = |line: &String| SAID.iter().any(|word| line.contains(word));
-    lines.filter(says).collect()
+    let texts = report
+        .lines()
+        .filter_map(|line| line.split_once("denali: "));
+    let texts = texts.map(|(_, text)| text).filter(says);
+    texts
+        .map(|text| {
+            let (mark, text) = match text.strip_prefix("warning: ") {
+                Some(text) => (Mark::Open, text),
+                None => (Mark::Ok, text),
+            };
+            Check {
+                what: "kernel",
+                mark,
+                text: text.to_owned(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_open_is_told_from_what_is_covered() {
+        let report = "[    0.000000] denali: loaded by Pvh\n\
+                      [    0.000000] denali: measures on: pti; off: none\n\
+                      [    0.000000] denali: Meltdown: covered by page-table isolation (pti)\n\
+                      [    0.000000] denali: warning: Spectre v1: open: indices\n\
+                      [    0.000000] denali: warning: this CPU lacks SMAP: a bug\n";
+        let shown: Vec<_> = protections(report)
+            .into_iter()
+            .map(|check| (check.mark, check.text))
+            .collect();
+        let expected = [
+            (Mark::Ok, "measures on: pti; off: none"),
+            (Mark::Ok, "Meltdown: covered by page-table isolation (pti)"),
+            (Mark::Open, "Spectre v1: open: indices"),
+            (Mark::Open, "this CPU lacks SMAP: a bug"),
+        ];
+        assert_eq!(shown, expected.map(|(mark, text)| (mark, text.to_owned())));
+    }
 }

@@ -56,6 +56,10 @@ struct Up {
     /// Port on 127.0.0.1 for the supervisor; default: a free one
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
+    /// Port on 127.0.0.1 for metrics as Prometheus reads them, at /metrics; default: over SSH only
+    #[arg(long, value_name = "PORT", conflicts_with = "ethernet",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    metrics: Option<u16>,
     /// A disk of that size, a sparse file that goes with the host; may be repeated
     #[arg(long = "disk", value_name = "SIZE", value_parser = disk_size)]
     disks: Vec<u64>,
@@ -235,6 +239,7 @@ fn up(args: Up) -> Result<()> {
         internet,
         ethernet: args.ethernet,
         command_line: words.join(" "),
+        metrics: args.metrics,
     };
     let running = host::up(&options)?;
     let time = console::seconds(started.elapsed());

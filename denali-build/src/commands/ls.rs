@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Show those in this state
-    #[arg(long, value_parser = ["running", "idle", "dormant", "stopped", "exited", "crashed"])]
+    #[arg(long, value_parser = ServiceState::ALL.map(ServiceState::name))]
     state: Option<String>,
     /// Show those whose names begin so
     #[arg(long, value_name = "TEXT", value_parser = name_part)]
@@ -110,14 +110,17 @@ fn heading(wide: bool) -> String {
         String::new()
     };
     format!(
-        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>8} {:>9} {:>9}  {columns}{:<16} {}",
+        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>10} {:>8} {:>6} {:>9} {:>9} {:>9}  {columns}{:<16} {}",
         "NAME",
         "STATE",
         "ADDRESS",
         "RESIDENT",
         "SWAPPED",
+        "SHARED",
         "MEMORY",
         "FAULTS",
+        "WAKES",
+        "WAKE",
         "CPU",
         "AGE",
         "PORTS",
@@ -138,14 +141,17 @@ fn row(service: &Service, wide: bool) -> String {
         String::new()
     };
     format!(
-        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>8} {:>9} {:>9}  {columns}{:<16} {}",
+        "{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>10} {:>8} {:>6} {:>9} {:>9} {:>9}  {columns}{:<16} {}",
         service.name,
-        state(service.state),
+        service.state,
         service.address.as_deref().unwrap_or("-"),
         console::size(service.resident),
         console::size(service.swapped),
+        console::size(service.shared),
         console::size(service.memory),
         service.faults,
+        service.wakes,
+        latency(service.wake_ns),
         console::seconds(Duration::from_nanos(service.cpu_ns)),
         console::seconds(Duration::from_nanos(service.age_ns)),
         ports(&service.publish),
@@ -157,14 +163,13 @@ fn limit_columns(weight: &str, cap: &str, packets: &str, bytes: &str) -> String 
     format!("{weight:>6} {cap:>5} {packets:>9} {bytes:>9}  ")
 }
 
-pub(super) const fn state(state: ServiceState) -> &'static str {
-    match state {
-        ServiceState::Running => "running",
-        ServiceState::Idle => "idle",
-        ServiceState::Dormant => "dormant",
-        ServiceState::Stopped => "stopped",
-        ServiceState::Exited => "exited",
-        ServiceState::Crashed => "crashed",
+/// Returns a latency in the unit in which it is a short number.
+pub(super) fn latency(ns: u64) -> String {
+    match ns {
+        0 => "-".to_owned(),
+        1..10_000_000 => format!("{} us", ns / 1000),
+        10_000_000..10_000_000_000 => format!("{} ms", ns / 1_000_000),
+        _ => format!("{} s", ns / 1_000_000_000),
     }
 }
 

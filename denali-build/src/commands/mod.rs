@@ -1,6 +1,8 @@
 //! One file for each verb: its `Args` and what it does.
 
 pub mod build;
+pub mod checkpoint;
+pub mod clone;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
@@ -11,6 +13,7 @@ pub mod logs;
 pub mod ls;
 pub mod new;
 pub mod releases;
+pub mod restore;
 pub mod rm;
 pub mod rollback;
 pub mod run;
@@ -43,6 +46,9 @@ pub fn exec(arguments: Arguments) -> Result<()> {
         Verb::Stop(args) => stop::exec(&args),
         Verb::Start(args) => start::exec(&args),
         Verb::Rm(args) => rm::exec(&args),
+        Verb::Checkpoint(args) => checkpoint::exec(&args),
+        Verb::Restore(args) => restore::exec(&args),
+        Verb::Clone(args) => clone::exec(&args),
         Verb::Releases(args) => releases::exec(&args),
         Verb::Rollback(args) => rollback::exec(&args),
         Verb::Secret(args) => secret::exec(&args),

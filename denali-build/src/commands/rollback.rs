@@ -34,8 +34,7 @@ pub fn exec(args: &Args) -> Result<()> {
     let service = deployment::with_address(&client, service)?;
     if let Some(running) = target.running() {
         let mut ports = Ports::of(running)?;
-        ports.withdraw(&before.publish)?;
-        ports.publish(&service)?;
+        ports.hand_over(&before.publish, &service)?;
     }
     console::status("Runs", &format!("{} {}", args.name, service.version));
     if args.json {

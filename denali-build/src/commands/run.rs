@@ -65,6 +65,7 @@ pub fn boot(
         let options = Options {
             ethernet: None,
             command_line: String::new(),
+            metrics: None,
             name: name.clone(),
             memory: MEMORY,
             port: None,

@@ -1,6 +1,6 @@
 //! `cargo denali top`
 
-use super::ls::{HostOption, state};
+use super::ls::{HostOption, latency};
 use crate::client::{Client, Selection};
 use crate::{console, interrupt};
 use anyhow::Result;
@@ -95,10 +95,12 @@ pub fn exec(args: &Args) -> Result<()> {
 fn text(look: &Look, before: Option<(Duration, &Look)>) -> String {
     let Look { host, services } = look;
     let paging = &host.paging;
+    let [half, most, nearly_all, all] = paging.wake_latency_ns;
     let mut text = format!(
         "up {}, {} of {} VMs, memory {} free of {}, swap {} free of {}\n\
-         {} calls, {} from call to memory on average, {} left, {} came back, {} waits\n\n\
-         {:<20} {:<8} {:<15} {:>10} {:>10} {:>8} {:>8} {:>9} {:>6}",
+         {} calls, {} left, {} came back, {} faults, {} pages read for them, {} left, {} waits\n\
+         from packet to answer of who slept: half in {}, 90 % in {}, 99 % in {}, all in {}\n\n\
+         {:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>8} {:>6} {:>9} {:>8} {:>9} {:>6}",
         console::seconds(Duration::from_nanos(host.uptime_ns)),
         host.vms,
         host.vms_max,
@@ -107,16 +109,25 @@ fn text(look: &Look, before: Option<(Duration, &Look)>) -> String {
         console::size(paging.swap_available),
         console::size(paging.swap_total),
         paging.wakes,
-        console::seconds(Duration::from_nanos(paging.wake_mean_ns)),
         paging.departures,
         paging.arrivals,
+        paging.faults,
+        paging.page_ins,
+        paging.page_outs,
         paging.stalls,
+        latency(half),
+        latency(most),
+        latency(nearly_all),
+        latency(all),
         "NAME",
         "STATE",
         "ADDRESS",
         "RESIDENT",
         "SWAPPED",
+        "SHARED",
         "FAULTS",
+        "WAKES",
+        "WAKE",
         "FRAMES",
         "CPU",
         "CPU%",
@@ -135,13 +146,16 @@ fn text(look: &Look, before: Option<(Duration, &Look)>) -> String {
             },
         );
         text.push_str(&format!(
-            "\n{:<20} {:<8} {:<15} {:>10} {:>10} {:>8} {:>8} {:>9} {share:>6}",
+            "\n{:<20} {:<8} {:<15} {:>10} {:>10} {:>10} {:>8} {:>6} {:>9} {:>8} {:>9} {share:>6}",
             service.name,
-            state(service.state),
+            service.state,
             service.address.as_deref().unwrap_or("-"),
             console::size(service.resident),
             console::size(service.swapped),
+            console::size(service.shared),
             service.faults,
+            service.wakes,
+            latency(service.wake_ns),
             service.rx_frames,
             console::seconds(Duration::from_nanos(service.cpu_ns)),
         ));

@@ -1,6 +1,6 @@
 //! Kernel and supervisor, built from the SDK once and kept in the cache folder.
 
-use crate::cargo::{self, BuildRequest};
+use crate::cargo::{self, BuildRequest, Surroundings};
 use crate::failure::{Failure, Status};
 use crate::image::Image;
 use crate::sdk::{self, Part};
@@ -65,7 +65,7 @@ fn build_supervisor(sources: &Path, target_dir: PathBuf) -> Result<Image> {
     };
     let package = cargo::locate(&request)?;
     let settings = manifest::read(package.manifest_path())?;
-    let executable = package.build(&request.arguments, "")?;
+    let executable = package.build(&request.arguments, &Surroundings::default())?;
     let bytes = std::fs::read(&executable)
         .with_context(|| format!("reading `{}`", executable.display()))?;
     let image = Image::from_elf(&bytes, settings.memory);

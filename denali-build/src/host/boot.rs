@@ -47,6 +47,8 @@ pub fn config(name: &str, settings: NetworkSettings, keys: &Keys) -> Result<Boot
         dns: settings.dns,
         pool: settings.pool,
         ssh_port: network::SSH_PORT,
+        metrics_port: None,
+        signed_only: true,
         host_key: hexadecimal(&keys.host_seed()?),
         authorized_keys: vec![keys.user_public_line()?],
     })
@@ -85,6 +87,8 @@ mod tests {
             dns: None,
             pool: None,
             ssh_port: 22,
+            metrics_port: None,
+            signed_only: true,
             host_key: "00".repeat(32),
             authorized_keys: Vec::new(),
         }

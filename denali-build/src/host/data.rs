@@ -56,7 +56,7 @@ pub fn find_or_make(name: &str, size: u64) -> Result<PathBuf> {
     directories::create_private(path.parent().unwrap_or(Path::new("/")))?;
     // Under its name only when it is whole.
     let unfinished = path.with_extension("new");
-    write(&unfinished, size)
+    make(&unfinished, size)
         .and_then(|()| fs::rename(&unfinished, &path))
         .with_context(|| format!("making the disk `{}`", path.display()))?;
     Ok(path)
@@ -82,7 +82,12 @@ fn path_of(name: &str) -> Result<PathBuf> {
     Ok(data.join(name).with_extension("raw"))
 }
 
-fn write(path: &Path, size: u64) -> std::io::Result<()> {
+/// Makes an empty disk of `size` bytes in the file `path`.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn make(path: &Path, size: u64) -> std::io::Result<()> {
     let mut file = fs::File::create(path)?;
     file.set_len(size)?;
     let mut block = [0; BLOCK_LEN];

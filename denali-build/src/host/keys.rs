@@ -7,8 +7,8 @@
 use crate::directories;
 use crate::failure::{Failure, Status};
 use anyhow::{Context, Result};
-use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::ssh_key::{LineEnding, SigningKey};
 use russh::keys::{PrivateKey, PublicKey};
 use std::path::{Path, PathBuf};
 
@@ -93,6 +93,21 @@ impl Keys {
             )
         })?;
         Ok(pair.private.to_bytes())
+    }
+
+    /// Signs a text with your key.
+    ///
+    /// # Errors
+    ///
+    /// The key cannot sign.
+    pub fn sign(&self, text: &str) -> Result<Vec<u8>> {
+        fn sign<K: SigningKey>(key: &K, text: &str) -> Result<Vec<u8>> {
+            let signature = key
+                .try_sign(text.as_bytes())
+                .context("signing with your key")?;
+            Ok(signature.as_bytes().to_vec())
+        }
+        sign(&self.user, text)
     }
 
     /// Returns the keys the host at an address may show: those listed for it, or else our own.

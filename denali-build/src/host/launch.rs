@@ -3,14 +3,15 @@
 use super::boot::{self, NetworkSettings};
 use super::keys::Keys;
 use super::state::{self, Running, State};
-use super::{Target, artifacts, data};
+use super::{Target, artifacts, data, network};
 use crate::client::Client;
 use crate::failure::{Failure, Status};
+use crate::free_port::free_port;
 use crate::ports::Ports;
 use crate::qemu::{self, Internet, Machine};
 use crate::{directories, install, interrupt, qmp};
 use anyhow::{Context, Result};
-use denali_protocol::ServiceState;
+use denali_protocol::BootConfig;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ pub struct Options {
     pub ethernet: Option<PathBuf>,
     /// The kernel's command line.
     pub command_line: String,
+    /// The port on 127.0.0.1 for its metrics, if they are told over HTTP.
+    pub metrics: Option<u16>,
 }
 
 /// Where a host keeps what outlives it.
@@ -63,6 +66,15 @@ pub enum Data {
     Disk(u64),
     /// Nowhere.
     None,
+}
+
+/// Returns what the supervisor is told.
+fn config(options: &Options, keys: &Keys) -> Result<BootConfig> {
+    let config = boot::config(&options.name, NetworkSettings::local(), keys)?;
+    Ok(BootConfig {
+        metrics_port: options.metrics.map(|_| network::METRICS_PORT),
+        ..config
+    })
 }
 
 /// Starts a host and returns when its supervisor answers.
@@ -97,7 +109,7 @@ pub fn up(options: &Options) -> Result<Running> {
         child: None,
     };
 
-    let config = boot::config(&options.name, NetworkSettings::local(), &keys)?;
+    let config = config(options, &keys)?;
     let supervisor = fs::read(&artifacts.supervisor)
         .with_context(|| format!("reading `{}`", artifacts.supervisor.display()))?;
     let module = folder.join("boot-module");
@@ -120,6 +132,7 @@ pub fn up(options: &Options) -> Result<Running> {
         memory: options.memory,
         disks,
         ssh_port: port,
+        metrics_port: options.metrics,
         internet: options.internet,
         ethernet: options.ethernet.clone(),
         command_line: options.command_line.clone(),
@@ -223,15 +236,6 @@ fn check_port(port: u16) -> Result<u16> {
     Ok(port)
 }
 
-/// Returns a TCP port of 127.0.0.1 that nobody has at this moment.
-pub(crate) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
-    Ok(listener
-        .local_addr()
-        .context("looking for a free port")?
-        .port())
-}
-
 fn wait_until_it_answers(
     child: &mut Child,
     running: &Running,
@@ -275,11 +279,7 @@ fn publish_restored(running: &Running, keys: &Keys) -> Result<()> {
     }
     let mut ports = Ports::of(running)?;
     for service in client.services()? {
-        let lives = matches!(
-            service.state,
-            ServiceState::Running | ServiceState::Idle | ServiceState::Dormant
-        );
-        if lives && !service.publish.is_empty() && service.address.is_some() {
+        if service.state.is_alive() && !service.publish.is_empty() && service.address.is_some() {
             ports.publish(&service)?;
         }
     }

@@ -10,7 +10,6 @@ pub mod state;
 pub mod target;
 
 pub use artifacts::{Artifacts, build as build_artifacts};
-pub(crate) use launch::free_port;
 pub use launch::{Data, Options, ThrowAway, down, up};
 pub use state::Running;
 pub use target::Target;
@@ -36,4 +35,6 @@ pub mod network {
     pub const POOL: &str = "10.90.1.1";
     /// The TCP port of the supervisor's SSH server.
     pub const SSH_PORT: u16 = 22;
+    /// The supervisor's port for metrics over HTTP.
+    pub const METRICS_PORT: u16 = 9100;
 }

@@ -10,6 +10,8 @@
 //! address = "dhcp"                    # or "10.90.4.5"; default: one from the host's pool
 //! cpu = { weight = 300, cap = 0.5 }   # default: weight 100, no cap
 //! rate = { packets = "10k/s", bytes = "1M/s" }  # default: no bound
+//! health = "http:80/health"           # or "tcp:80", "ready"; default: the first published TCP port
+//! restart = "on-failure"              # or "always"; default: "never"
 //! volume = ["data:64M"]               # disks that outlive releases and reboots
 //! ```
 //!
@@ -23,7 +25,7 @@ use denali_abi::block::{VOLUME_NAME_MAX, VOLUMES_MAX};
 use denali_abi::convert::usize_to_u64;
 use denali_abi::layout::{GUEST_END, PAGE_SIZE};
 use denali_abi::registers::{ARGUMENTS_MAX, NAME_MAX};
-use denali_protocol::{Address, Limits, PublishedPort, Transport, VolumeRequest};
+use denali_protocol::{Address, Check, Limits, PublishedPort, Restart, Transport, VolumeRequest};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -34,7 +36,7 @@ use toml_edit::{Document, Item, TableLike};
 const TABLE: &str = "package.metadata.denali";
 
 /// The keys of the table.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 11] = [
     "memory",
     "publish",
     "arguments",
@@ -44,6 +46,8 @@ const KEYS: [&str; 9] = [
     "cpu",
     "rate",
     "volume",
+    "health",
+    "restart",
 ];
 
 /// The least memory a service can be given, in bytes: a few pages and what the kernel keeps for it.
@@ -68,6 +72,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Disks of its own.
     pub volumes: Vec<VolumeRequest>,
+    /// How to tell that it does what it is for.
+    pub health: Option<Check>,
+    /// What happens when it ends though nobody asked it to.
+    pub restart: Restart,
 }
 
 /// Reads the settings from the manifest at `path`.
@@ -128,6 +136,8 @@ pub fn parse(text: &str, file: &str) -> Result<Settings, Failure> {
         memory: reader.memory(table, item.span())?,
         publish: reader.publish(table)?,
         volumes: reader.volumes(table)?,
+        health: reader.health(table)?,
+        restart: reader.restart(table)?,
         arguments: reader.arguments(table)?,
         environment: reader.environment(table)?,
         include: reader.include(table)?,
@@ -213,6 +223,36 @@ impl Reader<'_> {
             ports.push(port);
         }
         Ok(ports)
+    }
+
+    fn health(&self, table: &dyn TableLike) -> Result<Option<Check>, Failure> {
+        let Some(item) = table.get("health") else {
+            return Ok(None);
+        };
+        let text = self.string("health", item)?;
+        let wrong = || {
+            self.failure(
+                item.span(),
+                format!("{TABLE}.health: \"{text}\" is no check"),
+            )
+            .help("write for example \"tcp:80\", \"http:80/health\" or \"ready\"")
+        };
+        parse_check(text).map(Some).ok_or_else(wrong)
+    }
+
+    fn restart(&self, table: &dyn TableLike) -> Result<Restart, Failure> {
+        let Some(item) = table.get("restart") else {
+            return Ok(Restart::Never);
+        };
+        let text = self.string("restart", item)?;
+        let found = Restart::ALL.into_iter().find(|it| it.name() == text);
+        found.ok_or_else(|| {
+            self.failure(
+                item.span(),
+                format!("{TABLE}.restart: \"{text}\" is no policy"),
+            )
+            .help("write \"never\", \"on-failure\" or \"always\"")
+        })
     }
 
     fn volumes(&self, table: &dyn TableLike) -> Result<Vec<VolumeRequest>, Failure> {
@@ -375,6 +415,29 @@ pub fn parse_memory(text: &str) -> Option<u64> {
     };
     let bytes = digits.parse::<u64>().ok()?.checked_mul(1 << shift)?;
     bytes.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// Parses a check: `tcp:80`, `http:80/health`, `ready`.
+fn parse_check(text: &str) -> Option<Check> {
+    let port = |digits: &str| digits.parse().ok().filter(|port| *port > 0);
+    if text == "ready" {
+        return Some(Check::Ready);
+    }
+    match text.split_once(':')? {
+        ("tcp", digits) => Some(Check::Tcp {
+            port: port(digits)?,
+        }),
+        ("http", rest) => {
+            let at = rest.find('/')?;
+            let (digits, path) = rest.split_at(at);
+            let plain = path.bytes().all(|byte| byte.is_ascii_graphic());
+            plain.then_some(Check::Http {
+                port: port(digits)?,
+                path: path.to_owned(),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Parses a volume: `data:64M`.

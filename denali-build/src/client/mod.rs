@@ -1,5 +1,7 @@
 //! What a host's supervisor can do, as functions.
 
+mod checkpoints;
+
 use crate::failure::{Failure, Status};
 use crate::host::Target;
 use crate::image::hexadecimal;
@@ -268,7 +270,7 @@ impl Client {
         check_service_name(name)?;
         let digest = hexadecimal(&Sha256::digest(package));
         let mut command = format!(
-            "deploy {name} --json --sha256 {digest} --length {}",
+            "deploy {name} --json --signed --sha256 {digest} --length {}",
             package.len()
         );
         if let Some(copies) = request.copies {
@@ -288,7 +290,10 @@ impl Client {
             match step {
                 DeployStep::Done { service, .. } => return Ok(service),
                 DeployStep::Refused { kind, message } => return Err(refused(kind, message).into()),
-                DeployStep::Ready => process.send(package)?,
+                DeployStep::Ready { ref host, release } => {
+                    let signature = self.session.sign_deployment(host, name, release, &digest)?;
+                    process.send(&[package, &signature[..]].concat())?;
+                }
                 DeployStep::Verified { .. }
                 | DeployStep::Copied { .. }
                 | DeployStep::Admitted { .. } => {}
@@ -404,6 +409,15 @@ impl Client {
         self.output_of("", "host")
     }
 
+    /// Returns what the host's kernel said while booting.
+    ///
+    /// # Errors
+    ///
+    /// The host does not answer as it should.
+    pub fn boot_report(&self) -> Result<String> {
+        self.output_of("", "host --boot")
+    }
+
     fn ask<T: DeserializeOwned>(&self, command: &str) -> Result<T> {
         self.ask_of("", command)
     }
@@ -415,6 +429,9 @@ fn refused(kind: Refusal, message: String) -> Failure {
             .help("see who holds the memory: cargo denali ls; or ask for less in Cargo.toml"),
         Refusal::Conflict => Failure::new(Status::Refused, message)
             .help("change [package.metadata.denali] in Cargo.toml, or: cargo denali rm NAME"),
+        Refusal::Unhealthy => {
+            Failure::new(Status::Crashed, message).help("mend it and deploy again")
+        }
         Refusal::Package => Failure::new(Status::Failed, message).help("deploy again"),
         Refusal::Usage => Failure::new(Status::Failed, message)
             .help("host and cargo denali are of different versions: start the host anew"),
@@ -435,6 +452,7 @@ fn succeed(exit: &Exit, name: &str) -> Result<(), Failure> {
         status::OK => Ok(()),
         status::NOT_FOUND => Err(unknown_service(name)),
         status::REFUSED => Err(Failure::new(Status::Refused, message())),
+        status::UNHEALTHY => Err(refused(Refusal::Unhealthy, message())),
         status::USAGE => Err(refused(Refusal::Usage, message())),
         _ => Err(Failure::new(Status::Failed, message())),
     }
