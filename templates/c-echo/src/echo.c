@@ -35,13 +35,20 @@ static _Noreturn void fail(const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* Reads a number from 1 to max; ends the program with a message if it is none. */
-static unsigned long number(const char *text, unsigned long max)
+/* Returns a number from 1 to max; 0 if the text is none. Its tests are in main.rs. */
+unsigned long number_in(const char *text, unsigned long max)
 {
     char *end;
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
-    if (errno != 0 || *end != '\0' || end == text || value == 0 || value > max) {
+    return errno == 0 && *end == '\0' && end != text && value <= max ? value : 0;
+}
+
+/* Reads a number from 1 to max; ends the program with a message if it is none. */
+static unsigned long number(const char *text, unsigned long max)
+{
+    unsigned long value = number_in(text, max);
+    if (value == 0) {
         fprintf(stderr, "echo: `%s` is not a number from 1 to %lu\n", text, max);
         exit(2);
     }

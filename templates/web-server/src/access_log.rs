@@ -4,6 +4,7 @@
 
 use crate::date;
 use crate::response::Status;
+use alloc::string::String;
 use core::net::IpAddr;
 use denali_rt::env;
 use denali_rt::sync::OnceLock;
@@ -12,11 +13,11 @@ use denali_rt::sync::OnceLock;
 const VARIABLE: &str = "ACCESS_LOG";
 
 /// Notes a request; `line` is its first line as it was sent, `sent` the bytes of the body.
-pub fn note(peer: IpAddr, line: &str, status: Status, sent: u64) {
+pub fn note(peer: IpAddr, line: &[u8], status: Status, sent: u64) {
     static ON: OnceLock<bool> = OnceLock::new();
     if *ON.get_or_init(|| env::var(VARIABLE) == Some("on")) {
-        let (date, code) = (date::log_now(), status.0);
-        denali_rt::println!("{peer} - - [{date}] \"{}\" {code} {sent}", Quoted(line));
+        let (date, code, line) = (date::log_now(), status.0, String::from_utf8_lossy(line));
+        denali_rt::println!("{peer} - - [{date}] \"{}\" {code} {sent}", Quoted(&line));
     }
 }
 

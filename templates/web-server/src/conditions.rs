@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// Evaluates the preconditions in the order of RFC 9110 §13.2.2.
-pub fn evaluate(request: &Request, file: Validators) -> Verdict {
+pub fn evaluate(request: &Request<'_>, file: Validators) -> Verdict {
     let mut if_match = request.fields("if-match").peekable();
     if if_match.peek().is_some() {
         if !if_match.any(|field| names(field, |tag| tag == file.etag)) {
@@ -51,7 +51,7 @@ pub fn evaluate(request: &Request, file: Validators) -> Verdict {
 }
 
 /// Returns whether a `Range` field counts: without `If-Range`, or if that names this very file.
-pub fn range_holds(request: &Request, file: Validators) -> bool {
+pub fn range_holds(request: &Request<'_>, file: Validators) -> bool {
     match request.field("if-range") {
         None => true,
         Some(tag) if tag.contains('"') => tag == file.etag,

@@ -6,7 +6,7 @@
 use crate::access_log;
 use crate::connections::Connection;
 use crate::request::{Incoming, RequestReader};
-use crate::response::Framing;
+use crate::response::{Framing, Room};
 use crate::routes;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -66,26 +66,26 @@ impl<'a> Client<'a> {
 /// What reading or writing returns.
 pub fn serve(client: &mut impl Peer) -> io::Result<()> {
     let mut reader = RequestReader::default();
+    let mut room: Room = [0; size_of::<Room>()];
     for served in 1..=REQUESTS_MAX {
         client.set_idle(!reader.has_more());
-        let (request, response) = match reader.next(client)? {
+        let incoming = reader.next(client)?;
+        client.set_idle(false);
+        let (response, head_only, wants_more) = match &incoming {
             Incoming::Request(request) => {
-                let response = routes::answer(&request);
-                (Some(request), response)
+                (routes::answer(request), request.method == "HEAD", request.keep_alive)
             }
-            Incoming::Malformed(malformed) => (None, routes::answer_malformed(malformed)),
+            Incoming::Malformed(malformed) => (routes::answer_malformed(*malformed), false, false),
             Incoming::Closed => return Ok(()),
         };
-        client.set_idle(false);
-        let wants_more = request.as_ref().is_some_and(|request| request.keep_alive);
+        let is_malformed = matches!(incoming, Incoming::Malformed(_));
         let stops = process::stop_requested().is_some();
         let keep_alive = wants_more && served < REQUESTS_MAX && !stops;
-        let head_only = request.as_ref().is_some_and(|request| request.method == "HEAD");
-        let sent = response.write(Framing { head_only, keep_alive }, client)?;
+        let sent = response.write(Framing { head_only, keep_alive }, &mut room, client)?;
         access_log::note(client.address(), reader.line(), response.status, sent);
         // The answer leaves when this thread waits for the next request, with those that other
         // threads have written by then.
-        if request.is_none() {
+        if is_malformed {
             reader.bid_farewell(client);
         }
         if !keep_alive {

@@ -15,7 +15,7 @@ use core::ops::Range;
 const BOUNDARY: &str = "denali-part-7f3a1c9e5b2d8046";
 
 /// Answers a request for `asset`.
-pub fn answer(asset: &'static Asset, request: &Request) -> Response {
+pub fn answer(asset: &'static Asset, request: &Request<'_>) -> Response {
     let gzip = asset.gzip.filter(|_| encoding::prefers_gzip(request.fields("accept-encoding")));
     let form = gzip.unwrap_or(asset.plain);
     let file = Validators { etag: form.etag, modified: assets::modified() };
@@ -37,7 +37,7 @@ pub fn answer(asset: &'static Asset, request: &Request) -> Response {
     response
 }
 
-fn contents(asset: &Asset, form: Variant, request: &Request, file: Validators) -> Response {
+fn contents(asset: &Asset, form: Variant, request: &Request<'_>, file: Validators) -> Response {
     let len = form.contents.len();
     // Ranges are defined for GET alone (RFC 9110 §14.2).
     let range = request.field("range").filter(|_| request.method == "GET");

@@ -9,6 +9,9 @@ use denali_rt::time::Instant;
 
 const READ_LEN: usize = 1024;
 
+/// Bytes of a long body that are read at a time.
+const BODY_READ_LEN: usize = 8 * 1024;
+
 /// Longest buffer that a connection keeps while it waits for a request.
 const IDLE_LEN_MAX: usize = READ_LEN;
 
@@ -41,8 +44,11 @@ impl Input {
     /// Starts to wait for the next request.
     pub fn begin(&mut self) {
         self.deadline = (!self.filled.is_empty()).then(|| Instant::now() + REQUEST_TIMEOUT);
-        if self.filled.is_empty() && self.buffer.len() > IDLE_LEN_MAX {
-            self.buffer = Vec::new();
+        if self.filled.is_empty() {
+            self.filled = 0..0;
+            if self.buffer.len() > IDLE_LEN_MAX {
+                self.buffer = Vec::new();
+            }
         }
     }
 
@@ -89,8 +95,14 @@ impl Input {
     /// As [`fill`](Self::fill); [`ErrorKind::UnexpectedEof`] if they never come.
     pub fn skip(&mut self, mut len: u64, peer: &mut impl Peer) -> io::Result<()> {
         while len > 0 {
-            if self.filled.is_empty() && self.fill(peer)? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
+            if self.filled.is_empty() {
+                let room = BODY_READ_LEN.min(usize::try_from(len).unwrap_or(usize::MAX));
+                if self.buffer.len() < room {
+                    self.buffer.resize(room, 0);
+                }
+                if self.fill(peer)? == 0 {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
             }
             let now = self.filled.len().min(usize::try_from(len).unwrap_or(usize::MAX));
             self.consume(now);

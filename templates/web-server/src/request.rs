@@ -4,8 +4,7 @@ use crate::body::{self, BODY_MAX, Length};
 use crate::connection::Peer;
 use crate::input::Input;
 use crate::path;
-use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -18,30 +17,35 @@ pub const HEAD_MAX: usize = 8 * 1024;
 /// Most header fields in a request.
 pub const HEADERS_MAX: usize = 64;
 
+/// Longest head that a connection keeps memory for while it waits for a request.
+const IDLE_HEAD_MAX: usize = 1024;
+
 /// How long to listen to a client that was told what it did wrong.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What routes need to know of a request.
+/// What routes need to know of a request. It lies where its [`RequestReader`] keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     /// The method, as sent.
-    pub method: String,
+    pub method: &'a str,
     /// The path, percent-decoded, without the query.
-    pub path: String,
+    pub path: Cow<'a, str>,
     /// Whether the client wants the connection kept.
     pub keep_alive: bool,
     /// Everything up to the body, as sent.
-    head: String,
+    head: &'a str,
     /// Where in it the header fields lie.
-    fields: Vec<Field>,
+    fields: &'a [Field],
 }
 
 /// The places of a header field's name and value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
-    name: Range<usize>,
-    value: Range<usize>,
+    name: Range<u16>,
+    value: Range<u16>,
 }
+
+const _: () = assert!(HEAD_MAX <= u16::MAX as usize);
 
 /// Why a request cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +68,9 @@ pub enum Malformed {
 
 /// What came of reading a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Incoming {
+pub enum Incoming<'a> {
     /// A request.
-    Request(Request),
+    Request(Request<'a>),
     /// Something to answer with an error and to hang up on.
     Malformed(Malformed),
     /// The client closed the connection between two requests, or was silent for too long.
@@ -86,19 +90,28 @@ pub enum Stop {
 #[derive(Debug, Default)]
 pub struct RequestReader {
     input: Input,
-    /// The first line of the last request.
-    line: String,
+    /// The head of the last request, or what came of it: the next one takes the same memory.
+    head: Vec<u8>,
+    /// Where the header fields lie in it.
+    fields: Vec<Field>,
 }
 
-struct Head {
-    request: Request,
-    len: usize,
+/// Where the parts of a first line lie in the head.
+struct FirstLine {
+    method: Range<u16>,
+    target: Range<u16>,
+    http_1_1: bool,
+}
+
+/// A request as its head has it.
+struct Head<'a> {
+    request: Request<'a>,
     body: Length,
     /// Whether the client waits to be told to send the body.
     expects_continue: bool,
 }
 
-impl Request {
+impl Request<'_> {
     /// Returns the values of the header fields of this name, in the order they came.
     pub fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.fields.iter().filter(move |field| self.is_named(field, name));
@@ -112,18 +125,23 @@ impl Request {
     }
 
     fn is_named(&self, field: &Field, name: &str) -> bool {
-        field.name.len() == name.len() && self.head[field.name.clone()].eq_ignore_ascii_case(name)
+        field.name.len() == name.len() && self.head[wide(&field.name)].eq_ignore_ascii_case(name)
     }
 
     fn value(&self, field: &Field) -> &str {
-        self.head[field.value.clone()].trim()
+        self.head[wide(&field.value)].trim()
     }
+}
 
+#[cfg(test)]
+impl Request<'static> {
     /// Makes a request to read a file, with these header fields.
-    #[cfg(test)]
     pub fn with(fields: &str) -> Self {
-        let head = alloc::format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
-        parse(head.as_bytes()).ok().flatten().expect("a whole request").request
+        let text = alloc::format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+        let head = alloc::boxed::Box::leak(text.into_boxed_str());
+        let mut fields = Vec::new();
+        let (_, line) = parse(head.as_bytes(), &mut fields).ok().flatten().expect("a whole head");
+        understand(head.as_bytes(), fields.leak(), &line).expect("a request").request
     }
 }
 
@@ -134,14 +152,17 @@ impl RequestReader {
     ///
     /// What reading from `peer` returns, for one that left in the middle of a request
     /// [`ErrorKind::UnexpectedEof`].
-    pub fn next(&mut self, peer: &mut impl Peer) -> io::Result<Incoming> {
-        self.input.begin();
-        match self.read(peer) {
+    pub fn next(&mut self, peer: &mut impl Peer) -> io::Result<Incoming<'_>> {
+        let Self { input, head, fields } = self;
+        input.begin();
+        head.clear();
+        head.shrink_to(IDLE_HEAD_MAX);
+        match read(input, head, fields, peer) {
             Ok(Some(request)) => Ok(Incoming::Request(request)),
             Ok(None) => Ok(Incoming::Closed),
             Err(Stop::Malformed(malformed)) => Ok(Incoming::Malformed(malformed)),
             Err(Stop::Io(error)) if error.kind() == ErrorKind::TimedOut => {
-                Ok(match self.input.has_begun() {
+                Ok(match input.has_begun() {
                     true => Incoming::Malformed(Malformed::RequestTimeout),
                     false => Incoming::Closed,
                 })
@@ -155,9 +176,10 @@ impl RequestReader {
         !self.input.bytes().is_empty()
     }
 
-    /// Returns the first line of the last request, as far as it is text.
-    pub fn line(&self) -> &str {
-        &self.line
+    /// Returns the first line of the last request as it was sent, as far as it came.
+    pub fn line(&self) -> &[u8] {
+        let line = self.head.split(|byte| *byte == b'\n').next();
+        line.unwrap_or_default().trim_ascii_end()
     }
 
     /// Listens a little longer to a client that was answered before it had sent everything: closing
@@ -174,41 +196,6 @@ impl RequestReader {
             }
         }
     }
-
-    /// Keeps the first line for the log.
-    fn note_line(&mut self) {
-        let line = self.input.bytes().split(|byte| *byte == b'\n').next().unwrap_or_default();
-        self.line.clear();
-        self.line.push_str(&String::from_utf8_lossy(line.trim_ascii_end()));
-    }
-
-    fn read(&mut self, peer: &mut impl Peer) -> Result<Option<Request>, Stop> {
-        self.line.clear();
-        let head = loop {
-            if self.has_more() {
-                self.note_line();
-                if let Some(head) = parse(self.input.bytes())? {
-                    break head;
-                }
-            }
-            if self.input.bytes().len() >= HEAD_MAX {
-                return Err(Malformed::HeaderFieldsTooLarge.into());
-            }
-            if self.input.fill(peer)? == 0 {
-                return match self.has_more() {
-                    false => Ok(None),
-                    true => Err(Stop::Io(ErrorKind::UnexpectedEof.into())),
-                };
-            }
-        };
-        self.input.consume(head.len);
-        if head.expects_continue && !self.has_more() {
-            peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-            peer.flush()?;
-        }
-        body::skip(head.body, &mut self.input, peer)?;
-        Ok(Some(head.request))
-    }
 }
 
 impl From<Malformed> for Stop {
@@ -223,8 +210,59 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Parses a request head, if all of it is there.
-fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
+/// Reads a request, its body included, with its head into `kept`; `None` if the client left before it.
+fn read<'a>(
+    input: &mut Input,
+    kept: &'a mut Vec<u8>,
+    fields: &'a mut Vec<Field>,
+    peer: &mut impl Peer,
+) -> Result<Option<Request<'a>>, Stop> {
+    let found = wait_for_head(input, fields, peer);
+    let len = match &found {
+        Ok(Some((len, _))) => *len,
+        _ => input.bytes().len(),
+    };
+    kept.extend_from_slice(&input.bytes()[..len]);
+    let Some((len, line)) = found? else { return Ok(None) };
+    input.consume(len);
+    let Head { request, body, expects_continue } = understand(kept, fields, &line)?;
+    if expects_continue && input.bytes().is_empty() {
+        peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        peer.flush()?;
+    }
+    body::skip(body, input, peer)?;
+    Ok(Some(request))
+}
+
+/// Waits until a whole head is there. Returns its length and first line; `None` if the client left.
+fn wait_for_head(
+    input: &mut Input,
+    fields: &mut Vec<Field>,
+    peer: &mut impl Peer,
+) -> Result<Option<(usize, FirstLine)>, Stop> {
+    loop {
+        if !input.bytes().is_empty()
+            && let Some(found) = parse(input.bytes(), fields)?
+        {
+            return Ok(Some(found));
+        }
+        if input.bytes().len() >= HEAD_MAX {
+            return Err(Malformed::HeaderFieldsTooLarge.into());
+        }
+        if input.fill(peer)? == 0 {
+            return match input.bytes() {
+                [] => Ok(None),
+                _ => Err(Stop::Io(ErrorKind::UnexpectedEof.into())),
+            };
+        }
+    }
+}
+
+/// Finds the parts of a request head, if all of it is there. Returns its length and first line.
+fn parse(
+    bytes: &[u8],
+    fields: &mut Vec<Field>,
+) -> Result<Option<(usize, FirstLine)>, Malformed> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     let len = match parsed.parse_with_uninit_headers(bytes, &mut headers) {
@@ -235,22 +273,38 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         Err(httparse::Error::Version) => return Err(Malformed::VersionNotSupported),
         Err(_) => return Err(Malformed::BadRequest),
     };
-    let http_1_1 = parsed.version == Some(1);
-    let head = core::str::from_utf8(&bytes[..len]).map_err(|_| Malformed::BadRequest)?;
+    // A head is no longer than `HEAD_MAX`.
     let place = |part: &[u8]| {
         let start = part.as_ptr().addr() - bytes.as_ptr().addr();
-        start..start + part.len()
+        start as u16..(start + part.len()) as u16
     };
-    let fields = parsed
-        .headers
-        .iter()
-        .map(|header| Field { name: place(header.name.as_bytes()), value: place(header.value) });
+    fields.clear();
+    fields.extend(parsed.headers.iter().map(|header| Field {
+        name: place(header.name.as_bytes()),
+        value: place(header.value),
+    }));
+    let line = FirstLine {
+        method: place(parsed.method.unwrap_or_default().as_bytes()),
+        target: place(parsed.path.unwrap_or_default().as_bytes()),
+        http_1_1: parsed.version == Some(1),
+    };
+    Ok(Some((len, line)))
+}
+
+/// Returns what a head asks for, as far as all routes must know it (RFC 9112).
+fn understand<'a>(
+    head: &'a [u8],
+    fields: &'a [Field],
+    line: &FirstLine,
+) -> Result<Head<'a>, Malformed> {
+    let head = core::str::from_utf8(head).map_err(|_| Malformed::BadRequest)?;
+    let http_1_1 = line.http_1_1;
     let request = Request {
-        method: parsed.method.unwrap_or_default().to_owned(),
-        path: path::decode(parsed.path.unwrap_or_default()).ok_or(Malformed::BadRequest)?,
+        method: &head[wide(&line.method)],
+        path: path::decode(&head[wide(&line.target)]).ok_or(Malformed::BadRequest)?,
         keep_alive: http_1_1,
-        head: head.to_owned(),
-        fields: fields.collect(),
+        head,
+        fields,
     };
     // RFC 9112 §3.2: exactly one Host field in HTTP/1.1.
     let hosts = request.fields("host").count();
@@ -264,7 +318,11 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         None => false,
     };
     let keep_alive = request.fields("connection").fold(http_1_1, wants_keep_alive);
-    Ok(Some(Head { request: Request { keep_alive, ..request }, len, body, expects_continue }))
+    Ok(Head { request: Request { keep_alive, ..request }, body, expects_continue })
+}
+
+fn wide(place: &Range<u16>) -> Range<usize> {
+    place.start.into()..place.end.into()
 }
 
 /// Returns how long the body is (RFC 9112 §6.3).
@@ -310,7 +368,7 @@ fn wants_keep_alive(default: bool, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
+    use alloc::string::String;
     use core::net::IpAddr;
     use denali_rt::io::{Read, Write};
 
@@ -364,24 +422,19 @@ mod tests {
         Sent { bytes, stays, received: Vec::new() }
     }
 
-    fn read_all(input: &[u8]) -> Vec<Incoming> {
+    /// Returns the paths of all requests, and whether they want the connection kept.
+    fn read_all(input: &[u8]) -> Vec<(String, bool)> {
         let mut client = sent(input, false);
         let mut reader = RequestReader::default();
         let mut all = Vec::new();
-        loop {
-            match reader.next(&mut client) {
-                Ok(Incoming::Request(request)) => all.push(Incoming::Request(request)),
-                Ok(last) => {
-                    all.push(last);
-                    return all;
-                }
-                Err(_) => return all,
-            }
+        while let Ok(Incoming::Request(request)) = reader.next(&mut client) {
+            all.push((request.path.into_owned(), request.keep_alive));
         }
+        all
     }
 
-    fn only(input: &str) -> Incoming {
-        read_all(input.as_bytes()).remove(0)
+    fn only<'a>(input: &str, reader: &'a mut RequestReader) -> Incoming<'a> {
+        reader.next(&mut sent(input.as_bytes(), false)).expect("no error")
     }
 
     #[test]
@@ -389,14 +442,8 @@ mod tests {
         let input = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\
             POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789\
             HEAD /y?z=1 HTTP/1.0\r\n\r\n";
-        let paths: Vec<_> = read_all(input)
-            .into_iter()
-            .filter_map(|incoming| match incoming {
-                Incoming::Request(request) => Some((request.path, request.keep_alive)),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(paths, [("/".into(), true), ("/x".into(), true), ("/y".into(), false)]);
+        let expected = [("/", true), ("/x", true), ("/y", false)];
+        assert_eq!(read_all(input), expected.map(|(path, kept)| (path.into(), kept)));
     }
 
     #[test]
@@ -409,8 +456,7 @@ mod tests {
             ("1.0", "Connection: Keep-Alive\r\n", true),
         ] {
             let input = alloc::format!("GET / HTTP/{version}\r\nHost: a\r\n{field}\r\n");
-            let Incoming::Request(request) = only(&input) else { panic!("{input}") };
-            assert_eq!(request.keep_alive, kept, "{input}");
+            assert_eq!(read_all(input.as_bytes()), [("/".into(), kept)], "{input}");
         }
     }
 
@@ -471,7 +517,9 @@ mod tests {
             ),
         ] {
             let input: String = input;
-            assert_eq!(only(&input), Incoming::Malformed(malformed), "{input}");
+            let mut reader = RequestReader::default();
+            assert_eq!(only(&input, &mut reader), Incoming::Malformed(malformed), "{input}");
+            assert!(input.as_bytes().starts_with(reader.line()), "{input}");
         }
     }
 
@@ -480,9 +528,23 @@ mod tests {
         let input = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n\
             5;name=value\r\nhello\r\nC\r\nhello\r\nworld\r\n0\r\nTrailer: x\r\n\r\n\
             GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
-        let all = read_all(input);
-        assert!(matches!(&all[0], Incoming::Request(request) if request.path == "/a"), "{all:?}");
-        assert!(matches!(&all[1], Incoming::Request(request) if request.path == "/b"), "{all:?}");
+        assert_eq!(read_all(input), [("/a".into(), true), ("/b".into(), true)]);
+    }
+
+    #[test]
+    fn what_was_long_is_followed_by_another_request() {
+        let (long, body) = ("a".repeat(2000), "b".repeat(20_000));
+        // Where reads end differs, so that one ends where the request does.
+        for padding in 0..7 {
+            let padding = "c".repeat(padding);
+            let input = alloc::format!(
+                "GET /a HTTP/1.1\r\nHost: a\r\nX: {long}{padding}\r\n\r\n\
+                 PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n{body}\
+                 GET /c HTTP/1.1\r\nHost: a\r\n\r\n"
+            );
+            let expected = ["/a", "/b", "/c"].map(|path| (path.into(), true));
+            assert_eq!(read_all(input.as_bytes()), expected);
+        }
     }
 
     #[test]
@@ -490,27 +552,28 @@ mod tests {
         let input = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\
             Expect: 100-Continue\r\n\r\nok";
         let mut client = sent(input, false);
-        let incoming = RequestReader::default().next(&mut client).expect("a request");
+        let mut reader = RequestReader::default();
+        let incoming = reader.next(&mut client).expect("a request");
         assert!(matches!(incoming, Incoming::Request(_)), "{incoming:?}");
     }
 
     #[test]
     fn a_client_that_stops_in_the_middle_is_told_so() {
-        let after =
-            |bytes| RequestReader::default().next(&mut sent(bytes, true)).expect("no error");
-        assert_eq!(after(b""), Incoming::Closed);
-        assert_eq!(after(b"GET /"), Incoming::Malformed(Malformed::RequestTimeout));
         let body = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nfour";
-        assert_eq!(after(body), Incoming::Malformed(Malformed::RequestTimeout));
+        let timeout = Incoming::Malformed(Malformed::RequestTimeout);
+        for (bytes, expected) in [
+            (b"".as_slice(), Incoming::Closed),
+            (b"GET /", timeout.clone()),
+            (body, timeout),
+        ] {
+            let mut reader = RequestReader::default();
+            assert_eq!(reader.next(&mut sent(bytes, true)), Ok(expected));
+        }
     }
 
     #[test]
     fn fields_are_found_by_name() {
-        let Incoming::Request(request) =
-            only("GET / HTTP/1.1\r\nHost: a\r\nX-A:  1 \r\nx-a: 2\r\n\r\n")
-        else {
-            panic!("a request")
-        };
+        let request = Request::with("X-A:  1 \r\nx-a: 2");
         assert_eq!(request.fields("x-A").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!((request.field("X-a"), request.field("x-b")), (Some("1"), None));
     }

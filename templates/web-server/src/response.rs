@@ -11,11 +11,8 @@ use core::time::Duration;
 use denali_rt::io::{self, ErrorKind};
 use denali_rt::time::Instant;
 
-/// A body up to this length is sent together with its head.
-const JOINED_BODY_MAX: usize = 1024;
-
-/// Room for a head as files have it; a longer one makes more.
-const HEAD_ROOM: usize = 512;
+/// Room for what is sent at once if it comes in parts: a usual head and a short body.
+pub type Room = [u8; 1408];
 
 /// Header fields most answers have at most.
 const FIELDS: usize = 6;
@@ -104,49 +101,82 @@ impl Response {
         field.map(|(_, value)| &**value)
     }
 
-    /// Writes the response. Returns how many bytes of the body it sent.
+    /// Writes the response, short parts joined in `room`. Returns how many bytes of the body it sent.
     ///
     /// # Errors
     ///
     /// What writing to `peer` returns, and [`ErrorKind::TimedOut`] if the peer takes it too slowly.
-    pub fn write(&self, framing: Framing, peer: &mut impl Peer) -> io::Result<u64> {
+    pub fn write(
+        &self,
+        framing: Framing,
+        room: &mut Room,
+        peer: &mut impl Peer,
+    ) -> io::Result<u64> {
         let len: usize = self.pieces().map(<[u8]>::len).sum();
         let deadline = connection::answer_deadline(len as u64);
-        let mut head = self.head(len, framing.keep_alive);
-        if framing.head_only || len == 0 {
-            return write_all(&head, deadline, peer).map(|()| 0);
+        let mut out = Joined { peer, deadline, room, len: 0 };
+        self.write_head(len, framing.keep_alive, &mut out)?;
+        let sent = if framing.head_only { 0 } else { len };
+        if sent > 0 {
+            self.pieces().try_for_each(|piece| out.put(piece))?;
         }
-        if len <= JOINED_BODY_MAX {
-            self.pieces().for_each(|piece| head.extend_from_slice(piece));
-            return write_all(&head, deadline, peer).map(|()| len as u64);
-        }
-        write_all(&head, deadline, peer)?;
-        for piece in self.pieces() {
-            write_all(piece, deadline, peer)?;
-        }
-        Ok(len as u64)
+        out.send()?;
+        Ok(sent as u64)
     }
 
-    /// Returns the head, with room for a short body.
-    fn head(&self, len: usize, keep_alive: bool) -> Vec<u8> {
+    fn write_head(
+        &self,
+        len: usize,
+        keep_alive: bool,
+        out: &mut Joined<'_, impl Peer>,
+    ) -> io::Result<()> {
         let Status(code, reason) = self.status;
-        let mut head = Vec::with_capacity(HEAD_ROOM + len.min(JOINED_BODY_MAX));
-        let mut push = |parts: &[&str]| {
-            parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
-        };
+        let mut put = |parts: &[&str]| parts.iter().try_for_each(|part| out.put(part.as_bytes()));
         let mut digits = decimal::Buffer::default();
-        push(&["HTTP/1.1 ", digits.write(code.into()), " ", reason]);
-        push(&["\r\nDate: ", &date::now(), "\r\nServer: denali\r\n"]);
+        put(&["HTTP/1.1 ", digits.write(code.into()), " ", reason])?;
+        put(&["\r\nDate: ", &date::now(), "\r\nServer: denali\r\n"])?;
         // RFC 9110 §15.4.5: 304 carries the validators, but nothing about a body.
         if code != 304 {
             let length = digits.write(len as u64);
-            push(&["Content-Type: ", &self.media_type, "\r\nContent-Length: ", length, "\r\n"]);
+            put(&["Content-Type: ", &self.media_type, "\r\nContent-Length: ", length, "\r\n"])?;
         }
         for (name, value) in &self.fields {
-            push(&[name, ": ", value, "\r\n"]);
+            put(&[name, ": ", value, "\r\n"])?;
         }
-        push(&["Connection: ", if keep_alive { "keep-alive" } else { "close" }, "\r\n\r\n"]);
-        head
+        put(&["Connection: ", if keep_alive { "keep-alive" } else { "close" }, "\r\n\r\n"])
+    }
+}
+
+/// Parts on their way to a peer; short ones go together.
+struct Joined<'a, P> {
+    peer: &'a mut P,
+    /// By when the peer must have taken everything.
+    deadline: Instant,
+    room: &'a mut Room,
+    /// How much of the room is taken.
+    len: usize,
+}
+
+impl<P: Peer> Joined<'_, P> {
+    /// Sends a part, perhaps together with those that follow.
+    fn put(&mut self, part: &[u8]) -> io::Result<()> {
+        if part.len() > self.room.len() - self.len {
+            self.send()?;
+        }
+        match self.room[self.len..].get_mut(..part.len()) {
+            Some(place) => {
+                place.copy_from_slice(part);
+                self.len += part.len();
+                Ok(())
+            }
+            None => write_all(part, self.deadline, self.peer),
+        }
+    }
+
+    /// Sends what is left.
+    fn send(&mut self) -> io::Result<()> {
+        let joined = &self.room[..core::mem::take(&mut self.len)];
+        write_all(joined, self.deadline, self.peer)
     }
 }
 

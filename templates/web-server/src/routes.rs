@@ -11,11 +11,11 @@ const NOT_FOUND: Status = Status(404, "Not Found");
 const METHOD_NOT_ALLOWED: Status = Status(405, "Method Not Allowed");
 
 /// Answers a request.
-pub fn answer(request: &Request) -> Response {
-    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+pub fn answer(request: &Request<'_>) -> Response {
+    if !matches!(request.method, "GET" | "HEAD") {
         return Response::bare(METHOD_NOT_ALLOWED).field("Allow", "GET, HEAD");
     }
-    match request.path.as_str() {
+    match &*request.path {
         "/healthz" => Response::text(OK, "ok"),
         path => match path.strip_prefix("/hello/") {
             Some(name) if !name.is_empty() => hello(name),
@@ -49,10 +49,9 @@ fn hello(name: &str) -> Response {
 mod tests {
     use super::*;
 
-    fn request(method: &str, path: &str) -> Request {
+    fn request(method: &'static str, path: &'static str) -> Request<'static> {
         let mut request = Request::with("");
-        request.method = method.into();
-        request.path = path.into();
+        (request.method, request.path) = (method, path.into());
         request
     }
 
