@@ -1,6 +1,7 @@
 //! The `cargo-denali` program: built once, run with a time limit, interrupted as by Ctrl-C.
 
 use crate::wait;
+use denali_tidy::cargo;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
@@ -42,21 +43,10 @@ pub fn repository() -> &'static Path {
         .expect("this crate lies in a folder")
 }
 
-/// Returns the environment variables that cargo sets for tests, and no user's shell has. Build
-/// scripts look at some, so a build that inherits them builds again what was built already.
+/// Returns the environment variables of tests that no user's shell has. A target folder of the
+/// tester's own would be shared by every project of the tests.
 pub(crate) fn cargo_variables() -> impl Iterator<Item = String> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    names.filter(|name| {
-        let about_the_test = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_CRATE_",
-            "CARGO_BIN_",
-        ];
-        // A target folder of the tester's own would be shared by every project of the tests.
-        matches!(name.as_str(), "CARGO" | "CARGO_TARGET_DIR")
-            || about_the_test.iter().any(|prefix| name.starts_with(prefix))
-    })
+    cargo::variables().chain(["CARGO_TARGET_DIR".to_owned()])
 }
 
 /// Returns the path of `cargo-denali`, built on the first call.
@@ -69,11 +59,7 @@ pub fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
         // As for a test of the whole workspace: features and panic strategy are those of the build
         // that made this test, so nothing is compiled twice.
-        let mut command = Command::new(env!("CARGO"));
-        for variable in cargo_variables() {
-            command.env_remove(variable);
-        }
-        let output = command
+        let output = cargo::command()
             .args([
                 "test",
                 "--workspace",

@@ -14,8 +14,11 @@ pub fn program(name: &str, package: &str) -> PathBuf {
     if let Some(path) = find(name) {
         return path;
     }
+    // Another suite may be installing something at this moment.
     let install = [
         "apt-get",
+        "-o",
+        "DPkg::Lock::Timeout=300",
         "install",
         "-y",
         "--no-install-recommends",

@@ -1,14 +1,15 @@
 //! The guests of `guests/`, each made a project with a manifest of its own.
 //!
-//! They live in one generated workspace below `target`, so that what they share is built once.
+//! They live in a generated workspace below `target`, so that what they share is built once. Test programs that run
+//! beside each other have a workspace each.
 
 use crate::cli::{repository, target_dir};
 use crate::home::Home;
 use crate::project::write_if_changed;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 /// A guest and what it asks of its host.
 #[derive(Clone, Debug)]
@@ -102,6 +103,12 @@ impl Guest {
         self.set("volume", &format!("{volumes:?}"))
     }
 
+    /// Sets what happens when it ends though nobody asked it to.
+    #[must_use]
+    pub fn restart(self, policy: &str) -> Self {
+        self.set("restart", &format!("{policy:?}"))
+    }
+
     /// Writes the project and returns its folder.
     ///
     /// # Panics
@@ -182,24 +189,33 @@ fn foreign_dependencies(own: &str, root: &str) -> String {
 }
 
 /// Returns the folder of the workspace, in which every guest has a project.
-fn workspace() -> &'static PathBuf {
-    static WORKSPACE: OnceLock<PathBuf> = OnceLock::new();
-    WORKSPACE.get_or_init(|| {
-        let folder = target_dir().join("harness/guests");
+fn workspace() -> &'static Path {
+    static WORKSPACE: LazyLock<(File, PathBuf)> = LazyLock::new(|| {
+        let guests = target_dir().join("harness/guests");
+        fs::create_dir_all(&guests).expect("a folder below target");
+        let (claim, folder) = (0..)
+            .find_map(|number| claim(&guests, number))
+            .expect("numbers do not end");
         // A guest is a member once it has been asked for; one that is gone must not stay.
-        if folder.exists() {
-            for entry in fs::read_dir(&folder).expect("a readable folder") {
-                let project = entry.expect("a readable entry").path();
-                if project.join("Cargo.toml").is_file() {
-                    fs::remove_dir_all(project).expect("a folder of ours");
-                }
+        for entry in fs::read_dir(&folder).expect("a readable folder") {
+            let project = entry.expect("a readable entry").path();
+            if project.join("Cargo.toml").is_file() {
+                fs::remove_dir_all(project).expect("a folder of ours");
             }
         }
-        fs::create_dir_all(&folder).expect("a folder below target");
         write_if_changed(&folder.join("Cargo.toml"), WORKSPACE_MANIFEST.as_bytes());
         take_versions(&folder);
-        folder
-    })
+        (claim, folder)
+    });
+    &WORKSPACE.1
+}
+
+/// Makes workspace `number` this program's as long as it runs, unless it is another's.
+fn claim(guests: &Path, number: u32) -> Option<(File, PathBuf)> {
+    let folder = guests.join(number.to_string());
+    fs::create_dir_all(&folder).expect("a folder below target");
+    let lock = File::create(folder.join("lock")).expect("a lock");
+    lock.try_lock().is_ok().then_some((lock, folder))
 }
 
 /// The profile is that of the templates, but without link-time optimization: guests are many, and

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use std::env;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const TRACE: &str = "instructions";
 
 /// The exit status of a deploy whose service ended before it answered.
 const CRASHED: i32 = 7;
+
+/// Longest wait for an audit: emulated, beside attacks.
+const AUDIT_MAX: Duration = Duration::from_secs(60);
 
 /// A running host of a user of its own.
 #[derive(Debug)]
@@ -173,6 +176,23 @@ impl Host {
         self.denali(["rm", name]).succeeds();
     }
 
+    /// Cuts the power and boots again; `options` are those of `host up`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    pub fn cut_power(&self, options: &[&str]) {
+        let Status { pid, .. } = self.status();
+        let mut kill = Command::new("kill");
+        kill.args(["-KILL", &pid.to_string()]);
+        assert!(kill.status().expect("kill runs").success());
+        wait::until("the end of QEMU", || {
+            let gone = fs::read(format!("/proc/{pid}/cmdline"));
+            gone.map_or(true, |line| line.is_empty()).then_some(())
+        });
+        self.denali(["host", "up"]).args(options).succeeds();
+    }
+
     /// Returns all services.
     ///
     /// # Panics
@@ -253,6 +273,36 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Has the kernel audit itself, which it does at a non-maskable interrupt, and returns what it
+    /// says: `every invariant holds`, or what does not; or that it says nothing.
+    ///
+    /// # Panics
+    ///
+    /// If QEMU does not answer.
+    #[must_use]
+    pub fn audit(&self) -> String {
+        let log = self.status().serial_log;
+        let verdicts = || -> Vec<String> {
+            let text = fs::read(&log).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            // A line without its end is still being written.
+            let lines = text
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let verdicts = lines.filter(|line| line.contains("audit:"));
+            verdicts.map(|line| line.trim_end().to_owned()).collect()
+        };
+        let before = verdicts().len();
+        let monitor = Monitor::connect(&log.with_file_name("monitor.socket"));
+        monitor
+            .and_then(|mut monitor| monitor.human("nmi"))
+            .expect("QEMU's monitor answers");
+        wait::within(AUDIT_MAX, || verdicts().into_iter().nth(before))
+            .unwrap_or_else(|| "the kernel does not audit itself".to_owned())
+    }
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
         // What a failed `host down` leaves running, the home ends.
@@ -272,6 +322,12 @@ pub struct Instructions {
 }
 
 impl Instructions {
+    /// Returns all of them.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.guests + self.kernel
+    }
+
     /// Counts the lines of QEMU's log, `Trace 0: 0x7f… [cs_base/pc/flags/cflags]`.
     fn of(log: impl BufRead) -> Self {
         let mut counted = Self::default();
@@ -324,15 +380,7 @@ impl Status {
 /// If there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    (0..64)
-        .find_map(|_| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-            let port = listener.local_addr().ok()?.port();
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
-                .is_ok()
-                .then_some(port)
-        })
-        .expect("a free port")
+    denali_build::free_port::free_port().expect("a free port")
 }
 
 #[cfg(test)]

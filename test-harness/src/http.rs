@@ -1,7 +1,7 @@
 //! A plain HTTP client that sees every byte: what a test sends and gets is what is on the wire.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Longest silence of a server that is not yet an error.
@@ -46,7 +46,7 @@ pub enum Body {
     Omitted,
 }
 
-/// A connection to a published port of this machine.
+/// A connection, for one to a published port of this machine.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -60,7 +60,16 @@ impl Connection {
     ///
     /// Nothing listens there.
     pub fn open(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), TIMEOUT)?;
+        Self::to((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Connects to another machine.
+    ///
+    /// # Errors
+    ///
+    /// Nothing listens there.
+    pub fn to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;

@@ -5,7 +5,7 @@ use crate::cli::{repository, target_dir};
 use crate::home::Home;
 use crate::machine::Board;
 use anyhow::{Context as _, Result, bail};
-use denali_build::cargo::{self, BuildRequest};
+use denali_build::cargo::{self, BuildRequest, Surroundings};
 use denali_build::image::Image;
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,8 @@ pub fn run(kernel: &Path, lives: u64) -> Result<Duration> {
         target_dir: Some(target_dir().join("harness/lives")),
         ..BuildRequest::default()
     };
-    let executable = cargo::locate(&request)?.build(&request.arguments, "")?;
+    let executable =
+        cargo::locate(&request)?.build(&request.arguments, &Surroundings::default())?;
     let elf = fs::read(executable).context("the guest")?;
     let image = Image::from_elf(&elf, MEMORY)?;
     let module = [image.bytes(), lives.to_string().as_bytes(), b"\0"].concat();

@@ -1,9 +1,11 @@
 //! A machine under QEMU that no `host up` has started: other boards, processors and boot loaders.
 
 use crate::cli::{Invocation, Running};
+use crate::counter::Counter;
 use crate::home::Home;
 use crate::wait;
-use crate::wire::Wire;
+use crate::wire::{NETDEV, Namespace, Wire, netdev};
+use anyhow::{Context as _, Result};
 use std::fs;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpStream};
@@ -12,6 +14,9 @@ use std::time::Duration;
 
 /// After which QEMU ends whatever happens.
 const LIFETIME: Duration = Duration::from_secs(300);
+
+/// The same for a machine beside a namespace.
+const WIRE_LIFETIME: Duration = Duration::from_secs(900);
 
 /// Longest boot: firmware and boot loader are emulated, too.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
@@ -29,6 +34,7 @@ const CARD: [&str; 2] = [
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     arguments: Vec<String>,
+    has_disk: bool,
 }
 
 impl Board {
@@ -59,10 +65,37 @@ impl Board {
         self.with(&["-kernel", &text(kernel), "-initrd", &text(module)])
     }
 
+    /// Passes a command line to the kernel.
+    #[must_use]
+    pub fn command_line(self, line: &str) -> Self {
+        self.with(&["-append", line])
+    }
+
+    /// Has a network card whose wire takes everything and leads nowhere: its other end would be a
+    /// socket in `folder` that nobody makes.
+    #[must_use]
+    pub fn lonely_card(self, folder: &Path) -> Self {
+        let netdev = netdev(&folder.join("near"), &folder.join("nobody"));
+        self.with(&["-netdev", &netdev]).with(&CARD)
+    }
+
     /// Boots a disk by the board's BIOS.
     #[must_use]
     pub fn disk(self, iso: &Path) -> Self {
         self.with(&["-cdrom", &text(iso), "-boot", "d"])
+    }
+
+    /// Has a disk on virtio's bus, whose file is left as it is.
+    #[must_use]
+    pub fn virtio_disk(mut self, file: &Path) -> Self {
+        self.has_disk = true;
+        // A disk has no answer before the caller goes on, however busy this machine is.
+        let drive = format!(
+            "if=none,id=disk,format=raw,snapshot=on,throttling.iops-total=100,file={}",
+            text(file)
+        );
+        let device = "virtio-blk-pci,drive=disk,disable-legacy=on";
+        self.with(&["-drive", &drive, "-device", device])
     }
 
     /// Uses UEFI firmware (OVMF) instead of the board's BIOS.
@@ -81,6 +114,13 @@ impl Board {
         qemu(home, self, limit)
             .args(["-serial", &format!("file:{}", text(log))])
             .start()
+    }
+
+    /// Has the machine's instructions counted.
+    #[must_use]
+    pub fn counted_by(self, counter: &Counter) -> Self {
+        let arguments = counter.arguments();
+        self.with(&arguments.each_ref().map(String::as_str))
     }
 
     fn with(mut self, arguments: &[&str]) -> Self {
@@ -157,14 +197,35 @@ impl Machine {
 /// If it does not come up.
 #[must_use]
 pub fn boot_on(wire: &Wire, home: &Home, board: &Board) -> Running {
-    const WIRE_LIFETIME: Duration = Duration::from_secs(900);
+    let machine = qemu(home, board, WIRE_LIFETIME).args(["-netdev", &wire.netdev()]);
+    boot_beside(wire.namespace(), home, machine)
+}
+
+/// Boots a machine on the TAP device of a namespace and waits until its supervisor greets at
+/// 10.90.0.15.
+///
+/// # Panics
+///
+/// If it does not come up.
+#[must_use]
+pub fn boot_in(namespace: &Namespace, home: &Home, board: &Board) -> Running {
+    let seconds = WIRE_LIFETIME.as_secs().to_string();
+    let machine = home
+        .invoke("timeout")
+        .args(["--foreground", &seconds, "ip", "netns", "exec"])
+        .args([namespace.name(), "qemu-system-x86_64"])
+        .args(&board.arguments)
+        .args(["-netdev", NETDEV]);
+    boot_beside(namespace, home, machine)
+}
+
+fn boot_beside(namespace: &Namespace, home: &Home, machine: Invocation) -> Running {
     let serial = home.path().join("serial-wire.log");
-    let mut qemu = qemu(home, board, WIRE_LIFETIME)
-        .args(["-netdev", &wire.netdev()])
+    let mut qemu = machine
         .args(CARD)
         .args(["-serial", &format!("file:{}", text(&serial))])
         .start();
-    let greeted = wire.within(|| {
+    let greeted = namespace.within(|| {
         wait::within(BOOT_TIMEOUT, || {
             (qemu.has_ended() || greets((SUPERVISOR, 22))).then_some(())
         })
@@ -185,18 +246,22 @@ fn qemu(home: &Home, board: &Board, limit: Duration) -> Invocation {
         .args(&board.arguments)
 }
 
-/// Boots an image in the place of the supervisor on a machine whose time-stamp counter counts
-/// instructions, and returns the serial log up to the line `last`.
+/// Runs a board whose clocks count instructions, a nanosecond each, and returns the serial log up to
+/// the line `last`. What it draws at random is the same every time. Idle time passes at once, unless
+/// there is a disk, which takes its time in the world outside.
 ///
-/// # Panics
+/// # Errors
 ///
-/// If that line does not come.
-#[must_use]
-pub fn count(home: &Home, kernel: &Path, image: &Path, last: &str) -> String {
+/// That line does not come.
+pub fn count(home: &Home, board: &Board, last: &str) -> Result<String> {
+    const LIFETIME: Duration = Duration::from_secs(1800);
     let serial = home.path().join("counted.log");
-    let board = Board::new("q35", "max").kernel(kernel, image);
-    let mut qemu = qemu(home, &board, BOOT_TIMEOUT)
-        .args(["-icount", "shift=0,sleep=off"])
+    // What an earlier machine said there would be taken for this one's word; there may be none.
+    fs::remove_file(&serial).ok();
+    let sleep = if board.has_disk { "on" } else { "off" };
+    let mut qemu = qemu(home, board, LIFETIME)
+        .args(["-icount", &format!("shift=0,sleep={sleep}"), "-seed", "1"])
+        .args(["-rtc", "base=2026-01-01,clock=vm"])
         .args(["-serial", &format!("file:{}", text(&serial))])
         .start();
     let log = || String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default()).replace('\r', "");
@@ -204,12 +269,13 @@ pub fn count(home: &Home, kernel: &Path, image: &Path, last: &str) -> String {
     // Whoever ends in the supervisor's place begins anew, and may have counted again before the log
     // is read.
     let first_life = || Some(log().split_once(&ending)?.0.to_owned());
-    let counted = wait::within(BOOT_TIMEOUT, || match first_life() {
-        None => qemu.has_ended().then(first_life),
+    // Whoever ends without having said it has failed.
+    let counted = wait::within(LIFETIME, || match first_life() {
+        None => (qemu.has_ended() || log().contains("supervisor restarts")).then(first_life),
         life => Some(life),
     });
     let counted = counted.flatten();
-    counted.unwrap_or_else(|| panic!("no {last:?} in\n{}", log()))
+    counted.with_context(|| format!("no {last:?} in\n{}", log()))
 }
 
 fn greets(address: (Ipv4Addr, u16)) -> bool {

@@ -57,9 +57,9 @@ impl Workshop {
     }
 
     /// Boots a board with the kernel and boot module of the local host.
-    fn check_pvh(&self, machine: &str, cpu: &str) {
+    fn check_pvh(&self, machine: &str, cpu: &str) -> Machine {
         let [kernel, module] = boot_files(self.host.status().pid);
-        drop(self.check(&Board::new(machine, cpu).kernel(&kernel, &module)));
+        self.check(&Board::new(machine, cpu).kernel(&kernel, &module))
     }
 
     /// Boots a board and has it run a service.
@@ -119,11 +119,16 @@ impl Workshop {
 }
 
 fn pvh_boots_on_an_old_board(workshop: &Workshop) {
-    workshop.check_pvh("pc", "max");
+    drop(workshop.check_pvh("pc", "max"));
 }
 
 fn pvh_boots_on_a_processor_without_protections(workshop: &Workshop) {
-    workshop.check_pvh("q35", "qemu64");
+    let machine = workshop.check_pvh("q35", "qemu64");
+    let said = workshop.ask(&machine, &["doctor"]);
+    for absent in ["SMEP", "SMAP", "UMIP"] {
+        let lacks = format!("open     kernel       this CPU lacks {absent}: ");
+        assert!(said.contains(&lacks), "{said}");
+    }
 }
 
 fn a_disk_boots_by_bios(workshop: &Workshop) {
@@ -159,8 +164,18 @@ fn a_disk_boots_by_uefi(workshop: &Workshop) {
 
 fn the_kernel_tells_what_protects_it(workshop: &Workshop) {
     let log = fs::read_to_string(workshop.host.status().serial_log).expect("the serial log");
-    assert!(log.lines().count() > 3, "{log}");
     assert!(!log.contains("panicked"), "{log}");
+    let said = workshop.home().denali(["doctor"]).succeeds().stdout;
+    for line in [
+        "ok       kernel       protections: ",
+        "ok       kernel       measures on: ",
+        "ok       kernel       vector state: ",
+        "open     kernel       Spectre v1: open: ",
+    ] {
+        assert!(said.contains(line), "no {line:?} in {said}");
+        let text = line.split_at(22).1;
+        assert!(log.contains(text), "no {text:?} in {log}");
+    }
 }
 
 /// A clock that was guessed runs at any speed.

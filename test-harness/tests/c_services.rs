@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 /// What the program for the library's word looks at.
-const AREAS: [&str; 12] = [
+const AREAS: [&str; 14] = [
     "texts",
     "formats",
     "numbers",
@@ -36,6 +36,8 @@ const AREAS: [&str; 12] = [
     "threads",
     "descriptors",
     "sockets",
+    "loopback",
+    "exhaustion",
     "jump",
     "rest",
     "atexit",

@@ -1,6 +1,7 @@
 //! Clients of other projects on services that answer datagrams and carry bulk.
 
 use std::process::{Command, ExitCode};
+use std::thread;
 use test_harness::guest::Guest;
 use test_harness::host::{Host, free_port};
 use test_harness::{external, facts, suite, wait};
@@ -12,6 +13,7 @@ fn main() -> ExitCode {
             dig_reads_the_answers_of_a_name_server,
             bulk_streams_go_both_ways_at_once_and_stay_whole,
             socat_talks_by_lines_and_by_datagrams,
+            curl_is_answered_by_tasks_while_another_waits,
         ],
     )
 }
@@ -24,13 +26,14 @@ struct Services {
     _host: Host,
     echo: u16,
     names: u16,
+    tasks: u16,
 }
 
 impl Services {
     fn deploy() -> Self {
         // Without a way out QEMU forwards no datagrams.
         let host = Host::up(&["--internet"]);
-        let (echo, names) = (free_port(), free_port());
+        let [echo, names, tasks] = [(); 3].map(|()| free_port());
         let published = [format!("{echo}:7"), format!("{echo}:7/udp")];
         host.deploy(
             &Guest::example("echo")
@@ -40,10 +43,13 @@ impl Services {
         );
         let server = Guest::new("dns_server").arguments(&["192.0.2.77"]);
         host.deploy(&server.publish(&[format!("{names}:53/udp")]).project());
+        let picoserve = Guest::example("async-hello").memory("2M");
+        host.deploy(&picoserve.publish(&[format!("{tasks}:80")]).project());
         Self {
             _host: host,
             echo,
             names,
+            tasks,
         }
     }
 }
@@ -128,4 +134,31 @@ fn socat_talks_by_lines_and_by_datagrams(services: &Services) {
         });
         assert_eq!(String::from_utf8_lossy(&heard), format!("over {protocol}"));
     }
+}
+
+fn curl_is_answered_by_tasks_while_another_waits(services: &Services) {
+    let curl = external::program("curl", "curl");
+    let url = |path: &str| format!("http://127.0.0.1:{}{path}", services.tasks);
+    let fetch = |paths: &[&str]| {
+        let mut command = Command::new(&curl);
+        command.args(["-sS", "--fail", "--max-time", "60"]);
+        let output = external::run(command.args(paths.iter().map(|path| url(path))));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(fetch(&["/"]), "Hello from a task!\n");
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| fetch(&["/slow"]));
+        // On one connection, one after the other.
+        let answers = fetch(&["/status", "/", "/status"]);
+        let lines: Vec<_> = answers.lines().collect();
+        let is_right = matches!(lines[..], [first, "Hello from a task!", second]
+            if first.starts_with("asked 1 times") && second.starts_with("asked 2 times"));
+        assert!(is_right, "{answers}");
+        let waited = slow.join().expect("no failure");
+        assert_eq!(waited, "a second has passed\n");
+    });
+    let mut command = Command::new(&curl);
+    command.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"]);
+    let unknown = external::run(command.arg(url("/nothing")));
+    assert_eq!(unknown.stdout, b"404");
 }

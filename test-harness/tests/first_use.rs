@@ -21,7 +21,10 @@ fn install(home: &Home) -> PathBuf {
     let bin = home.path().join("bin");
     fs::create_dir_all(&bin).unwrap();
     let program = bin.join("cargo-denali");
-    fs::copy(cli::program(), &program).unwrap();
+    // By a process of its own: what another test starts while this one writes would inherit the open
+    // file, and nobody can run a program that is open for writing.
+    let copied = home.invoke("cp").arg(cli::program()).arg(&program);
+    copied.succeeds();
     program
 }
 

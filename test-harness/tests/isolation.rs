@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             memory_of_the_dead_reads_as_zero,
             a_memory_limit_that_the_host_cannot_promise_is_refused,
             a_crashed_service_starts_again,
+            a_running_service_is_given_other_limits,
         ],
     )
 }
@@ -196,4 +197,46 @@ fn a_crashed_service_starts_again(beside: &Beside) {
             .is_some_and(|reason| reason.starts_with("divide error"))
     );
     beside.host.remove("divider");
+}
+
+fn a_running_service_is_given_other_limits(beside: &Beside) {
+    let host = &beside.host;
+    let row = || {
+        let table = host.denali(["ls", "--wide"]).succeeds().stdout;
+        let row = table.lines().find(|line| line.starts_with("minimal "));
+        let row = row.expect("the service is listed");
+        row.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let shown = |row: &[String], limits: [&str; 4]| {
+        let found = row.windows(4).any(|columns| columns == limits);
+        assert!(found, "no {limits:?} in {row:?}");
+    };
+    shown(&row(), ["100", "-", "-", "-"]);
+    let changes = [
+        "--weight",
+        "250",
+        "--cap",
+        "0.5",
+        "--packets",
+        "10k/s",
+        "--bytes",
+        "1M/s",
+    ];
+    host.denali(["limits", "minimal"]).args(changes).succeeds();
+    shown(&row(), ["250", "0.5", "10k/s", "1M/s"]);
+    beside.assert_victim_answers();
+    let back = [
+        "--weight",
+        "100",
+        "--cap",
+        "none",
+        "--packets",
+        "none",
+        "--bytes",
+        "none",
+    ];
+    host.denali(["limits", "minimal"]).args(back).succeeds();
+    shown(&row(), ["100", "-", "-", "-"]);
 }

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         &facts![
             a_stream_carries_megabytes_both_ways_at_once,
             many_streams_do_not_mix,
+            a_service_without_memory_goes_on_with_what_it_has,
             datagrams_come_back_whole,
             a_service_finds_another_by_address_and_asks_it,
             dhcp_gives_an_address_that_works,
@@ -110,6 +111,18 @@ fn many_streams_do_not_mix(network: &Network) {
     for stream in streams {
         stream.join().expect("this stream came back as sent");
     }
+}
+
+fn a_service_without_memory_goes_on_with_what_it_has(network: &Network) {
+    let port = free_port();
+    let guest = Guest::new("famished").memory("2M");
+    network
+        .host
+        .deploy(&guest.publish(&[format!("{port}:7")]).project());
+    // More frames at once than a quiet service has buffers for.
+    check_stream(connect(port), 3, 256 << 10);
+    let service = network.host.service("famished");
+    assert_eq!(service.exit_code, Some(0), "{service:?}");
 }
 
 fn datagrams_come_back_whole(network: &Network) {

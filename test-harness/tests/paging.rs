@@ -15,9 +15,12 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 use test_harness::guest::Guest;
-use test_harness::host::Host;
+use test_harness::host::{Host, free_port};
 use test_harness::project::Project;
-use test_harness::{facts, suite};
+use test_harness::{facts, http, suite, wait};
+
+/// A service that printed something before all others came.
+const TALKER: &str = "talker";
 
 /// How long visits may take.
 const VISIT_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -29,8 +32,11 @@ fn main() -> ExitCode {
             all_of_them_are_there_and_most_sleep,
             anyone_answers_who_is_asked,
             a_log_of_a_sleeper_can_be_read,
+            a_sleeper_that_is_ended_at_once_leaves_its_log,
+            whoever_comes_and_goes_leaves_nothing_behind,
             a_flipped_bit_on_the_disk_ends_one_service_alone,
-            memory_and_names_come_back
+            memory_and_names_come_back,
+            the_kernel_finds_every_invariant_to_hold
         ],
     )
 }
@@ -50,6 +56,7 @@ impl Crowd {
         let copies = parameter("DENALI_COPIES", "700");
         let host = Host::up(&["--memory", &memory, "--disk", "64G", "--disk", "64G"]);
         let project = Project::shared(host.home(), &parameter("DENALI_TEMPLATE", "minimal"));
+        greet_talker(&host, &project);
         let arguments = ["deploy", "--name", "many", "--copies", &copies];
         host.denali(arguments).within(project.folder()).succeeds();
         let copies = copies.parse().expect("DENALI_COPIES is a number");
@@ -61,6 +68,15 @@ impl Crowd {
         services.retain(|service| service.name.starts_with("many-"));
         services
     }
+}
+
+/// Makes a service that has printed something, and will be the one that idles longest.
+fn greet_talker(host: &Host, project: &Project) {
+    let port = free_port();
+    let publish = format!("{port}:80");
+    let arguments = ["deploy", "--name", TALKER, "--publish", &publish];
+    host.denali(arguments).within(project.folder()).succeeds();
+    http::get(port, "/").expect("an answer");
 }
 
 /// Has a visitor ask services, and returns what it found out.
@@ -91,13 +107,7 @@ fn all_of_them_are_there_and_most_sleep(crowd: &Crowd) {
         services.len(),
         resident >> 10
     );
-    let lives = |service: &Service| {
-        !matches!(
-            service.state,
-            ServiceState::Crashed | ServiceState::Exited | ServiceState::Stopped
-        )
-    };
-    assert!(services.iter().all(lives));
+    assert!(services.iter().all(|service| service.state.is_alive()));
 }
 
 fn anyone_answers_who_is_asked(crowd: &Crowd) {
@@ -106,22 +116,23 @@ fn anyone_answers_who_is_asked(crowd: &Crowd) {
     let requests = parameter("DENALI_REQUESTS", "40");
     let log = visit(crowd, "visitor", &[&first, &copies, &requests, "1"]);
     assert!(log.contains(&format!("{requests} answered, 0 silent, 0 wrong")));
-    let services = crowd.copies();
-    let asleep = services
-        .iter()
-        .filter(|service| service.state == ServiceState::Dormant);
-    let asleep = asleep.count();
+    let asleep = sleepers(crowd).len();
     println!("{asleep} of {copies} sleep");
     assert!(asleep > 0, "there is memory for all of them");
 }
 
+/// Returns the services that sleep on swap, as `ls` finds them.
+fn sleepers(crowd: &Crowd) -> Vec<Service> {
+    let list = ["ls", "--json", "--prefix", "many-", "--state", "paged"];
+    let mut paged: Vec<Service> = crowd.host.denali(list).succeeds().json();
+    assert!(paged.iter().all(|service| service.swapped > 0));
+    paged.retain(|service| service.resident == 0);
+    paged
+}
+
 /// Returns a service that sleeps on swap.
 fn sleeper(crowd: &Crowd) -> Service {
-    let services = crowd.copies();
-    let mut sleepers = services.into_iter();
-    sleepers
-        .find(|service| service.state == ServiceState::Dormant && service.resident == 0)
-        .expect("somebody sleeps")
+    sleepers(crowd).into_iter().next().expect("somebody sleeps")
 }
 
 fn a_log_of_a_sleeper_can_be_read(crowd: &Crowd) {
@@ -131,15 +142,55 @@ fn a_log_of_a_sleeper_can_be_read(crowd: &Crowd) {
     assert_ne!(crowd.host.service(&name).state, ServiceState::Crashed);
 }
 
-/// Flips a bit of the first block of a sleeper's extent.
+fn a_sleeper_that_is_ended_at_once_leaves_its_log(crowd: &Crowd) {
+    let talker = crowd.host.service(TALKER);
+    assert_eq!((talker.state, talker.resident), (ServiceState::Paged, 0));
+    let stop = ["stop", TALKER, "--deadline", "0"];
+    crowd.host.denali(stop).succeeds();
+    let log = crowd.host.denali(["logs", TALKER]).succeeds();
+    assert!(!log.stdout.trim().is_empty(), "{log}");
+    assert!(!log.stderr.contains("is gone"), "{log}");
+}
+
+fn whoever_comes_and_goes_leaves_nothing_behind(crowd: &Crowd) {
+    let project = Project::shared(crowd.host.home(), "minimal");
+    let swap = || crowd.host.status().answered().paging.swap_available;
+    let (vms, before) = (crowd.copies, swap());
+    for round in 1..=3 {
+        let name = format!("round-{round}");
+        let arguments = ["deploy", "--name", &name, "--copies", "8"];
+        crowd
+            .host
+            .denali(arguments)
+            .within(project.folder())
+            .succeeds();
+        assert!(swap() < before);
+        for number in 1..=8 {
+            crowd.host.remove(&format!("{name}-{number}"));
+        }
+    }
+    wait::until("all of their swap space", || {
+        (swap() == before).then_some(())
+    });
+    assert_eq!(crowd.copies().len(), vms as usize);
+}
+
+fn the_kernel_finds_every_invariant_to_hold(crowd: &Crowd) {
+    let audit = crowd.host.audit();
+    assert!(audit.contains("every invariant holds"), "{audit}");
+}
+
+/// Flips a bit of the map in a sleeper's extent.
 ///
-/// Extents are taken one behind the other, each as long as the memory limit and its map (127 entries
-/// a block), and lie on the disks in chunks of 64 blocks in turn.
+/// Extents are taken one behind the other, the talker's first, each as long as the memory limit and
+/// its map (127 entries a block). The map is written to the end of its room, which comes first. The
+/// disks take chunks of 64 blocks in turn.
 fn flip_bit(crowd: &Crowd, sleeper: &Service) {
     let number = sleeper.name.strip_prefix("many-").expect("a copy");
     let number: u64 = number.parse().expect("a number");
     let pages = sleeper.memory / 4096;
-    let block = (number - 1) * (pages + pages.div_ceil(127));
+    let map_room = pages.div_ceil(127);
+    let block = number * (pages + map_room) + map_room - 1;
     let (chunk, within) = (block / 64, block % 64);
     let file = format!("disk{}.raw", chunk % 2);
     let path = crowd.host.status().serial_log.with_file_name(file);

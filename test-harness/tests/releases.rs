@@ -9,12 +9,13 @@ use denali_protocol::ServiceState;
 use denali_protocol::releases::{Outcome, Release, Secrets};
 use std::env;
 use std::fs::{self, File};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use test_harness::guest::Guest;
 use test_harness::home::Home;
-use test_harness::host::{Host, Status, free_port};
+use test_harness::host::{Host, free_port};
 use test_harness::http::{self, Body, Connection};
 use test_harness::project::Project;
 use test_harness::{facts, suite, wait};
@@ -29,6 +30,8 @@ fn main() -> ExitCode {
             a_host_says_what_it_keeps,
             each_deploy_is_a_release,
             a_rollback_is_a_release_too,
+            clients_are_served_while_releases_switch,
+            a_release_that_crashes_leaves_the_last_one_serving,
             secrets_are_listed_and_never_shown,
             an_acknowledged_deploy_survives_a_power_cut,
             a_cut_in_the_middle_leaves_the_old_or_the_new,
@@ -79,15 +82,7 @@ impl Durable {
 
     /// Cuts the power and boots again.
     fn cut(&self) {
-        let Status { pid, .. } = self.host.status();
-        let mut kill = Command::new("kill");
-        kill.args(["-KILL", &pid.to_string()]);
-        assert!(kill.status().expect("kill runs").success());
-        wait::until("the end of QEMU", || {
-            let gone = fs::read(format!("/proc/{pid}/cmdline"));
-            gone.map_or(true, |line| line.is_empty()).then_some(())
-        });
-        self.home().denali(["host", "up"]).succeeds();
+        self.host.cut_power(&[]);
     }
 
     /// Asks the service for its page; it has to answer.
@@ -124,6 +119,69 @@ fn a_rollback_is_a_release_too(durable: &Durable) {
     assert!(release.of.is_some_and(|of| of < before), "{release:?}");
     durable.ask();
     durable.host.denali(["rollback", NAME, "999"]).fails(1);
+}
+
+/// Asks for a page again and again until told to stop. Returns how often it got it, what went wrong
+/// otherwise, and the longest time without an answer.
+fn ask_again_and_again(port: u16, over: &AtomicBool) -> (u32, Vec<String>, Duration) {
+    let (mut answers, mut failures, mut outage) = (0, Vec::new(), Duration::ZERO);
+    let mut last = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        match http::get(port, "/") {
+            Ok(response) if response.status == 200 => {
+                outage = outage.max(last.elapsed());
+                last = Instant::now();
+                answers += 1;
+            }
+            Ok(response) => failures.push(format!("status {}", response.status)),
+            Err(error) => failures.push(error.to_string()),
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    (answers, failures, outage)
+}
+
+fn clients_are_served_while_releases_switch(durable: &Durable) {
+    durable.ask();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let port = durable.port;
+        let over = &over;
+        let client = scope.spawn(move || ask_again_and_again(port, over));
+        durable.host.deploy(durable.project.folder());
+        durable.host.denali(["rollback", NAME]).succeeds();
+        // The last release goes meanwhile.
+        thread::sleep(Duration::from_secs(4));
+        over.store(true, Ordering::Relaxed);
+        let (answers, failures, outage) = client.join().expect("the client ends");
+        let failed = failures.len();
+        println!("two switches: {answers} answers, {failed} failures, longest gap {outage:?}");
+        assert_eq!(failures, [] as [String; 0]);
+        assert!(answers > 0);
+    });
+}
+
+fn a_release_that_crashes_leaves_the_last_one_serving(durable: &Durable) {
+    let before = durable.current();
+    let publish = [format!("{}:80", durable.port)];
+    let broken = Guest::new("panicker").named(NAME).publish(&publish);
+    let deploy = durable.host.denali(["deploy"]).within(broken.project());
+    let outcome = deploy.fails(7);
+    for words in [
+        "the new release ended: exit code 101",
+        "panicked at",
+        "    at ",
+        "the last release serves on",
+    ] {
+        assert!(
+            outcome.stderr.contains(words),
+            "{words}: {}",
+            outcome.stderr
+        );
+    }
+    assert_eq!(durable.current(), before);
+    durable.ask();
+    assert!(matches!(durable.releases()[0].outcome, Outcome::Failed(_)));
 }
 
 fn secrets_are_listed_and_never_shown(durable: &Durable) {

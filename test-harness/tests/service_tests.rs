@@ -136,7 +136,7 @@ fn filters_and_options_are_those_of_cargo_test() {
 #[test]
 fn every_template_has_a_test_that_passes() {
     let home = Home::new();
-    for template in ["minimal", "web-server", "cache"] {
+    for template in ["minimal", "web-server", "cache", "c-echo"] {
         let project = Project::shared(&home, template);
         let outcome = home.denali(["test"]).within(project.folder()).succeeds();
         let passed = outcome.stdout.contains("test result: ok. ");

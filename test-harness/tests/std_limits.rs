@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Workshop::open,
         &facts![
             files_of_the_image_are_read_and_never_changed,
+            files_on_a_volume_are_those_of_posix,
             raw_system_calls_are_named_with_their_crate,
             missing_functions_are_named_with_who_needs_them,
             shared_libraries_are_named,
@@ -42,6 +43,12 @@ const OFFENDERS: [(&str, &str, &str); 3] = [
     ),
 ];
 
+/// Programs that try what there is, by their names.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("files", include_str!("std_limits/files.rs")),
+    ("volume", include_str!("std_limits/volume.rs")),
+];
+
 /// A crate with `std`, for a service without.
 const WITH_STD: &str = "pub fn hello() { println!(\"hello\"); }";
 
@@ -55,7 +62,7 @@ struct Workshop {
 
 impl Workshop {
     fn open() -> Self {
-        let host = Host::up(&[]);
+        let host = Host::up(&["--data", "256M"]);
         let project = Project::new(host.home(), "limits", "std");
         project.edit("lto = true\ncodegen-units = 1\n", "");
         let call = |name: &str, call: &str| {
@@ -69,13 +76,20 @@ impl Workshop {
             depend(&project, name, source);
             call(&format!("uses-{name}"), expression);
         }
-        let files = include_str!("std_limits/files.rs");
-        fs::write(project.folder().join("src/bin/files.rs"), files).expect("a folder of ours");
+        for (name, program) in PROGRAMS {
+            let path = project.folder().join(format!("src/bin/{name}.rs"));
+            fs::write(path, program).expect("a folder of ours");
+        }
         let folder = project.folder().join("static/deep");
         fs::create_dir_all(&folder).expect("a folder of ours");
         fs::write(folder.join("../a.txt"), "0123456789").expect("a folder of ours");
         fs::write(folder.join("b.bin"), vec![7; 100_000]).expect("a folder of ours");
-        project.edit("memory = ", "include = [\"static/\"]\nmemory = ");
+        // Programs that end are deployed beside each other.
+        project.edit("publish = [\"7008:7008\"]", "publish = []");
+        project.edit(
+            "memory = ",
+            "include = [\"static/\"]\nvolume = [\"data:40M\"]\nmemory = ",
+        );
         Self { host, project }
     }
 
@@ -97,15 +111,24 @@ fn depend(project: &Project, name: &str, source: &str) {
     project.edit("[dependencies]", &line);
 }
 
-fn files_of_the_image_are_read_and_never_changed(workshop: &Workshop) {
+/// Runs one of [`PROGRAMS`], which must find all as it expects.
+fn runs(workshop: &Workshop, name: &str) {
     let host = &workshop.host;
-    let deploy = host.denali(["deploy", "--bin", "files"]);
+    let deploy = host.denali(["deploy", "--bin", name]);
     let outcome = deploy.within(workshop.project.folder()).run();
     assert!(matches!(outcome.code, Some(0 | CRASHED)), "{outcome}");
-    let service = host.wait_for_end("files");
-    let log = host.logs("files");
-    assert!(log.contains("files: all as expected"), "{log}");
+    let service = host.wait_for_end(name);
+    let log = host.logs(name);
+    assert!(log.contains(&format!("{name}: all as expected")), "{log}");
     assert_eq!(service.state, ServiceState::Exited, "{log}");
+}
+
+fn files_of_the_image_are_read_and_never_changed(workshop: &Workshop) {
+    runs(workshop, "files");
+}
+
+fn files_on_a_volume_are_those_of_posix(workshop: &Workshop) {
+    runs(workshop, "volume");
 }
 
 fn raw_system_calls_are_named_with_their_crate(workshop: &Workshop) {

@@ -3,17 +3,18 @@
 //! `DENALI_SEED` is the seed of the faults, `DENALI_WIRE_BYTES` the length of each bulk stream.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpStream};
-use std::process::ExitCode;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, UdpSocket};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{fs, io, thread};
+use test_harness::bulk::{self, Sending};
 use test_harness::cli::Running;
 use test_harness::guest::Guest;
 use test_harness::home::Home;
 use test_harness::host::Host;
 use test_harness::machine::{Board, boot_files, boot_on};
 use test_harness::wire::{self, Mistreatment, Wire};
-use test_harness::{cli, facts, suite};
+use test_harness::{cli, external, facts, suite, wait};
 
 fn main() -> ExitCode {
     if !wire::is_possible() {
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
             every_byte_arrives_at_one_per_cent_of_each_fault,
             every_byte_arrives_at_five_per_cent_of_each_fault,
             linux_talks_to_the_service_by_ipv6,
+            ping_is_answered_by_both_protocols,
+            only_members_of_a_group_hear_what_linux_sends_to_it,
             thousands_of_connections_stand_at_once_and_leave_nothing,
         ],
     )
@@ -44,15 +47,19 @@ const CREW: usize = 16;
 /// Pages a service may keep of what ten thousand connections took: tables that grew with them.
 const PAGES_LEFT_MAX: u64 = 1024;
 
-/// How long one transfer may take.
-const PATIENCE: Duration = Duration::from_secs(240);
-
 /// The service's IPv4 address: the first of the pool.
 const SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 90, 1, 1));
 
+/// The addresses of those that join a group if they are told to: the next ones.
+const MEMBERS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 90, 1, 2), Ipv4Addr::new(10, 90, 1, 3)];
+
+/// The port they listen to, and the group.
+const MEMBERS_PORT: u16 = 5007;
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
+const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0x0102, 0x0003);
+
 struct Bench {
     wire: Wire,
-    service_mac: [u8; 6],
     _host: Running,
     _home: Home,
 }
@@ -69,48 +76,36 @@ impl Bench {
         let wire = Wire::new(&home, number("DENALI_SEED", 1));
         let board = Board::new("q35", "max").memory("640M");
         let machine = boot_on(&wire, &home, &board.kernel(&copies[0], &copies[1]));
-        let project = Guest::new("net_server").memory("256M").project();
-        // The user whose key the boot module knows.
-        host.home()
-            .invoke("ip")
-            .args(["netns", "exec", wire.name()])
-            .arg(cli::program())
-            .args(["deploy", "10.90.0.15:22"])
-            .within(project)
-            .succeeds();
-        let service_mac = wire.within(|| {
-            drop(connect(SocketAddr::new(SERVICE, 7)));
-            let neighbors = fs::read_to_string("/proc/thread-self/net/arp").expect("a table");
-            let line = neighbors
-                .lines()
-                .find(|line| line.starts_with("10.90.1.1 "))
-                .expect("the service is a neighbour");
-            let mac = line.split_whitespace().nth(3).expect("a hardware address");
-            let mut bytes = [0; 6];
-            for (byte, digits) in bytes.iter_mut().zip(mac.split(':')) {
-                *byte = u8::from_str_radix(digits, 16).expect("a number");
+        for (guest, options) in [
+            (Guest::new("net_server").memory("256M"), &[][..]),
+            (Guest::new("member").memory("1M"), &["--copies", "2"]),
+        ] {
+            // The user whose key the boot module knows.
+            host.home()
+                .invoke("ip")
+                .args(["netns", "exec", wire.name()])
+                .arg(cli::program())
+                .args([&["deploy"], options, &["10.90.0.15:22"]].concat())
+                .within(guest.project())
+                .succeeds();
+        }
+        wire.within(|| {
+            for member in MEMBERS {
+                wait::until("a member that answers", || {
+                    ask(member, "count", Duration::from_secs(1)).ok()
+                });
             }
-            bytes
         });
         Self {
             wire,
-            service_mac,
             _host: machine,
             _home: home,
         }
     }
 
-    /// Returns the service's link-local address.
-    fn link_local(&self) -> Ipv6Addr {
-        let [a, b, c, d, e, f] = self.service_mac;
-        let mut octets = [0; 16];
-        octets[..2].copy_from_slice(&[0xfe, 0x80]);
-        octets[8..].copy_from_slice(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
-        octets.into()
-    }
-
     /// Carries bulk both ways, one after the other and at once, and says how fast.
     fn check_bulk(&self, to: IpAddr, mistreatment: Mistreatment) {
+        let to = SocketAddr::new(to, bulk::PORT);
         // Linux is fast to send again what is lost; smoltcp waits a second at least.
         let len = number("DENALI_WIRE_BYTES", BULK_LEN) / u64::from(1 + mistreatment.lose / 8);
         self.wire.set(mistreatment);
@@ -121,16 +116,16 @@ impl Bench {
                 let bits = len as f64 * 8.0;
                 bits / start.elapsed().as_secs_f64() / 1e6
             };
-            let up = rate(&|| upload(to, 1, len));
-            let down = rate(&|| download(to, 2, len));
-            let unchecked = rate(&|| download_with(to, b'n', 2, len));
+            let up = rate(&|| bulk::upload(to, 1, len));
+            let down = rate(&|| bulk::download(to, 2, len));
+            let unchecked = rate(&|| bulk::download_with(to, Sending::Uncontrolled, 2, len));
             say(&format!(
                 "{mistreatment:?}: {up:.1} Mbit/s to the service, {down:.1} from it, \
                  {unchecked:.1} from it without congestion control"
             ));
             thread::scope(|scope| {
                 for seed in 3..5 {
-                    for transfer in [upload, download] {
+                    for transfer in [bulk::upload, bulk::download] {
                         scope.spawn(move || {
                             self.wire.enter();
                             transfer(to, seed, len / 4);
@@ -145,7 +140,7 @@ impl Bench {
     /// Returns what the service says it holds: connections, bytes of buffers, pages.
     fn holdings(&self) -> [u64; 3] {
         let mut text = String::new();
-        connect(SocketAddr::new(SERVICE, 9))
+        bulk::connect(SocketAddr::new(SERVICE, 9))
             .read_to_string(&mut text)
             .expect("its holdings");
         let mut numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
@@ -163,59 +158,6 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
-fn connect(to: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&to, PATIENCE).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream
-        .set_write_timeout(Some(PATIENCE))
-        .expect("a time-out");
-    stream
-}
-
-/// Returns the bytes of a seed, as the service makes them (Marsaglia 2003, xorshift64).
-fn pattern(seed: u64, len: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    let len = usize::try_from(len).expect("it fits");
-    words.flatten().take(len).collect()
-}
-
-fn request(to: IpAddr, what: u8, seed: u64, len: u64) -> TcpStream {
-    let mut stream = connect(SocketAddr::new(to, 5001));
-    let words = [&[what][..], &seed.to_le_bytes(), &len.to_le_bytes()].concat();
-    stream.write_all(&words).expect("sent");
-    stream
-}
-
-fn upload(to: IpAddr, seed: u64, len: u64) {
-    let mut stream = request(to, b'u', seed, len);
-    stream.write_all(&pattern(seed, len)).expect("all is sent");
-    stream.shutdown(Shutdown::Write).expect("half closed");
-    let mut right = [0; 8];
-    stream.read_exact(&mut right).expect("an answer");
-    assert_eq!(u64::from_le_bytes(right), len, "right bytes of seed {seed}");
-}
-
-fn download(to: IpAddr, seed: u64, len: u64) {
-    download_with(to, b'd', seed, len);
-}
-
-fn download_with(to: IpAddr, what: u8, seed: u64, len: u64) {
-    let mut received = Vec::new();
-    request(to, what, seed, len)
-        .read_to_end(&mut received)
-        .expect("all comes, and then the end");
-    let expected = pattern(seed, len);
-    assert_eq!(received.len(), expected.len(), "seed {seed}");
-    let wrong = received.iter().zip(&expected).position(|(a, b)| a != b);
-    assert_eq!(wrong, None, "seed {seed}");
-}
-
 fn every_byte_arrives_without_faults(bench: &Bench) {
     bench.check_bulk(SERVICE, Mistreatment::default());
 }
@@ -229,16 +171,89 @@ fn every_byte_arrives_at_five_per_cent_of_each_fault(bench: &Bench) {
 }
 
 fn linux_talks_to_the_service_by_ipv6(bench: &Bench) {
-    let own = bench.link_local();
+    bench.wire.set(Mistreatment::default());
+    let service = bench.wire.namespace().link_local(SERVICE, 7);
     bench.wire.within(|| {
-        let names = fs::read_to_string("/proc/thread-self/net/dev_snmp6/tap0").expect("counters");
-        let index = names.split_whitespace().nth(1).expect("an index");
-        let index = index.parse().expect("a number");
-        let mut stream = connect(SocketAddrV6::new(own, 7, 0, index).into());
+        let mut stream = bulk::connect(service.into());
         stream.write_all(b"hello").expect("sent");
         let mut echoed = [0; 5];
         stream.read_exact(&mut echoed).expect("an echo");
         assert_eq!(&echoed, b"hello");
+    });
+}
+
+fn ping_is_answered_by_both_protocols(bench: &Bench) {
+    let ping = external::program("ping", "iputils-ping");
+    bench.wire.set(Mistreatment::default());
+    let service = bench.wire.namespace().link_local(SERVICE, 0);
+    let link_local = format!("{}%tap0", service.ip());
+    for (protocol, address, bytes) in [
+        ("-4", SERVICE.to_string(), "56"),
+        ("-4", SERVICE.to_string(), "1400"),
+        ("-6", link_local, "1400"),
+    ] {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", bench.wire.name()])
+            .arg(&ping);
+        command.args([
+            protocol, "-c", "5", "-i", "0.2", "-W", "20", "-s", bytes, &address,
+        ]);
+        let said = external::run(&mut command).stdout;
+        let said = String::from_utf8_lossy(&said);
+        assert!(
+            said.contains("5 packets transmitted, 5 received, 0%"),
+            "{said}"
+        );
+    }
+}
+
+/// Sends a word to one that joins a group; returns how many datagrams it has heard.
+fn ask(member: Ipv4Addr, word: &str, patience: Duration) -> io::Result<u32> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_read_timeout(Some(patience))?;
+    socket.send_to(word.as_bytes(), (member, MEMBERS_PORT))?;
+    let mut answer = [0; 64];
+    let len = socket.recv(&mut answer)?;
+    let answer = std::str::from_utf8(&answer[..len]).expect("a number");
+    Ok(answer.parse().expect("a number"))
+}
+
+fn tell(member: Ipv4Addr, word: &str) -> u32 {
+    ask(member, word, bulk::PATIENCE).expect("an answer")
+}
+
+fn only_members_of_a_group_hear_what_linux_sends_to_it(bench: &Bench) {
+    bench.wire.set(Mistreatment::default());
+    let route = ["netns", "exec", bench.wire.name(), "ip", "route", "replace"];
+    external::run(
+        Command::new("ip")
+            .args(route)
+            .args(["239.0.0.0/8", "dev", "tap0"]),
+    );
+    bench.wire.within(|| {
+        // An answer shows that everything sent before has arrived, as this wire keeps the order.
+        let counts = || MEMBERS.map(|member| tell(member, "count"));
+        let to_group = || {
+            let _reports_are_out = counts();
+            let sender = UdpSocket::bind("0.0.0.0:0").expect("a port");
+            sender.send_to(b"all", (GROUP, MEMBERS_PORT)).expect("sent");
+            let sender = UdpSocket::bind("[::]:0").expect("a port");
+            let group = SocketAddrV6::new(GROUP6, MEMBERS_PORT, 0, wire::device_number());
+            sender.send_to(b"all", group).expect("sent");
+        };
+        assert_eq!(counts(), [0, 0]);
+        to_group();
+        assert_eq!(counts(), [0, 0], "nobody has joined");
+        tell(MEMBERS[0], "join");
+        to_group();
+        assert_eq!(counts(), [2, 0], "one has");
+        tell(MEMBERS[1], "join");
+        to_group();
+        assert_eq!(counts(), [4, 2], "both have");
+        tell(MEMBERS[0], "leave");
+        to_group();
+        assert_eq!(counts(), [4, 4], "one has left");
     });
 }
 
@@ -249,7 +264,7 @@ fn thousands_of_connections_stand_at_once_and_leave_nothing(bench: &Bench) {
         let before = bench.holdings();
         let start = Instant::now();
         let mut streams: Vec<_> = (0..connections)
-            .map(|_| connect(SocketAddr::new(SERVICE, 7)))
+            .map(|_| bulk::connect(SocketAddr::new(SERVICE, 7)))
             .collect();
         let stood = start.elapsed();
         // A burst of ten thousand frames would be lost on the way, and sent again for minutes.

@@ -28,11 +28,17 @@ pub const ATTACKS: &[Attack] = &[
     control!("host-status", HostStatus),
     control!("vm-limits", VmLimits),
     control!("store-open", StoreOpen),
+    control!("image-read", ImageRead),
+    control!("vm-freeze", VmFreeze),
+    control!("vm-thaw", VmThaw),
+    control!("vm-save", VmSave),
+    control!("page-read", PageRead),
+    control!("page-write", PageWrite),
     Attack::new(
         "every-control-call",
         End::Refused(Errno::NotPermitted),
         || {
-            for number in CONTROL_BASE..=Hypercall::StoreOpen.number() {
+            for number in CONTROL_BASE..=Hypercall::PageWrite.number() {
                 for argument in FOREIGN {
                     refused(call(number, [argument; 4]), Errno::NotPermitted)?;
                 }

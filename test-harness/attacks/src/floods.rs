@@ -29,6 +29,7 @@ pub const ATTACKS: &[Attack] = &[
         denali_rt::hypercall::console_write_all(&[b'x'; 4096])
     ),
     forever!("hog-page-faults", fault_and_release()?),
+    forever!("hog-frames", flood(&abroad(1400))),
     forever!("hog-broadcasts", flood(&broadcast(1400))),
     forever!("hog-questions", flood(&question())),
     forever!("hog-refused-frames", flood(&[0x55; 60])),
@@ -118,12 +119,21 @@ fn flood(frame: &[u8]) {
 }
 
 fn broadcast(length: usize) -> vec::Vec<u8> {
+    datagram(BROADCAST, [255; 4], length)
+}
+
+/// Makes a frame for somebody on the wire.
+fn abroad(length: usize) -> vec::Vec<u8> {
+    datagram([2, 0xaa, 0, 0, 0, 1], [192, 0, 2, 1], length)
+}
+
+fn datagram(mac: [u8; 6], address: [u8; 4], length: usize) -> vec::Vec<u8> {
     let datagram = udp(9, 9, &vec![0x55; length]);
     ethernet(
-        BROADCAST,
+        mac,
         own().mac,
         0x0800,
-        &ipv4(own().address, [255; 4], 17, &datagram),
+        &ipv4(own().address, address, 17, &datagram),
     )
 }
 

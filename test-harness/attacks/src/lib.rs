@@ -22,7 +22,8 @@
 //! | [`fuzz`]         | hypercalls and rings at random                                  |
 //! | [`vector_state`] | what others left in registers                                    |
 //!
-//! [`victim`] is no attack: it is whom the attacks must not touch.
+//! [`victim`] is no attack: it is whom the attacks must not touch. [`client`] asks it from a VM
+//! beside, and [`director`] has all of them play where time is counted in instructions.
 
 #![no_std]
 #![expect(unsafe_code, reason = "misbehaves on purpose")]
@@ -30,7 +31,9 @@
 extern crate alloc;
 
 pub mod addresses;
+pub mod client;
 pub mod control;
+pub mod director;
 pub mod flags;
 pub mod floods;
 pub mod forge;

@@ -270,7 +270,7 @@ extern "C" fn nest() -> ! {
 
 fn unknown_bits() -> Outcome {
     register(entry(count), 0)?;
-    for bit in interrupt::BLOCK.trailing_zeros() + 1..32 {
+    for bit in interrupt::RESUME.trailing_zeros() + 1..32 {
         store(PENDING, 1 << bit);
         store(ENABLED, 1);
         hypercall(Hypercall::Yield, [0; 4]);

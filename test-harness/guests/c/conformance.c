@@ -279,6 +279,113 @@ static void sockets(void)
     check(recv(datagrams, &yes, sizeof yes, 0) == -1 && errno == EAGAIN && close(datagrams) == 0);
 }
 
+static void send_all(int to, const char *bytes, size_t len)
+{
+    for (ssize_t sent; len > 0; bytes += sent, len -= sent) {
+        sent = send(to, bytes, len, MSG_NOSIGNAL);
+        check(sent > 0);
+    }
+}
+
+static void *mirror(void *listener)
+{
+    char buffer[2048];
+    ssize_t count;
+    int peer = accept(*(int *)listener, NULL, NULL);
+    check(peer >= 0);
+    while ((count = recv(peer, buffer, sizeof buffer, 0)) > 0)
+        send_all(peer, buffer, count);
+    check(count == 0 && close(peer) == 0);
+    return NULL;
+}
+
+/* From the program to itself, by either protocol. */
+static void loopback(void)
+{
+    static const char *hosts[] = {"127.0.0.1", "::1"};
+    for (int at = 0; at < 2; at++) {
+        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *found;
+        check(getaddrinfo(hosts[at], "4001", &hints, &found) == 0);
+        int client = socket(found->ai_family, SOCK_STREAM, 0);
+        check(connect(client, found->ai_addr, found->ai_addrlen) == -1 && errno == ECONNREFUSED);
+        check(close(client) == 0);
+        int listener = socket(found->ai_family, SOCK_STREAM, 0);
+        check(bind(listener, found->ai_addr, found->ai_addrlen) == 0 && listen(listener, 1) == 0);
+        pthread_t thread;
+        check(pthread_create(&thread, NULL, mirror, &listener) == 0);
+        client = socket(found->ai_family, SOCK_STREAM, 0);
+        check(connect(client, found->ai_addr, found->ai_addrlen) == 0);
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        check(getpeername(client, (struct sockaddr *)&peer, &len) == 0 && len == found->ai_addrlen);
+        check(peer.ss_family == found->ai_family);
+        char bytes[3000], back[3000];
+        for (int round = 0; round < 20; round++) {
+            memset(bytes, 'a' + round, sizeof bytes);
+            send_all(client, bytes, sizeof bytes);
+            struct pollfd waiting = {.fd = client, .events = POLLIN};
+            check(poll(&waiting, 1, 5000) == 1 && waiting.revents & POLLIN);
+            size_t got = 0;
+            for (ssize_t count; got < sizeof back; got += count) {
+                count = recv(client, back + got, sizeof back - got, 0);
+                check(count > 0);
+            }
+            check(memcmp(bytes, back, sizeof back) == 0);
+        }
+        check(shutdown(client, SHUT_WR) == 0 && recv(client, back, 1, 0) == 0);
+        check(pthread_join(thread, NULL) == 0 && close(client) == 0 && close(listener) == 0);
+        freeaddrinfo(found);
+    }
+}
+
+static void *nothing(void *argument)
+{
+    return argument;
+}
+
+/* Without memory everything that has an error to give gives it, and later all is as before. */
+static void exhaustion(void)
+{
+    pthread_t thread;
+    struct addrinfo *found;
+    char *text;
+    int ends[2];
+    void **all = NULL, **piece;
+    for (size_t size = 1 << 16; size >= 16; size /= 2)
+        for (errno = 0; (piece = malloc(size)) != NULL; all = piece)
+            *piece = all;
+    check(errno == ENOMEM && calloc(1, 64) == NULL && errno == ENOMEM);
+    check(realloc(NULL, 64) == NULL && strdup("a text that takes more than a few bytes") == NULL);
+    check(setenv("MORE", "than there is room for in the heap", 1) == -1 && errno == ENOMEM);
+    check(asprintf(&text, "%0100d", 1) == -1);
+    check(pthread_create(&thread, NULL, nothing, NULL) == EAGAIN);
+    for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
+        int descriptor = socket(AF_INET, type, 0);
+        struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(4002)};
+        if (descriptor == -1) {
+            check(errno == ENOMEM || errno == ENOBUFS);
+            continue;
+        }
+        int bound = bind(descriptor, (struct sockaddr *)&own, sizeof own);
+        if (bound == 0 && type == SOCK_STREAM)
+            bound = listen(descriptor, 5);
+        check(bound == 0 || errno == ENOMEM || errno == ENOBUFS);
+        check(close(descriptor) == 0);
+    }
+    check(getaddrinfo("10.1.2.3", "80", NULL, &found) == EAI_MEMORY);
+    check(pipe(ends) == -1 && errno == ENOMEM);
+    int epoll = epoll_create1(0);
+    check(epoll == -1 ? errno == ENOMEM : close(epoll) == 0);
+    for (; all != NULL; all = piece) {
+        piece = *all;
+        free(all);
+    }
+    check(pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    check(pipe(ends) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
+    check(setenv("MORE", "room", 1) == 0 && asprintf(&text, "%d", 1) == 1);
+    free(text);
+}
+
 static jmp_buf back;
 
 static void jump(void)
@@ -312,7 +419,8 @@ int main(int count, char **arguments)
     static const struct { const char *name; void (*test)(void); } areas[] = {
         {"texts", texts}, {"formats", formats}, {"numbers", numbers}, {"memory", memory},
         {"environment", environment}, {"clocks", clocks}, {"threads", threads},
-        {"descriptors", descriptors}, {"sockets", sockets}, {"jump", jump}, {"rest", rest},
+        {"descriptors", descriptors}, {"sockets", sockets}, {"loopback", loopback},
+        {"exhaustion", exhaustion}, {"jump", jump}, {"rest", rest},
     };
     check(count == 2 && strcmp(arguments[0], "conformance") == 0 && strcmp(arguments[1], "argument") == 0);
     check(arguments[2] == NULL && atexit(goodbye) == 0);

@@ -1,16 +1,9 @@
 //! What the running processor says of itself, through QEMU's monitor.
 
-use super::monitor_of;
-use crate::host::Status;
-use crate::wait;
 use anyhow::{Context as _, Result};
 use denali_build::qmp::Monitor;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
-
-/// Longest wait for an audit: emulated, beside attacks.
-const AUDIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Offset of the I/O permission bitmap's base in a 64-bit TSS (Intel SDM vol. 3A §8.7).
 const BITMAP_BASE_OFFSET: u64 = 0x66;
@@ -61,26 +54,6 @@ pub(super) fn missing_protections(monitor: &mut Monitor) -> Result<Vec<String>> 
         }
     }
     Ok(missing)
-}
-
-/// Has the running kernel audit itself, which it does at a non-maskable interrupt, and returns what it
-/// finds.
-pub(super) fn audit(status: &Status) -> Result<Vec<String>> {
-    let audits = || -> Vec<String> {
-        let log = fs::read(&status.serial_log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines = log.lines().filter(|line| line.contains("audit: "));
-        lines.map(str::to_owned).collect()
-    };
-    let before = audits().len();
-    Monitor::connect(&monitor_of(status))?.human("nmi")?;
-    let found = wait::within(AUDIT_TIMEOUT, || {
-        let found = audits().split_off(before);
-        (!found.is_empty()).then_some(found)
-    });
-    let found = found.unwrap_or_else(|| vec![String::from("the kernel does not audit itself")]);
-    let holds = |line: &String| line.contains("every invariant holds");
-    Ok(found.into_iter().filter(|line| !holds(line)).collect())
 }
 
 /// Where the kernel's half of the address space starts; the boot code below is not mapped any more.

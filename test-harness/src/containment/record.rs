@@ -1,5 +1,6 @@
 //! The containment record: what was attempted and how it ended, as one JSON file.
 
+use super::virtual_time::Latency;
 use super::watch::Report;
 use anyhow::{Context as _, Result};
 use denali_attacks::Attack;
@@ -17,8 +18,10 @@ pub struct Record {
     pub packages: Vec<(String, String)>,
     /// How often the running kernel audited itself and found every invariant hold.
     pub audits: u64,
-    /// What the victim did meanwhile.
+    /// What the victim did meanwhile, by this machine's clock.
     pub victim: Report,
+    /// What a client of the victim waited for beside each batch of them, in virtual time.
+    pub latency: Vec<Latency>,
     /// Bytes not in use before and after.
     pub memory_free: [u64; 2],
     /// Bytes not promised before and after.

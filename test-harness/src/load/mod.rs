@@ -55,6 +55,8 @@ pub enum Outcome {
     },
     /// Another answer.
     Wrong,
+    /// The connection was refused, or broken off before the first byte.
+    Refused,
     /// None in time.
     Silent,
 }
@@ -79,7 +81,7 @@ impl std::fmt::Debug for Load {
 
 /// A request under way.
 struct Request {
-    service: usize,
+    address: Ipv4Addr,
     socket: SocketHandle,
     begun: Instant,
     first_byte: Option<Duration>,
@@ -140,8 +142,8 @@ impl Load {
         Ok(self.relays.turn(&mut self.sockets))
     }
 
-    /// Asks the services that `next` names, by address, for `/` at port 80, `clients` at once, until
-    /// it names no more. Passes service and outcome to `done`.
+    /// Asks the services whose addresses `next` names for `/` at port 80, `clients` at once, until it
+    /// names no more. Passes address and outcome to `done`.
     ///
     /// An answer is right if it ends with `expected`.
     ///
@@ -152,15 +154,15 @@ impl Load {
         &mut self,
         clients: usize,
         expected: &[u8],
-        mut next: impl FnMut() -> Option<(usize, Ipv4Addr)>,
-        mut done: impl FnMut(usize, Outcome),
+        mut next: impl FnMut() -> Option<Ipv4Addr>,
+        mut done: impl FnMut(Ipv4Addr, Outcome),
     ) -> io::Result<()> {
         let mut running: Vec<Request> = Vec::new();
         let mut more = true;
         while more || !running.is_empty() {
             while more && running.len() < clients {
                 match next() {
-                    Some((service, address)) => running.push(self.begin(service, address)),
+                    Some(address) => running.push(self.begin(address)),
                     None => more = false,
                 }
             }
@@ -173,7 +175,7 @@ impl Load {
                         progress = true;
                         let request = running.swap_remove(index);
                         self.sockets.remove(request.socket);
-                        done(request.service, outcome);
+                        done(request.address, outcome);
                     }
                 }
             }
@@ -201,9 +203,9 @@ impl Load {
         Time::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
-    fn begin(&mut self, service: usize, address: Ipv4Addr) -> Request {
+    fn begin(&mut self, address: Ipv4Addr) -> Request {
         Request {
-            service,
+            address,
             socket: self.connect(address, 80, BUFFER),
             begun: Instant::now(),
             first_byte: None,
@@ -245,7 +247,7 @@ impl Load {
                     whole: elapsed,
                 },
                 Some(_) => Outcome::Wrong,
-                None => Outcome::Silent,
+                None => Outcome::Refused,
             });
         }
         if elapsed > PATIENCE {

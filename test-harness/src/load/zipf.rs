@@ -31,6 +31,15 @@ impl Zipf {
         rank.min(self.sums.len().saturating_sub(1))
     }
 
+    /// Puts `items` into an order that follows from `seed` alone.
+    pub fn shuffle<T>(items: &mut [T], seed: u64) {
+        let ranks = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let mut even = Self::new(ranks, 0.0, seed);
+        for index in 0..items.len() {
+            items.swap(index, even.draw());
+        }
+    }
+
     /// Draws from 0 inclusive to 1 exclusive (`SplitMix64`; Steele, Lea, Flood 2014).
     fn uniform(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -11,7 +11,8 @@ use crate::containment::{Arena, kernel_of};
 use crate::home::Home;
 use crate::host::Host;
 use anyhow::{Context as _, Result, ensure};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -35,7 +36,7 @@ impl Sabotage {
             Judge::Core(test) => self.test_core(test),
             Judge::Panics => {
                 let kernel = self.build(&["--", "-C", "link-arg=-Wl,--emit-relocs"])?;
-                denali_tidy::panics::check(&kernel)
+                denali_tidy::panics::check(&kernel, &repository().join("host-kernel"))
             }
             Judge::Processor => self.boot()?.inspect_processor(),
             Judge::Comparison => {
@@ -67,24 +68,20 @@ impl Sabotage {
 
     /// Builds the kernel without the protection and returns its file.
     fn build(&self, options: &[&str]) -> Result<PathBuf> {
-        let target = target_dir().join("harness/sabotage");
         let arguments = "rustc --quiet --release --package host-kernel --bin host-kernel";
         let status = self
-            .cargo(&target)
+            .cargo()?
             .args(arguments.split(' '))
-            .arg("--target-dir")
-            .arg(&target)
             .args(options)
             .status()
             .context("starting cargo")?;
         let name = self.name;
         ensure!(status.success(), "the kernel does not build with `{name}`");
-        Ok(target.join("release/host-kernel"))
+        Ok(folder().join("release/host-kernel"))
     }
 
     /// Runs a test of the core without the protection, and returns why it fails.
     fn test_core(&self, test: &str) -> Result<Vec<String>> {
-        let target = target_dir().join("harness/sabotage");
         let arguments = [
             "test",
             "--quiet",
@@ -93,17 +90,13 @@ impl Sabotage {
             "--test",
             test,
         ];
-        let mut build = self.cargo(&target);
-        let built = build.args(arguments).arg("--no-run").status();
+        let built = self.cargo()?.args(arguments).arg("--no-run").status();
         ensure!(
             built.context("starting cargo")?.success(),
             "`{test}` does not build"
         );
-        let output = self
-            .cargo(&target)
-            .args(arguments)
-            .envs(CORE_SAMPLE)
-            .output();
+        let mut test = self.cargo()?;
+        let output = test.args(arguments).envs(CORE_SAMPLE).output();
         let output = output.context("starting cargo")?;
         if output.status.success() {
             return Ok(Vec::new());
@@ -114,15 +107,38 @@ impl Sabotage {
         Ok(lines.map(str::to_owned).collect())
     }
 
-    fn cargo(&self, target: &std::path::Path) -> Command {
-        let mut command = Command::new(env!("CARGO"));
+    /// Prepares a build without the protection.
+    fn cargo(&self) -> Result<Command> {
+        let mut command = denali_tidy::cargo::command();
         command
             .current_dir(repository())
-            .env("RUSTFLAGS", format!("--cfg sabotage=\"{}\"", self.name))
-            .env("CARGO_TARGET_DIR", target)
+            .env("RUSTC_WORKSPACE_WRAPPER", self.compiler()?)
+            .env("CARGO_TARGET_DIR", folder())
+            .env("CARGO_INCREMENTAL", "0")
+            .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
-        command
+        Ok(command)
     }
+
+    /// Makes the compiler of our own crates, which leaves the protection out. What others wrote is
+    /// compiled once for all sabotages.
+    fn compiler(&self) -> Result<PathBuf> {
+        let name = self.name;
+        let path = folder().join(format!("rustc-{name}"));
+        let script = format!("#!/bin/sh\nexec \"$@\" --cfg 'sabotage=\"{name}\"'\n");
+        if fs::read_to_string(&path).is_ok_and(|old| old == script) {
+            return Ok(path);
+        }
+        fs::create_dir_all(folder()).context("a folder of ours")?;
+        fs::write(&path, script).context("a compiler")?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).context("a compiler")?;
+        Ok(path)
+    }
+}
+
+/// Returns the folder of everything built here.
+fn folder() -> PathBuf {
+    target_dir().join("harness/sabotage")
 }
 
 /// Returns the folder with kernel and supervisor as they are.

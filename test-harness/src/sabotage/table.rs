@@ -102,8 +102,8 @@ pub const SABOTAGES: &[Sabotage] = &[
     ),
     sabotage("open-ports", "closes all I/O ports to ring 3", Processor),
     sabotage(
-        "keep-io-privilege",
-        "clears IOPL in a guest's flags",
+        "give-io-privilege",
+        "runs guests with an IOPL of 0",
         Attacks("flags", &["flags-io-privilege"]),
     ),
     sabotage(

@@ -9,33 +9,26 @@
 //! nothing joins the TAP device, so no ioctl is needed here.
 
 mod faults;
+mod namespace;
 
 pub use faults::{Faults, Mistreatment};
+pub use namespace::{ADDRESS, NETDEV, Namespace, device_number};
 
 use crate::cli::Running;
 use crate::home::Home;
 use crate::wait;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
-use std::os::fd::AsFd as _;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
+use std::path::{Path, PathBuf};
 
 /// Seconds after which the QEMU in the middle ends whatever happens.
 const LIFETIME: &str = "900";
 
-/// The address of Linux, which is also the router the host knows.
-pub const ADDRESS: &str = "10.90.0.2";
-
 /// A wire; dropped, its namespace goes.
 #[derive(Debug)]
 pub struct Wire {
-    name: String,
     faults: Faults,
     folder: PathBuf,
     _bridge: Running,
+    namespace: Namespace,
 }
 
 impl Wire {
@@ -46,31 +39,20 @@ impl Wire {
     /// If the namespace cannot be made: that takes root.
     #[must_use]
     pub fn new(home: &Home, seed: u64) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("denali-{}-{number}", std::process::id());
-        let folder = home.path().join(format!("wire-{number}"));
+        let namespace = Namespace::new();
+        let name = namespace.name();
+        let folder = home.path().join(name);
         std::fs::create_dir(&folder).expect("a folder of ours");
-        ip(&["netns", "add", &name]);
-        for words in [
-            "link set lo up",
-            "tuntap add tap0 mode tap",
-            &format!("addr add {ADDRESS}/16 dev tap0"),
-            "link set tap0 up",
-        ] {
-            let words: Vec<_> = words.split(' ').collect();
-            ip(&[&["-n", &name], &words[..]].concat());
-        }
         let path = |end: &str| folder.join(end).to_string_lossy().into_owned();
         let faults = Faults::start(
             [path("host-far"), path("linux-far")],
             [path("host-near"), path("linux-near")],
             seed,
         );
-        let link = netdev(&path("linux-near"), &path("linux-far"));
+        let link = netdev(&folder.join("linux-near"), &folder.join("linux-far"));
         let bridge = home
             .invoke("timeout")
-            .args(["--foreground", LIFETIME, "ip", "netns", "exec", &name])
+            .args(["--foreground", LIFETIME, "ip", "netns", "exec", name])
             .args(["qemu-system-x86_64", "-machine", "none", "-nodefaults"])
             .args(["-display", "none", "-netdev", &link])
             .args(["-netdev", "tap,id=tap,ifname=tap0,script=no,downscript=no"])
@@ -78,27 +60,33 @@ impl Wire {
             .args(["-netdev", "hubport,id=port1,hubid=0,netdev=net0"])
             .start();
         let wire = Self {
-            name,
             faults,
             folder,
             _bridge: bridge,
+            namespace,
         };
         let bound = wire.folder.join("linux-near");
         wait::until("the middle of the wire", || bound.exists().then_some(()));
         wire
     }
 
+    /// Returns the namespace of Linux's end.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     /// Returns the name of the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.namespace.name()
     }
 
     /// Returns what QEMU needs to put a machine's card at the other end.
     #[must_use]
     pub fn netdev(&self) -> String {
-        let path = |end: &str| self.folder.join(end).to_string_lossy().into_owned();
-        netdev(&path("host-near"), &path("host-far"))
+        let [near, far] = ["host-near", "host-far"].map(|end| self.folder.join(end));
+        netdev(&near, &far)
     }
 
     /// Mistreats frames from now on.
@@ -112,13 +100,7 @@ impl Wire {
     ///
     /// If `work` does.
     pub fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                self.enter();
-                work()
-            });
-            inside.join().expect("it holds")
-        })
+        self.namespace.within(work)
     }
 
     /// Moves the calling thread into the namespace.
@@ -127,19 +109,7 @@ impl Wire {
     ///
     /// If it is gone.
     pub fn enter(&self) {
-        let namespace = File::open(format!("/run/netns/{}", self.name)).expect("the namespace");
-        let kind = Some(LinkNameSpaceType::Network);
-        move_into_link_name_space(namespace.as_fd(), kind).expect("we may enter it");
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        // What is left of it is harmless: a name without processes.
-        Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status()
-            .ok();
+        self.namespace.enter();
     }
 }
 
@@ -149,14 +119,8 @@ pub fn is_possible() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn netdev(near: &str, far: &str) -> String {
+/// Returns what QEMU calls a wire between two Unix sockets.
+pub(crate) fn netdev(near: &Path, far: &Path) -> String {
+    let (near, far) = (near.display(), far.display());
     format!("dgram,id=net0,local.type=unix,local.path={near},remote.type=unix,remote.path={far}")
-}
-
-fn ip(words: &[&str]) {
-    let status = Command::new("ip").args(words).status();
-    assert!(
-        status.expect("ip(8) is installed").success(),
-        "ip {words:?}"
-    );
 }

@@ -3,6 +3,8 @@
 use denali_std as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Result, Seek, SeekFrom, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::{env, thread};
@@ -13,6 +15,11 @@ const IS_DIRECTORY: i32 = 21;
 const NOT_DIRECTORY: i32 = 20;
 const NOT_THERE: i32 = 38;
 
+/// Linux's `ESRCH`, `ECHILD`, `ENODEV`.
+const NO_PROCESS: i32 = 3;
+const NO_CHILD: i32 = 10;
+const NO_DEVICE: i32 = 19;
+
 fn number<T>(result: Result<T>) -> i32 {
     let error = result.err().expect("it fails");
     error.raw_os_error().expect("the system's number")
@@ -22,7 +29,9 @@ fn main() -> Result<()> {
     reading()?;
     listing()?;
     refusals();
+    absences();
     pairs()?;
+    addresses()?;
     println!("files: all as expected");
     Ok(())
 }
@@ -57,7 +66,7 @@ fn listing() -> Result<()> {
         }
         Ok(names)
     };
-    assert_eq!(names("/")?, ["static/"]);
+    assert_eq!(names("/")?, ["static/", "data/"]);
     assert_eq!(names("static")?, ["a.txt", "deep/"]);
     Ok(())
 }
@@ -77,6 +86,36 @@ fn refusals() {
     assert_eq!(number(Command::new("ls").status()), NOT_THERE);
     let mut file = File::open("static/a.txt").expect("a file");
     assert!(file.write_all(b"x").is_err() && file.set_len(0).is_err());
+}
+
+/// Asks for what a VM does not have.
+fn absences() {
+    unsafe extern "C" {
+        fn fork() -> i32;
+        fn kill(process: i32, signal: i32) -> i32;
+        fn waitpid(process: i32, status: *mut i32, options: i32) -> i32;
+        fn mmap(at: *mut u8, len: usize, protection: i32, flags: i32, file: i32, from: i64) -> isize;
+    }
+    let file = File::open("static/a.txt").expect("a file");
+    let told = |result: i32| (result, std::io::Error::last_os_error().raw_os_error());
+    // SAFETY: calls that take no memory, and fail.
+    unsafe {
+        assert_eq!(told(fork()), (-1, Some(NOT_THERE)));
+        assert_eq!(told(kill(1, 9)), (-1, Some(NO_PROCESS)));
+        assert_eq!(told(waitpid(-1, std::ptr::null_mut(), 0)), (-1, Some(NO_CHILD)));
+        assert_eq!(mmap(std::ptr::null_mut(), 10, 1, 2, file.as_raw_fd(), 0), -1);
+    }
+    assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(NO_DEVICE));
+}
+
+/// Names that need no name server.
+fn addresses() -> Result<()> {
+    let mut found = ("localhost", 80).to_socket_addrs()?;
+    assert!(found.any(|address| address == SocketAddr::from(([127, 0, 0, 1], 80))));
+    let mut found = "10.1.2.3:4".to_socket_addrs()?;
+    assert_eq!(found.next(), Some(SocketAddr::from(([10, 1, 2, 3], 4))));
+    assert!(("not a name", 80).to_socket_addrs().is_err());
+    Ok(())
 }
 
 fn pairs() -> Result<()> {

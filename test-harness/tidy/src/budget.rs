@@ -3,8 +3,8 @@
 use super::{Finding, Source, unsafe_inventory};
 
 /// Most lines of code in ring 0: neither blank, nor comment, nor test; see
-/// `docs/src/decisions/0016-ring-0-budget-with-paging.md`.
-pub const LINES_MAX: usize = 18_500;
+/// `docs/src/decisions/0094-ring-0-budget-with-checkpoints.md`.
+pub const LINES_MAX: usize = 19_980;
 
 /// Most uses of `unsafe` in ring 0.
 pub const UNSAFE_MAX: usize = 160;
@@ -37,14 +37,20 @@ impl std::fmt::Display for Count {
 /// Counts the code that runs in ring 0.
 #[must_use]
 pub fn count(sources: &[Source]) -> Count {
-    let ring_0 = |source: &&Source| {
+    count_below(sources, &RING_0)
+}
+
+/// Counts the code below some folders of the repository, but for tests.
+#[must_use]
+pub fn count_below(sources: &[Source], folders: &[&str]) -> Count {
+    let lies_there = |source: &&Source| {
         source.has_extension("rs")
             && !is_only_for_tests(source)
-            && RING_0.iter().any(|folder| source.path.starts_with(folder))
+            && folders.iter().any(|folder| source.path.starts_with(folder))
     };
     sources
         .iter()
-        .filter(ring_0)
+        .filter(lies_there)
         .fold(Count::default(), |total, source| {
             let code = without_tests(&source.text);
             Count {

@@ -6,17 +6,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What each crate of ours may depend on, among ours.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     ("denali-abi", &[]),
     ("denali-freestanding", &[]),
     ("denali-protocol", &["denali-abi"]),
+    ("denali-shell", &[]),
     ("denali-store", &[]),
+    ("denali-chart", &[]),
     ("denali-kernel-core", &["denali-abi"]),
     (
         "host-kernel",
         &["denali-abi", "denali-freestanding", "denali-kernel-core"],
     ),
     ("denali-rt-macros", &[]),
+    ("zssh", &[]),
     (
         "denali-rt",
         &["denali-abi", "denali-freestanding", "denali-rt-macros"],
@@ -24,7 +27,14 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("denali-std", &["denali-rt"]),
     (
         "denali-supervisor",
-        &["denali-abi", "denali-protocol", "denali-rt", "denali-store"],
+        &[
+            "denali-abi",
+            "denali-protocol",
+            "denali-rt",
+            "denali-shell",
+            "denali-store",
+            "zssh",
+        ],
     ),
     ("denali-build", &["denali-abi", "denali-protocol"]),
     ("denali-guests", &["denali-abi", "denali-rt"]),
@@ -36,6 +46,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "denali-abi",
             "denali-attacks",
             "denali-build",
+            "denali-chart",
             "denali-protocol",
             "denali-tidy",
         ],

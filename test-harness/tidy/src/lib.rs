@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub mod budget;
+pub mod cargo;
 pub mod documents;
 pub mod hypercalls;
 pub mod layering;
@@ -70,7 +71,7 @@ impl Source {
 }
 
 /// Folders that hold no source of ours.
-const SKIPPED: [&str; 5] = ["target", ".git", "book", ".denali", "node_modules"];
+const SKIPPED: [&str; 6] = ["target", ".git", "book", ".denali", "node_modules", "zssh"];
 
 /// Returns every Rust, Markdown, TOML and C header file below `root`, sorted by path.
 ///

@@ -21,6 +21,8 @@ pub(super) type Function = usize;
 pub(super) struct Graph {
     /// Names without hashes, by address.
     pub(super) names: Vec<String>,
+    /// Where each begins.
+    pub(super) starts: Vec<u64>,
     /// Where each refers to a function, and to which.
     pub(super) leads_to: Vec<BTreeMap<u64, Function>>,
     /// Those whose address is in data.
@@ -65,6 +67,7 @@ impl Graph {
         }
         Ok(Self {
             names: functions.into_values().collect(),
+            starts,
             leads_to,
             in_data,
         })
@@ -106,7 +109,16 @@ fn functions(file: &File<'_>) -> BTreeMap<u64, String> {
             format!("{:#}", rustc_demangle::demangle(name)),
         ))
     });
-    named.collect()
+    let mut names = BTreeMap::new();
+    for (address, name) in named {
+        // Where a part of the linker script begins, its first function does, too.
+        if name.ends_with("_start") {
+            names.entry(address).or_insert(name);
+        } else {
+            names.insert(address, name);
+        }
+    }
+    names
 }
 
 /// Returns every reference in what is loaded.
