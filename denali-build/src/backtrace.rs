@@ -45,7 +45,14 @@ fn instruction(lines: &Loader, line: &str) -> Option<String> {
 }
 
 /// Returns the functions an instruction belongs to, innermost first, each with its line.
+///
+/// Functions that the linker left out stay in the line tables, all at address 0: only what lies in the program's code
+/// is looked up there.
 fn place(lines: &Loader, address: u64) -> Option<String> {
+    let code = lines.get_section_range(b".text")?;
+    if !(code.begin..code.end).contains(&address) {
+        return None;
+    }
     let mut found = Vec::new();
     if let Ok(mut frames) = lines.find_frames(address) {
         while let Ok(Some(frame)) = frames.next() {

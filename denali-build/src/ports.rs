@@ -87,8 +87,8 @@ impl Ports {
         self.publish(service)
     }
 
-    /// Forwards the service's ports to its address, and drops older forwards of these ports. QEMU
-    /// cannot change a forward: it listens anew, without waiting for us in between.
+    /// Forwards the service's ports to its address, and drops older forwards of these ports that lead
+    /// elsewhere. QEMU cannot change a forward: it listens anew, without waiting for us in between.
     ///
     /// # Errors
     ///
@@ -99,22 +99,14 @@ impl Ports {
         };
         let forwards = self.forwards()?;
         for port in &service.publish {
-            let (protocol, host, guest) = (name_of(port.protocol), port.host, port.guest);
-            let add = format!("hostfwd_add {NETDEV} {protocol}:127.0.0.1:{host}-{address}:{guest}");
-            let is_there = forwards
+            let present = forwards
                 .iter()
-                .any(|forward| (forward.host, forward.protocol) == (host, port.protocol));
-            let answer = if is_there {
-                let remove = format!("hostfwd_remove {NETDEV} {protocol}:127.0.0.1:{host}");
-                let [_, answer] = self.monitor.human_both([&remove, &add])?;
-                answer
-            } else {
-                self.monitor.human(&add)?
-            };
-            if !answer.trim().is_empty() {
-                return Err(taken(port, &format!("({})", answer.trim())).into());
+                .find(|forward| (forward.host, forward.protocol) == (port.host, port.protocol));
+            if !present.is_some_and(|it| it.address == *address && it.guest == port.guest) {
+                self.forward(port, address, present.is_some())?;
             }
             if port.protocol == Transport::Udp && self.internet == Internet::Closed {
+                let host = port.host;
                 console::note(&format!(
                     "warning: no answers will come from port {host}/udp: QEMU passes them on only \
                      on a host made by: cargo denali host up --internet"
@@ -122,6 +114,24 @@ impl Ports {
             }
         }
         Ok(())
+    }
+
+    /// Forwards a port to `address`, instead of to where it leads if it `is_forwarded`.
+    fn forward(&mut self, port: &PublishedPort, address: &str, is_forwarded: bool) -> Result<()> {
+        let (protocol, host, guest) = (name_of(port.protocol), port.host, port.guest);
+        let add = format!("hostfwd_add {NETDEV} {protocol}:127.0.0.1:{host}-{address}:{guest}");
+        let answer = if is_forwarded {
+            let remove = format!("hostfwd_remove {NETDEV} {protocol}:127.0.0.1:{host}");
+            let [_, answer] = self.monitor.human_both([&remove, &add])?;
+            answer
+        } else {
+            self.monitor.human(&add)?
+        };
+        if answer.trim().is_empty() {
+            Ok(())
+        } else {
+            Err(taken(port, &format!("({})", answer.trim())).into())
+        }
     }
 
     /// Drops the forwards of these ports, as far as there are any.

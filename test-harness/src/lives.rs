@@ -1,7 +1,7 @@
 //! Lives of VMs in QEMU, one after the other by the thousand: a guest in the supervisor's place makes
 //! and counts them.
 
-use crate::cli::{repository, target_dir};
+use crate::cli::repository;
 use crate::home::Home;
 use crate::machine::Board;
 use anyhow::{Context as _, Result, bail};
@@ -27,7 +27,6 @@ pub fn run(kernel: &Path, lives: u64) -> Result<Duration> {
     let request = BuildRequest {
         manifest_path: Some(repository().join("test-harness/guests/Cargo.toml")),
         bin: Some(String::from("lives")),
-        target_dir: Some(target_dir().join("harness/lives")),
         ..BuildRequest::default()
     };
     let executable =

@@ -230,6 +230,15 @@ pub fn vm_thaw(vm: u64, state: Option<&FrozenVm>) -> Result<(), Errno> {
     call(Hypercall::VmThaw, [vm, state, 0, 0]).map(drop)
 }
 
+/// Has a VM that was created as a successor take the place of the one whose addresses it has.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn vm_succeed(vm: u64) -> Result<(), Errno> {
+    call(Hypercall::VmSucceed, [vm, 0, 0, 0]).map(drop)
+}
+
 /// Writes what is not in the pages of a frozen VM to `state`.
 ///
 /// # Errors

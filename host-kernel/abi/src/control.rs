@@ -98,6 +98,9 @@ pub mod vm_flags {
     pub const DORMANT: u32 = 1;
     /// It does not run before it was given a state ([`FrozenVm`](super::FrozenVm)).
     pub const FROZEN: u32 = 2;
+    /// Another VM may have its addresses, whose place it takes when told to (`vm_succeed`), or when the
+    /// other goes. Until then only the supervisor's connections to these addresses are for it.
+    pub const SUCCESSOR: u32 = 4;
 }
 
 /// What of a frozen VM is neither in its own pages nor in what it was created with.

@@ -104,7 +104,8 @@ impl Kernel {
                 self.stats.nic_tx_frames += u64::from(sent);
                 sent
             }
-            Destination::AllVms { .. } | Destination::Nowhere => false,
+            Destination::AllVms { audience, .. } => self.broadcast(audience, None, frame, machine),
+            Destination::Nowhere => false,
         }
     }
 

@@ -147,6 +147,7 @@ impl Kernel {
             network,
             limits: Limits::default(),
             name,
+            is_successor: false,
         };
         let boot = BootData {
             arguments,

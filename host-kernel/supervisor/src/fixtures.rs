@@ -232,6 +232,9 @@ impl Kernel for SharedKernel {
     fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno> {
         self.lock().vm_freeze(vm)
     }
+    fn vm_succeed(&mut self, vm: VmId) -> Result<(), Errno> {
+        self.lock().vm_succeed(vm)
+    }
     fn vm_thaw(&mut self, vm: VmId, state: Option<&control::FrozenVm>) -> Result<(), Errno> {
         self.lock().vm_thaw(vm, state)
     }

@@ -72,6 +72,9 @@ impl Kernel for Mortal<SharedKernel> {
     fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno> {
         self.call().vm_freeze(vm)
     }
+    fn vm_succeed(&mut self, vm: VmId) -> Result<(), Errno> {
+        self.call().vm_succeed(vm)
+    }
     fn vm_thaw(&mut self, vm: VmId, state: Option<&FrozenVm>) -> Result<(), Errno> {
         self.call().vm_thaw(vm, state)
     }

@@ -34,11 +34,12 @@ pub const ATTACKS: &[Attack] = &[
     control!("vm-save", VmSave),
     control!("page-read", PageRead),
     control!("page-write", PageWrite),
+    control!("vm-succeed", VmSucceed),
     Attack::new(
         "every-control-call",
         End::Refused(Errno::NotPermitted),
         || {
-            for number in CONTROL_BASE..=Hypercall::PageWrite.number() {
+            for number in CONTROL_BASE..=Hypercall::VmSucceed.number() {
                 for argument in FOREIGN {
                     refused(call(number, [argument; 4]), Errno::NotPermitted)?;
                 }

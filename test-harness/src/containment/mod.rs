@@ -465,7 +465,6 @@ fn image() -> &'static Image {
     IMAGE.get_or_init(|| {
         let request = BuildRequest {
             manifest_path: Some(repository().join("test-harness/attacks/Cargo.toml")),
-            target_dir: Some(target_dir().join("harness/attacks")),
             ..BuildRequest::default()
         };
         denali_build::service::build(&request)

@@ -4,7 +4,7 @@ use super::{Finding, Source, unsafe_inventory};
 
 /// Most lines of code in ring 0: neither blank, nor comment, nor test; see
 /// `docs/src/decisions/0094-ring-0-budget-with-checkpoints.md`.
-pub const LINES_MAX: usize = 19_980;
+pub const LINES_MAX: usize = 20_280;
 
 /// Most uses of `unsafe` in ring 0.
 pub const UNSAFE_MAX: usize = 160;

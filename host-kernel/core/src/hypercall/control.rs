@@ -146,7 +146,8 @@ impl Kernel {
         if !is_name(&config.name) || config.network.mac == [0; 6] {
             return Err(Errno::Invalid);
         }
-        let entrance = match config.flags {
+        let flags = config.flags & !vm_flags::SUCCESSOR;
+        let entrance = match flags {
             0 | vm_flags::FROZEN => Entrance::Gatekeeper,
             vm_flags::DORMANT if self.pager.is_some() => Entrance::Dormant,
             _ => return Err(Errno::Invalid),
@@ -157,6 +158,7 @@ impl Kernel {
             network: config.network,
             limits: config.limits,
             name: config.name,
+            is_successor: config.flags != flags,
         };
         let mut volumes = [VolumeConfig::new_zeroed(); VOLUMES_MAX];
         let count = u32_to_usize(config.volumes_len);
@@ -164,10 +166,17 @@ impl Kernel {
         self.copy_in(caller, config.volumes, volumes.as_mut_bytes(), machine)?;
         let boot = BootData { arguments, volumes };
         let id = self.create_vm(&spec, &boot, entrance, machine)?;
-        if config.flags == vm_flags::FROZEN {
+        if flags == vm_flags::FROZEN {
             self.cap(id, FROZEN);
         }
         Ok(id.raw())
+    }
+
+    /// Has a VM take the place of the one whose addresses it has.
+    pub(super) fn vm_succeed(&mut self, vm: u64) -> Result<u64, Errno> {
+        let id = self.find(vm)?;
+        self.switch.succeed(id.index());
+        Ok(0)
     }
 
     /// Ends a VM that has not ended, or asks it to end by itself until a deadline. The supervisor

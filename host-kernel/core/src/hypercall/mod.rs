@@ -117,6 +117,7 @@ impl Kernel {
             Hypercall::VmThaw => self.vm_thaw(caller, first, second, machine)?,
             Hypercall::VmSave => self.vm_save(caller, first, second, machine)?,
             Hypercall::PageRead => self.page_read(caller, [first, second, third], machine)?,
+            Hypercall::VmSucceed => self.vm_succeed(first)?,
             Hypercall::PageWrite => self.page_write(caller, [first, second, third], machine)?,
         };
         Ok(Reply::Value(value))

@@ -7,6 +7,8 @@
 //! | [`ipv6`]     | the same for IPv6 and neighbour discovery                |
 //! | [`source`]   | checks whom a frame claims to come from                  |
 //! | [`switch`]   | decides where a frame goes                               |
+//! | `ports`      | who is connected, with which addresses                   |
+//! | `succession` | decides between a VM and the one that takes its place    |
 //! | [`group`]    | which VMs hear which multicast groups                    |
 //! | [`table`]    | finds a port by hardware or IPv4 address                 |
 //! | `answer`     | answers in place of who sleeps where it is               |
@@ -20,9 +22,11 @@ pub mod ethernet;
 pub mod group;
 pub mod ipv6;
 pub mod offload;
+mod ports;
 pub mod refusal;
 pub mod ring;
 pub mod source;
+mod succession;
 pub mod switch;
 pub mod table;
 

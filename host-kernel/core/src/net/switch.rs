@@ -9,13 +9,14 @@ use super::ethernet::{
 };
 use super::group::{self, GroupFilter};
 use super::ipv6::{self, Icmpv6, Ipv6, icmpv6};
+use super::ports::{address_key, is_host_address};
 use super::refusal::{Refusal, RefusalCounters};
 use super::source::{self, Addressing, Identity, Kind};
+use super::succession::Succession;
 use super::table::{self, Table};
 use alloc::vec::Vec;
 use denali_abi::convert::u32_to_usize;
-use denali_abi::errno::Errno;
-use denali_abi::net::{FRAME_LEN_MAX, NetworkConfig, addressing};
+use denali_abi::net::FRAME_LEN_MAX;
 
 /// Ports of a switch; VM indices are below.
 pub const PORTS_MAX: u32 = 1 << 20;
@@ -50,16 +51,18 @@ pub enum Audience {
     Group(Mac),
     /// Who has asked for a router and has not heard of one since.
     AwaitingRouter,
+    /// Two VMs with one address.
+    Twins([u32; 2]),
 }
 
 /// One VM's place at the switch.
 #[derive(Clone, Copy, Debug)]
-struct Port {
-    identity: Identity,
+pub(super) struct Port {
+    pub(super) identity: Identity,
     /// The DHCP transaction that may bring an address.
-    transaction: Option<u32>,
-    groups: GroupFilter,
-    awaits_router: bool,
+    pub(super) transaction: Option<u32>,
+    pub(super) groups: GroupFilter,
+    pub(super) awaits_router: bool,
 }
 
 const _: () = assert!(size_of::<Option<Port>>() <= 32);
@@ -72,10 +75,11 @@ pub const ENTRY_BYTES: usize = size_of::<Option<Port>>() + 2 * table::ENTRY_BYTE
 pub struct Switch {
     has_wire: bool,
     /// By VM index.
-    ports: Vec<Option<Port>>,
-    connected: usize,
-    by_mac: Table,
-    by_address: Table,
+    pub(super) ports: Vec<Option<Port>>,
+    pub(super) connected: usize,
+    pub(super) by_mac: Table,
+    pub(super) by_address: Table,
+    pub(super) successions: Vec<Succession>,
     refused: RefusalCounters,
 }
 
@@ -89,71 +93,8 @@ impl Switch {
             connected: 0,
             by_mac: Table::default(),
             by_address: Table::default(),
+            successions: Vec::new(),
             refused: RefusalCounters::default(),
-        }
-    }
-
-    /// Gives the VM with index `vm` a port. Allocates; frames never do.
-    ///
-    /// # Errors
-    ///
-    /// * [`Errno::Invalid`]: an address or prefix length that no host can have, or an unknown way
-    ///   of addressing
-    /// * [`Errno::Exists`]: the MAC or IPv4 address is taken, or the VM has a port
-    /// * [`Errno::TableFull`]: `vm` is [`PORTS_MAX`] or more
-    /// * [`Errno::OutOfMemory`]: the kernel has no memory for the tables
-    pub fn connect(&mut self, vm: u32, config: &NetworkConfig) -> Result<(), Errno> {
-        let identity = identity(config)?;
-        if vm >= PORTS_MAX {
-            return Err(Errno::TableFull);
-        }
-        let taken = identity
-            .address
-            .is_some_and(|address| self.owner(address).is_some());
-        if taken || self.port(vm).is_some() || self.by_mac.get(identity.mac.key()).is_some() {
-            return Err(Errno::Exists);
-        }
-
-        self.by_mac.reserve(self.connected + 1)?;
-        self.by_address.reserve(self.connected + 1)?;
-        let index = u32_to_usize(vm);
-        if index >= self.ports.len() {
-            let more = index + 1 - self.ports.len();
-            self.ports
-                .try_reserve(more)
-                .map_err(|_| Errno::OutOfMemory)?;
-            self.ports.resize(index + 1, None);
-        }
-
-        self.by_mac
-            .insert(identity.mac.key(), vm)
-            .map_err(|_| Errno::TableFull)?;
-        if let Some(address) = identity.address {
-            self.by_address
-                .insert(address_key(address), vm)
-                .map_err(|_| Errno::TableFull)?;
-        }
-        if let Some(port) = self.ports.get_mut(index) {
-            *port = Some(Port {
-                identity,
-                transaction: None,
-                groups: GroupFilter::default(),
-                awaits_router: false,
-            });
-        }
-        self.connected += 1;
-        Ok(())
-    }
-
-    /// Removes the port of `vm`, if it has one.
-    pub fn disconnect(&mut self, vm: u32) {
-        let Some(port) = self.ports.get_mut(u32_to_usize(vm)).and_then(Option::take) else {
-            return;
-        };
-        self.connected -= 1;
-        self.by_mac.remove(port.identity.mac.key());
-        if let Some(address) = port.identity.address {
-            self.by_address.remove(address_key(address));
         }
     }
 
@@ -209,7 +150,9 @@ impl Switch {
         let lease = self.learn_lease(&frame);
         if !frame.destination.is_group() && !cfg!(sabotage = "flood-unicast") {
             let owner = self.by_mac.get(frame.destination.key());
-            return owner.map_or(Destination::Nowhere, Destination::Vm);
+            return owner.map_or(Destination::Nowhere, |owner| {
+                self.recipient(owner, &frame, None)
+            });
         }
         if let Some(recipient) = lease {
             return recipient.map_or(Destination::Nowhere, Destination::Vm);
@@ -237,15 +180,14 @@ impl Switch {
     }
 
     /// Returns where the kernel's answer to somebody's question goes.
-    #[must_use]
-    pub fn route_answer(&self, frame: &[u8]) -> Destination {
-        let destination = Frame::parse(frame).map(|frame| frame.destination);
-        match destination.filter(|destination| !destination.is_group()) {
-            None => Destination::Nowhere,
-            Some(mac) => self
-                .by_mac
-                .get(mac.key())
-                .map_or_else(|| self.wire(), Destination::Vm),
+    pub fn route_answer(&mut self, frame: &[u8]) -> Destination {
+        let frame = Frame::parse(frame).filter(|frame| !frame.destination.is_group());
+        let Some(frame) = frame else {
+            return Destination::Nowhere;
+        };
+        match self.by_mac.get(frame.destination.key()) {
+            Some(owner) => self.recipient(owner, &frame, None),
+            None => self.wire(),
         }
     }
 
@@ -278,6 +220,7 @@ impl Switch {
                 Audience::Everybody => true,
                 Audience::Group(group) => port.groups.hears(group),
                 Audience::AwaitingRouter => core::mem::take(&mut port.awaits_router),
+                Audience::Twins(twins) => twins.contains(&vm),
             })
     }
 
@@ -300,17 +243,31 @@ impl Switch {
         &self.refused
     }
 
-    fn port(&self, vm: u32) -> Option<&Port> {
+    pub(super) fn port(&self, vm: u32) -> Option<&Port> {
         self.ports.get(u32_to_usize(vm))?.as_ref()
     }
 
-    fn owner(&self, address: [u8; 4]) -> Option<u32> {
+    pub(super) fn owner(&self, address: [u8; 4]) -> Option<u32> {
         self.by_address.get(address_key(address))
     }
 
     /// Returns the VM whose IPv6 address this is, by its interface identifier.
     fn owner6(&self, address: [u8; 16]) -> Option<u32> {
         self.by_mac.get(ipv6::station(address)?.key())
+    }
+
+    pub(super) fn succession(&self, vm: u32) -> Option<&Succession> {
+        let mut all = self.successions.iter();
+        all.find(|succession| succession.twin(vm).is_some())
+    }
+
+    /// Returns where a frame goes that is for the addresses of `owner`.
+    fn recipient(&mut self, owner: u32, frame: &Frame<'_>, from: Option<u32>) -> Destination {
+        let mut all = self.successions.iter_mut();
+        match all.find(|succession| succession.twin(owner).is_some()) {
+            Some(succession) => succession.recipient(frame, from),
+            None => Destination::Vm(owner),
+        }
     }
 
     fn wire(&self) -> Destination {
@@ -339,11 +296,14 @@ impl Switch {
             _ => {}
         }
 
-        let to = checked.frame.destination;
+        let (to, own) = (checked.frame.destination, port.identity.mac);
+        for succession in &mut self.successions {
+            succession.note_sent(vm, &checked.frame);
+        }
         if !to.is_group() {
             return Ok(match self.by_mac.get(to.key()) {
-                Some(owner) if owner == vm => Destination::Nowhere,
-                Some(owner) => Destination::Vm(owner),
+                _ if to == own => Destination::Nowhere,
+                Some(owner) => self.recipient(owner, &checked.frame, Some(vm)),
                 None => self.wire(),
             });
         }
@@ -375,6 +335,10 @@ impl Switch {
         let message = dhcp_reply(frame)?;
         let vm = self.by_mac.get(message.client.key());
         let Some(vm) = vm else { return Some(None) };
+        let twin = self.succession(vm).and_then(|both| both.twin(vm));
+        let vm = twin
+            .filter(|twin| self.is_awaited(*twin, message.transaction))
+            .unwrap_or(vm);
         let addressed = frame.destination == message.client || frame.destination == Mac::BROADCAST;
         if addressed
             && message.message_type() == Some(Dhcp::ACKNOWLEDGE)
@@ -396,8 +360,10 @@ impl Switch {
         if !is_host_address(address) {
             return;
         }
+        let twin = self.succession(vm).and_then(|both| both.twin(vm));
         if let Some(owner) = self.owner(address)
             && owner != vm
+            && twin != Some(owner)
         {
             let Some(Some(other)) = self.ports.get_mut(u32_to_usize(owner)) else {
                 return;
@@ -430,16 +396,6 @@ const fn audience(group: Mac) -> Audience {
     }
 }
 
-fn address_key(address: [u8; 4]) -> u64 {
-    u64::from(u32::from_be_bytes(address))
-}
-
-/// Returns whether a host may have this IPv4 address: neither this network, loopback, multicast
-/// nor reserved (RFC 6890 §2.2.2).
-const fn is_host_address(address: [u8; 4]) -> bool {
-    !matches!(address[0], 0 | 127 | 224..=255)
-}
-
 /// Returns the message of a DHCP server that a frame holds.
 fn dhcp_reply<'a>(frame: &Frame<'a>) -> Option<Dhcp<'a>> {
     if frame.ethertype != ethertype::IPV4 {
@@ -454,25 +410,6 @@ fn dhcp_reply<'a>(frame: &Frame<'a>) -> Option<Dhcp<'a>> {
         return None;
     }
     Dhcp::parse(datagram.payload).filter(|message| message.operation == DhcpOperation::Reply)
-}
-
-fn identity(config: &NetworkConfig) -> Result<Identity, Errno> {
-    let mac = Mac(config.mac);
-    let unset = config.address == [0; 4];
-    let addressing = match config.addressing {
-        addressing::STATIC => Addressing::Static,
-        addressing::DHCP if unset => Addressing::Dhcp,
-        _ => return Err(Errno::Invalid),
-    };
-    let usable = unset || is_host_address(config.address);
-    if !mac.is_station() || !usable || config.prefix_len > 32 {
-        return Err(Errno::Invalid);
-    }
-    Ok(Identity {
-        mac,
-        address: (!unset).then_some(config.address),
-        addressing,
-    })
 }
 
 #[cfg(test)]

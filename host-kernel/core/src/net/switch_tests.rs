@@ -1,6 +1,8 @@
 //! Where frames go, who has which address, and what DHCP changes.
 
 use super::*;
+use denali_abi::errno::Errno;
+use denali_abi::net::addressing;
 use crate::net::test_frames::{
     A, ALL, ANY, B, D, ELSEWHERE, IP_A, IP_B, IP_D, IP_ELSEWHERE, NIC, Random, VM_A, VM_B, VM_D,
     arp, config, dhcp, in_network, ipv4, ipv6, link_local, request, switch, tcp, udp,

@@ -41,6 +41,8 @@ pub(crate) struct VmSpec {
     pub(crate) limits: Limits,
     /// Its name, padded with zeros.
     pub(crate) name: [u8; NAME_MAX],
+    /// Its addresses are those of a VM whose place it is to take.
+    pub(crate) is_successor: bool,
 }
 
 /// What a new VM finds when it begins.
@@ -85,7 +87,7 @@ impl Kernel {
         let (header, limit) = self.check_spec(spec, boot.arguments)?;
         self.check_volumes(boot.volumes)?;
         let id = self.vms.next_id()?;
-        self.connect(id, &spec.network)?;
+        self.connect(id, spec)?;
         let now = machine.now();
         let (state, mut swap) = self.promise(id, limit, entrance, now).inspect_err(|_| {
             self.switch.disconnect(id.index());
@@ -202,12 +204,17 @@ impl Kernel {
         Ok((header, limit))
     }
 
-    fn connect(&mut self, id: VmId, network: &NetworkConfig) -> Result<(), Errno> {
+    fn connect(&mut self, id: VmId, spec: &VmSpec) -> Result<(), Errno> {
+        let (index, network) = (id.index(), &spec.network);
         // A host without a NIC has a supervisor without a port; nobody else comes without a MAC.
         if network.mac == [0; 6] {
             return Ok(());
         }
-        self.switch.connect(id.index(), network)
+        if spec.is_successor {
+            let supervisor = self.supervisor_vm().map(VmId::index);
+            return self.switch.connect_successor(index, network, supervisor);
+        }
+        self.switch.connect(index, network)
     }
 
     /// Promises a new VM its memory, or the fixed frames alone if it has to wait. With a pager it

@@ -86,14 +86,11 @@ impl Supervisor {
             image_pages: package.header.content_pages(),
             memory_pages: u64::from(package.memory_pages),
         };
-        let mut predecessor = old.as_ref().and_then(|old| self.predecessor(old, &network));
-        if let Some(old) = predecessor
-            .as_mut()
-            .filter(|_| !package.origin.volumes.is_empty())
-        {
-            // Two VMs cannot have the same volume.
-            old.is_in_the_way = true;
-        }
+        // Two VMs cannot have the same volume.
+        let is_in_the_way = !package.origin.volumes.is_empty();
+        let predecessor = old
+            .as_ref()
+            .and_then(|old| self.predecessor(old, is_in_the_way));
         let (host, place) = self.place(need, predecessor)?;
         let lived = match (place, &old) {
             (Place::Instead, Some(old)) => self.make_way(old)?,
@@ -228,11 +225,12 @@ impl Supervisor {
 
     /// Makes VM and image, unless another service has one of the same bytes; on an error neither is left.
     fn create(&mut self, service: &mut Service, package: &Package<'_>) -> Result<(), Errno> {
-        let flags = if package.dormant {
+        let dormant = if package.dormant {
             vm_flags::DORMANT
         } else {
             0
         };
+        let flags = dormant | vm_flags::SUCCESSOR;
         let Origin {
             arguments, volumes, ..
         } = &*package.origin;
@@ -282,17 +280,16 @@ impl Supervisor {
     }
 
     /// Returns what comes back when the VM of `old` goes, if it has one.
-    fn predecessor(&mut self, old: &Service, network: &NetworkConfig) -> Option<Predecessor> {
+    fn predecessor(&mut self, old: &Service, is_in_the_way: bool) -> Option<Predecessor> {
         let status = self.kernel.vm_status(old.vm?).ok()?;
         let memory_pages = if has_ended(&status) {
             0
         } else {
             u64::from(status.memory_pages)
         };
-        let shares_address = network.address != [0; 4] && network.address == old.network.address;
         Some(Predecessor {
             memory_pages,
-            is_in_the_way: shares_address,
+            is_in_the_way,
         })
     }
 
@@ -322,13 +319,29 @@ impl Supervisor {
         switch::words_of(created)
     }
 
-    /// Chooses the hardware and the IPv4 address of a new VM.
+    /// Chooses the hardware and the IPv4 address of a new VM: those of its predecessor, unless it is to
+    /// have others.
     pub(crate) fn network(
         &mut self,
         name: &str,
         wanted: Option<Address>,
         old: Option<&Service>,
     ) -> Result<NetworkConfig, Refused> {
+        let kept = old.filter(|old| match wanted {
+            None => old.address().is_some() && old.network.addressing == addressing::STATIC,
+            Some(Address::Dhcp) => old.network.addressing == addressing::DHCP,
+            Some(Address::Static(address)) => old.network.address == address,
+        });
+        if let Some(old) = kept {
+            return Ok(NetworkConfig {
+                // What a DHCP server has told is for the switch to know.
+                address: match old.network.addressing {
+                    addressing::DHCP => [0; 4],
+                    _ => old.network.address,
+                },
+                ..old.network
+            });
+        }
         let mac = self.mac_for(name)?;
         let dhcp = NetworkConfig {
             mac,
@@ -349,8 +362,7 @@ impl Supervisor {
                  use `address = \"dhcp\"`",
             ));
         };
-        let kept = old.and_then(Service::address) == Some(address);
-        if !subnet.allows(address) && !kept {
+        if !subnet.allows(address) {
             let (network, len) = (subnet.network(), subnet.prefix_len);
             return Err(Refused::conflict(format!(
                 "address {address} is outside {network}/{len} or the host's own: \

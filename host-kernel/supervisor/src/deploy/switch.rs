@@ -1,7 +1,8 @@
 //! The switch from one release to the next: both run, then one counts, then one is left.
 //!
-//! A release that was replaced serves on for a while: clients that know its address are led to the
-//! new one only when they ask anew. Then it is asked to end, and at last it is ended.
+//! Both have the same addresses, and the kernel leads clients that come to the one that counts. A release
+//! that was replaced finishes what it has begun: it serves on for a while, for clients that know another
+//! address if it had one, then is asked to end, and at last it is ended.
 
 use super::Deployed;
 use crate::kernel::{ImageId, VmId};
@@ -104,6 +105,12 @@ impl Supervisor {
         let service = self
             .take_aside(vm)
             .ok_or_else(|| Refused::admission("it vanished"))?;
+        if let Err(error) = self.kernel.vm_succeed(vm) {
+            self.free_old(&service);
+            return Err(Refused::admission(format!(
+                "it cannot take over: {error}; deploy again"
+            )));
+        }
         self.table.insert(service);
         self.watch.forget(&name);
         let replaced = old.is_some();

@@ -5,6 +5,7 @@ use crate::fixtures::{self, SharedKernel, manifest};
 use crate::kernel::Kernel as _;
 use crate::kernel::fake::Call;
 use crate::package;
+use alloc::vec::Vec;
 use denali_abi::end::EndReason;
 use denali_protocol::{Manifest, Refusal, ServiceState};
 
@@ -56,7 +57,7 @@ fn a_new_release_takes_the_place_of_the_last_one() {
     deploy(&mut supervisor, &manifest("web")).unwrap();
     let deployed = deploy(&mut supervisor, &manifest("web")).unwrap();
     assert!(deployed.replaced);
-    assert_eq!(deployed.service.address.as_deref(), Some("10.90.1.2"));
+    assert_eq!(deployed.service.address.as_deref(), Some("10.90.1.1"));
     assert_eq!(holdings(&kernel), (1, 1, SERVICE_PAGES));
     assert_eq!(kernel.lock().vms.len(), 1);
 }
@@ -83,7 +84,12 @@ fn services_of_the_same_bytes_share_an_image_until_the_last_goes() {
 
 #[test]
 fn each_failing_call_leaves_nothing_behind() {
-    let calls = [Call::ImageCreate, Call::ImageWrite, Call::VmCreate];
+    let calls = [
+        Call::ImageCreate,
+        Call::ImageWrite,
+        Call::VmCreate,
+        Call::VmSucceed,
+    ];
     for (call, errno) in calls
         .into_iter()
         .flat_map(|call| Errno::ALL.map(|it| (call, it)))
@@ -151,21 +157,30 @@ fn a_service_that_had_ended_is_not_started_by_a_failed_deployment() {
         .failures
         .push((Call::VmCreate, Errno::OutOfMemory));
     deploy(&mut supervisor, &fixed).unwrap_err();
-    assert_eq!(holdings(&kernel), (0, 1, 3));
     assert_eq!(
         fixtures::list(&mut supervisor)[0].state,
-        ServiceState::Stopped
+        ServiceState::Crashed
     );
 }
 
 #[test]
-fn a_release_with_the_same_static_address_waits_for_its_predecessor_to_go() {
+fn a_release_runs_beside_its_predecessor_with_the_same_addresses() {
     let kernel = SharedKernel::new(1000);
     let mut supervisor = kernel.supervisor();
     let mut fixed = manifest("web");
     fixed.address = Some(Address::Static([10, 90, 2, 2]));
     deploy(&mut supervisor, &fixed).unwrap();
-    let deployed = deploy(&mut supervisor, &fixed).unwrap();
+    let bytes = fixtures::package(&fixed);
+    let package = package::parse(&bytes, &fixed.name).unwrap();
+    let begun = supervisor.begin(package).unwrap();
+    let networks: Vec<_> = {
+        let kernel = kernel.lock();
+        let vms = kernel.vms.values().map(|vm| vm.status.network);
+        vms.map(|network| (network.mac, network.address)).collect()
+    };
+    assert_eq!(networks.len(), 2);
+    assert_eq!(networks[0], networks[1]);
+    let deployed = supervisor.finish(begun, Farewell::AtOnce).unwrap();
     assert_eq!(deployed.service.address.as_deref(), Some("10.90.2.2"));
     assert_eq!(holdings(&kernel), (1, 1, SERVICE_PAGES));
 }

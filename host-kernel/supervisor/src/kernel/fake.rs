@@ -30,6 +30,8 @@ pub enum Call {
     VmLimits,
     /// `vm_freeze`.
     VmFreeze,
+    /// `vm_succeed`.
+    VmSucceed,
     /// `vm_thaw`.
     VmThaw,
     /// `page_write`.
@@ -202,6 +204,11 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn vm_succeed(&mut self, vm: VmId) -> Result<(), Errno> {
+        self.fail(Call::VmSucceed)?;
+        self.vms.get(&vm.0).map(drop).ok_or(Errno::NotFound)
+    }
+
     fn vm_thaw(&mut self, vm: VmId, state: Option<&FrozenVm>) -> Result<(), Errno> {
         self.fail(Call::VmThaw)?;
         let vm = self.vms.get_mut(&vm.0).ok_or(Errno::NotFound)?;
@@ -273,7 +280,10 @@ impl Kernel for FakeKernel {
             network.mac == config.network.mac
                 || (network.address != [0; 4] && network.address == config.network.address)
         };
-        if self.vms.values().any(taken) {
+        let has_addresses = self.vms.values().filter(|vm| taken(vm)).count();
+        let allowed = usize::from(config.flags & vm_flags::SUCCESSOR != 0);
+        let flags = config.flags & !vm_flags::SUCCESSOR;
+        if has_addresses > allowed {
             return Err(Errno::Exists);
         }
         if self.committed() + u64::from(config.memory_pages) > self.frames_total {
@@ -286,7 +296,7 @@ impl Kernel for FakeKernel {
         let status = VmStatus {
             vm: id,
             image: config.image,
-            state: match config.flags {
+            state: match flags {
                 vm_flags::DORMANT => VmState::Dormant,
                 _ => VmState::Ready,
             }
@@ -308,8 +318,8 @@ impl Kernel for FakeKernel {
                 volumes,
                 console,
                 console_start: 0,
-                frozen: config.flags == vm_flags::FROZEN,
-                unborn: config.flags == vm_flags::FROZEN,
+                frozen: flags == vm_flags::FROZEN,
+                unborn: flags == vm_flags::FROZEN,
                 pages: BTreeMap::new(),
                 state: FrozenState::default(),
             },

@@ -47,6 +47,10 @@ impl Kernel for Hypercalls {
         control::vm_freeze(vm.0)
     }
 
+    fn vm_succeed(&mut self, vm: VmId) -> Result<(), Errno> {
+        control::vm_succeed(vm.0)
+    }
+
     fn vm_thaw(&mut self, vm: VmId, state: Option<&FrozenVm>) -> Result<(), Errno> {
         control::vm_thaw(vm.0, state)
     }

@@ -64,6 +64,9 @@ pub trait Kernel {
         volumes: &[VolumeConfig],
     ) -> Result<VmId, Errno>;
 
+    /// Has a VM take the place of the one whose addresses it has, if there is one.
+    fn vm_succeed(&mut self, vm: VmId) -> Result<(), Errno>;
+
     /// Keeps a VM from running.
     fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno>;
 

@@ -129,6 +129,7 @@ fn control_calls(at: u64) {
     count(H::ConsoleRead, |_| [own, 0, address(&raw mut console), 72]);
     let mut host = HostStatus::default();
     count(H::HostStatus, |_| [address(&raw mut host), 0, 0, 0]);
+    count(H::VmSucceed, |nth| [vms[nth], 0, 0, 0]);
     count(H::VmStop, |nth| [vms[nth], 0, 0, 0]);
     count(H::VmDestroy, |nth| [vms[nth], 0, 0, 0]);
     let peer = call(H::VmCreate, [address(&raw const config), 0, 0, 0]);
