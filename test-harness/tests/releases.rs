@@ -9,6 +9,8 @@ use denali_protocol::ServiceState;
 use denali_protocol::releases::{Outcome, Release, Secrets};
 use std::env;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -148,7 +150,15 @@ fn clients_are_served_while_releases_switch(durable: &Durable) {
         let port = durable.port;
         let over = &over;
         let client = scope.spawn(move || ask_again_and_again(port, over));
+        let mut slow = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        slow.write_all(b"GET / HTTP/1.1\r\nHost: web\r\n")
+            .expect("sent");
         durable.host.deploy(durable.project.folder());
+        // What began with the last release ends with it.
+        slow.write_all(b"Connection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         durable.host.denali(["rollback", NAME]).succeeds();
         // The last release goes meanwhile.
         thread::sleep(Duration::from_secs(4));

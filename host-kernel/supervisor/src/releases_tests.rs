@@ -208,7 +208,13 @@ fn a_release_that_is_not_healthy_leaves_the_last_one_serving() {
 }
 
 #[test]
-fn a_release_that_crashes_shows_why() {
+fn a_release_that_crashes_shows_why_whoever_answers_in_its_place() {
+    check_crash(Err("nobody is there".into()));
+    // Its predecessor has the same address.
+    check_crash(Ok(()));
+}
+
+fn check_crash(answer: Result<(), String>) {
     let disk = Memory::new(2048);
     let kernel = SharedKernel::new(4000);
     let crashing = kernel.clone();
@@ -219,7 +225,7 @@ fn a_release_that_crashes_shows_why() {
         let lines: String = (0..20).map(|line| format!("line {line}\n")).collect();
         kernel.print(vm, &lines);
         kernel.end(vm, denali_abi::end::EndReason::DivideError, 0);
-        Err("nobody is there".into())
+        answer.clone()
     });
     deploy_version(&shared, "web", "1").unwrap();
     let message = deploy_version(&shared, "web", "2").unwrap_err().message;

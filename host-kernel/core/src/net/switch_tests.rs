@@ -1,12 +1,12 @@
 //! Where frames go, who has which address, and what DHCP changes.
 
 use super::*;
-use denali_abi::errno::Errno;
-use denali_abi::net::addressing;
 use crate::net::test_frames::{
     A, ALL, ANY, B, D, ELSEWHERE, IP_A, IP_B, IP_D, IP_ELSEWHERE, NIC, Random, VM_A, VM_B, VM_D,
     arp, config, dhcp, in_network, ipv4, ipv6, link_local, request, switch, tcp, udp,
 };
+use denali_abi::errno::Errno;
+use denali_abi::net::addressing;
 
 fn answer(to: Mac, kind: u8, transaction: u32, client: Mac, yours: [u8; 4]) -> Vec<u8> {
     let message = udp(67, 68, &dhcp(2, kind, transaction, client, yours));
