@@ -4,7 +4,7 @@
 use denali_build::qmp::Monitor;
 use object::{Object as _, ObjectSymbol as _};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use test_harness::containment::{kernel_of, monitor_of};
 use test_harness::gdb::{Debugger, Register};
@@ -40,11 +40,10 @@ fn monitor(host: &Host) -> Monitor {
     Monitor::connect(&monitor_of(&host.status())).expect("QEMU's monitor")
 }
 
-/// Waits until the kernel's log has all these words, and returns it.
-fn wait_for_log(host: &Host, words: &[&str]) -> String {
-    let path = host.status().serial_log;
+/// Waits until a kernel's log has all these words, and returns it.
+fn wait_for_log(path: &Path, words: &[&str]) -> String {
     wait::until(&format!("{words:?} in the kernel's log"), || {
-        let log = fs::read(&path).unwrap_or_default();
+        let log = fs::read(path).unwrap_or_default();
         let log = String::from_utf8_lossy(&log).into_owned();
         words.iter().all(|word| log.contains(word)).then_some(log)
     })
@@ -59,38 +58,41 @@ fn a_storm_of_nmis_disturbs_nobody_and_each_has_the_kernel_audit_itself((): &())
             assert!(host.status().host.is_some(), "no answer after {nth}");
         }
     }
-    assert!(host.status().host.is_some(), "no answer after the storm");
-    let log = wait_for_log(&host, &["non-maskable interrupts", "every invariant holds"]);
+    let status = host.status();
+    assert!(status.host.is_some(), "no answer after the storm");
+    let words = ["non-maskable interrupts", "every invariant holds"];
+    let log = wait_for_log(&status.serial_log, &words);
     assert!(!log.contains("broken invariant"), "{log}");
 }
 
 fn a_machine_check_ends_with_a_record((): &()) {
     let host = Host::up(&[]);
+    let log = host.status().serial_log;
     // Bank 0, valid and uncorrected (Intel SDM vol. 3B §16.3.2.2), a machine check in progress.
     let order = "mce 0 0 0xb200000000000000 0x4 0 0";
     monitor(&host).human(order).expect("QEMU injects it");
-    wait_for_log(&host, &["kernel panic: machine check", "rip", "halted"]);
+    wait_for_log(&log, &["kernel panic: machine check", "rip", "halted"]);
 }
 
 fn a_stack_at_its_end_is_a_double_fault_with_a_record((): &()) {
     let host = Host::up(&[]);
-    let kernel = fs::read(kernel_of(&host.status()).expect("a kernel")).expect("its file");
+    let status = host.status();
+    let kernel = fs::read(kernel_of(&status).expect("a kernel")).expect("its file");
     let kernel = object::File::parse(&*kernel).expect("an ELF file");
     let top = kernel
         .symbol_by_name("kernel_stack_top")
         .expect("kernel.ld has it");
     break_ring_0(&host, Register::Rsp, top.address() - STACK_BYTES);
-    wait_for_log(
-        &host,
-        &["kernel panic: double fault", "stack overflow?", "halted"],
-    );
+    let words = ["kernel panic: double fault", "stack overflow?", "halted"];
+    wait_for_log(&status.serial_log, &words);
 }
 
 fn an_instruction_nowhere_is_a_page_fault_with_a_record((): &()) {
     let host = Host::up(&[]);
+    let log = host.status().serial_log;
     break_ring_0(&host, Register::Rip, NOWHERE);
     let cr2 = format!("cr2 {NOWHERE:#x}");
-    wait_for_log(&host, &["kernel panic: page fault", &cr2, "halted"]);
+    wait_for_log(&log, &["kernel panic: page fault", &cr2, "halted"]);
 }
 
 fn two_thousand_lives_leave_nothing_behind((): &()) {
