@@ -1,1 +1,3 @@
+//! Nothing: `Cargo.toml` says what this is for.
+
 #![no_std]
