@@ -11,9 +11,18 @@ use std::process::{Command, Output, Stdio};
 /// If it is missing and cannot be installed.
 #[must_use]
 pub fn program(name: &str, package: &str) -> PathBuf {
-    if let Some(path) = find(name) {
-        return path;
-    }
+    find(name).unwrap_or_else(|| {
+        install(package);
+        find(name).unwrap_or_else(|| panic!("`{package}` has no `{name}`"))
+    })
+}
+
+/// Installs a Debian package.
+///
+/// # Panics
+///
+/// If this is not root, or it cannot be had.
+pub fn install(package: &str) {
     // Another suite may be installing something at this moment.
     let install = [
         "apt-get",
@@ -24,11 +33,9 @@ pub fn program(name: &str, package: &str) -> PathBuf {
         "--no-install-recommends",
         package,
     ];
-    if is_root() {
-        run(Command::new(install[0]).args(&install[1..]));
-    }
     let hint = install.join(" ");
-    find(name).unwrap_or_else(|| panic!("`{name}` is missing; install it: sudo {hint}"))
+    assert!(is_root(), "`{package}` is missing; install it: sudo {hint}");
+    run(Command::new(install[0]).args(&install[1..]));
 }
 
 /// Returns the Python of a virtual environment in `folder` that has `package`.

@@ -44,6 +44,7 @@ pub mod guest;
 pub mod home;
 pub mod host;
 pub mod http;
+pub mod linux;
 pub mod lives;
 pub mod load;
 pub mod machine;

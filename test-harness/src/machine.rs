@@ -8,7 +8,7 @@ use crate::wire::{NETDEV, Namespace, Wire, netdev};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -198,17 +198,21 @@ impl Machine {
 #[must_use]
 pub fn boot_on(wire: &Wire, home: &Home, board: &Board) -> Running {
     let machine = qemu(home, board, WIRE_LIFETIME).args(["-netdev", &wire.netdev()]);
-    boot_beside(wire.namespace(), home, machine)
+    boot_beside(wire.namespace(), home, machine, supervisor_greets)
 }
 
-/// Boots a machine on the TAP device of a namespace and waits until its supervisor greets at
-/// 10.90.0.15.
+/// Boots a machine on the TAP device of a namespace and waits until it `is_up`, as seen from there.
 ///
 /// # Panics
 ///
 /// If it does not come up.
 #[must_use]
-pub fn boot_in(namespace: &Namespace, home: &Home, board: &Board) -> Running {
+pub fn boot_in(
+    namespace: &Namespace,
+    home: &Home,
+    board: &Board,
+    is_up: impl Fn() -> bool + Send + Sync,
+) -> Running {
     let seconds = WIRE_LIFETIME.as_secs().to_string();
     let machine = home
         .invoke("timeout")
@@ -216,22 +220,24 @@ pub fn boot_in(namespace: &Namespace, home: &Home, board: &Board) -> Running {
         .args([namespace.name(), "qemu-system-x86_64"])
         .args(&board.arguments)
         .args(["-netdev", NETDEV]);
-    boot_beside(namespace, home, machine)
+    boot_beside(namespace, home, machine, is_up)
 }
 
-fn boot_beside(namespace: &Namespace, home: &Home, machine: Invocation) -> Running {
+fn boot_beside(
+    namespace: &Namespace,
+    home: &Home,
+    machine: Invocation,
+    is_up: impl Fn() -> bool + Send + Sync,
+) -> Running {
     let serial = home.path().join("serial-wire.log");
     let mut qemu = machine
         .args(CARD)
         .args(["-serial", &format!("file:{}", text(&serial))])
         .start();
-    let greeted = namespace.within(|| {
-        wait::within(BOOT_TIMEOUT, || {
-            (qemu.has_ended() || greets((SUPERVISOR, 22))).then_some(())
-        })
-    });
+    let came = namespace
+        .within(|| wait::within(BOOT_TIMEOUT, || (qemu.has_ended() || is_up()).then_some(())));
     assert!(
-        greeted.is_some() && !qemu.has_ended(),
+        came.is_some() && !qemu.has_ended(),
         "the host does not come up:\n{}",
         String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default())
     );
@@ -276,6 +282,18 @@ pub fn count(home: &Home, board: &Board, last: &str) -> Result<String> {
     });
     let counted = counted.flatten();
     counted.with_context(|| format!("no {last:?} in\n{}", log()))
+}
+
+/// Returns whether the supervisor of a host at the end of a wire greets at 10.90.0.15.
+#[must_use]
+pub fn supervisor_greets() -> bool {
+    greets((SUPERVISOR, 22))
+}
+
+/// Returns whether somebody takes a connection.
+#[must_use]
+pub fn accepts(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }
 
 fn greets(address: (Ipv4Addr, u16)) -> bool {

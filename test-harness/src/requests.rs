@@ -8,17 +8,20 @@
 use crate::bulk;
 use crate::cli::{self, Running};
 use crate::counter::Counter;
+use crate::external;
 use crate::guest::Guest;
 use crate::home::Home;
 use crate::host::{Host, Instructions};
 use crate::http::{Body, Connection};
-use crate::machine::{Board, boot_files, boot_in};
+use crate::linux;
+use crate::machine::{Board, boot_files, boot_in, supervisor_greets};
 use crate::project::Project;
 use crate::wire::Namespace;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The service's address: the first of the pool.
 const SERVICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 90, 1, 1)), 80);
@@ -75,7 +78,7 @@ pub struct Work {
     /// Its name in tables.
     pub name: &'static str,
     /// What is asked for.
-    path: &'static str,
+    pub path: &'static str,
     /// Bytes that are sent along.
     upload: usize,
     /// Whether a connection serves one request after another, or only one.
@@ -99,7 +102,9 @@ pub const WORKS: [Work; 5] = [
     },
 ];
 
-const fn work(name: &'static str, path: &'static str, requests: usize) -> Work {
+/// Describes requests on connections that are kept, so many a round on each.
+#[must_use]
+pub const fn work(name: &'static str, path: &'static str, requests: usize) -> Work {
     Work {
         name,
         path,
@@ -132,44 +137,70 @@ impl Work {
     }
 }
 
-/// A host whose instructions are counted, with the web server on it.
+/// A machine with a service at [`SERVICE`], which is loaded from a namespace beside it.
 #[derive(Debug)]
 pub struct Bench {
-    counter: Counter,
+    /// Of a machine whose instructions are counted: it runs slower.
+    counter: Option<Counter>,
     _machine: Running,
     namespace: Namespace,
     _home: Home,
 }
 
+/// Whether a machine's instructions are counted, or it runs as fast as it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// They are.
+    Counted,
+    /// It is.
+    Free,
+}
+
+impl Pace {
+    fn board(self, home: &Home) -> (Board, Option<Counter>) {
+        let board = Board::new("q35", "max").memory("512M");
+        match self {
+            Self::Free => (board, None),
+            Self::Counted => {
+                let counter = Counter::new(home);
+                (board.counted_by(&counter), Some(counter))
+            }
+        }
+    }
+}
+
 impl Bench {
-    /// Boots the host and deploys the service.
+    /// Boots a host whose instructions are counted, with the web server and a service for bulk.
     ///
     /// # Panics
     ///
     /// If something does not work; it takes root.
     #[must_use]
     pub fn set_up() -> Self {
-        let home = Home::new();
         let host = Host::up(&[]);
+        let web = web_server(&host);
+        let server = Guest::new("net_server").memory("16M").project();
+        Self::of_host(Pace::Counted, &host, &[web.folder(), &server])
+    }
+
+    /// Boots a host like `host` and deploys projects, the first of which is asked.
+    ///
+    /// # Panics
+    ///
+    /// If something does not work; it takes root.
+    #[must_use]
+    pub fn of_host(pace: Pace, host: &Host, projects: &[&Path]) -> Self {
+        let home = Home::new();
         let copies = ["kernel", "boot-module"].map(|name| home.path().join(name));
         for (file, copy) in boot_files(host.status().pid).iter().zip(&copies) {
             fs::copy(file, copy).expect("a copy");
         }
         let namespace = Namespace::new();
-        let counter = Counter::new(&home);
-        let board = Board::new("q35", "max").memory("512M");
-        let board = board.kernel(&copies[0], &copies[1]).counted_by(&counter);
-        let machine = boot_in(&namespace, &home, &board);
-        // The user whose key the boot module knows.
-        let project = Project::shared(host.home(), "web-server");
-        for (name, len) in FILES {
-            let file = project.folder().join("static").join(name);
-            fs::write(file, vec![b'x'; len]).expect("a file of ours");
-        }
-        // Every server that is compared with this one writes no log.
-        project.edit("ACCESS_LOG = \"on\"", "ACCESS_LOG = \"off\"");
-        let server = Guest::new("net_server").memory("16M").project();
-        for folder in [project.folder(), server.as_path()] {
+        let (board, counter) = pace.board(&home);
+        let board = board.kernel(&copies[0], &copies[1]);
+        let machine = boot_in(&namespace, &home, &board, supervisor_greets);
+        for folder in projects {
+            // By the user whose key the boot module knows.
             host.home()
                 .invoke("ip")
                 .args(["netns", "exec", namespace.name()])
@@ -184,6 +215,51 @@ impl Bench {
             namespace,
             _home: home,
         }
+    }
+
+    /// Boots Linux with a program instead, on a machine like that of the host.
+    ///
+    /// # Panics
+    ///
+    /// If something does not work; it takes root.
+    #[must_use]
+    pub fn of_linux(pace: Pace, program: &linux::Program) -> Self {
+        let home = Home::new();
+        let namespace = Namespace::new();
+        let (board, counter) = pace.board(&home);
+        let machine = linux::boot(&namespace, &home, board, program, SERVICE);
+        Self {
+            counter,
+            _machine: machine,
+            namespace,
+            _home: home,
+        }
+    }
+
+    /// Returns how many requests for `path` are answered in a second, over so many connections.
+    ///
+    /// # Panics
+    ///
+    /// If one is not answered as it should be.
+    #[must_use]
+    pub fn rate(&self, path: &str, connections: u32) -> f64 {
+        let output = Command::new("ip")
+            .args(["netns", "exec", self.namespace.name()])
+            .arg(external::program("wrk", "wrk"))
+            .args(["-t1", "-d5s", &format!("-c{connections}")])
+            .arg(format!("http://{SERVICE}{path}"))
+            .output()
+            .expect("wrk runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !text.contains("Non-2xx") && !text.contains("Socket errors"),
+            "{text}"
+        );
+        let rate = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Requests/sec:"));
+        let rate = rate.and_then(|rate| rate.trim().parse().ok());
+        rate.unwrap_or_else(|| panic!("no rate: {text}"))
     }
 
     /// Carries bulk to the other service and from it, by both protocols, over a NIC that cuts
@@ -206,12 +282,13 @@ impl Bench {
     ///
     /// # Panics
     ///
-    /// If a request is not answered.
+    /// If a request is not answered, or nothing is counted here.
     #[must_use]
     pub fn measure(&self, work: &Work) -> Instructions {
         let rounds: Vec<_> = self.namespace.within(|| {
             let mut client = Client::new(*work);
-            let mut round = || self.counter.count(|| client.round());
+            let counter = self.counter.as_ref().expect("instructions are counted");
+            let mut round = || counter.count(|| client.round());
             (0..ROUNDS_BEFORE).for_each(|_| {
                 round();
             });
@@ -225,6 +302,28 @@ impl Bench {
             kernel: least.kernel / requests,
         }
     }
+}
+
+/// Returns a project of the web server with the files that are asked for. Every server that is compared
+/// with it writes no log, either.
+///
+/// # Panics
+///
+/// If it cannot be made.
+#[must_use]
+pub fn web_server(host: &Host) -> Project {
+    let project = Project::shared(host.home(), "web-server");
+    for (name, contents) in files() {
+        let file = project.folder().join("static").join(name);
+        fs::write(file, contents).expect("a file of ours");
+    }
+    project.edit("ACCESS_LOG = \"on\"", "ACCESS_LOG = \"off\"");
+    project
+}
+
+/// Returns the files that are asked for, with their names.
+pub fn files() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    FILES.into_iter().map(|(name, len)| (name, vec![b'x'; len]))
 }
 
 /// The connections of one client.
