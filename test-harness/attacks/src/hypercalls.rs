@@ -32,7 +32,7 @@ pub const ATTACKS: &[Attack] = &[
     number!("number-behind-ours", Hypercall::BlockSubmit.number() + 1),
     number!("number-16", HYPERCALL_BASE + 16),
     number!("number-below-control", CONTROL_BASE - 1),
-    number!("number-behind-control", Hypercall::PageWrite.number() + 1),
+    number!("number-behind-control", Hypercall::VmSucceed.number() + 1),
     number!("number-high-bits", HYPERCALL_BASE | 1 << 32),
     number!("number-sign-bit", HYPERCALL_BASE | 1 << 63),
     number!("number-sign-extended", HYPERCALL_BASE | 0xffff_ffff << 32),

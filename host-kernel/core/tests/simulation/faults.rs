@@ -2,7 +2,7 @@
 
 use super::Simulation;
 use crate::host::{Host, SCRATCH, header};
-use denali_abi::control::{CAP_WHOLE, Limits, VmConfig, VmState, WEIGHT_MAX};
+use denali_abi::control::{CAP_WHOLE, Limits, VmConfig, VmState, WEIGHT_MAX, vm_flags};
 use denali_abi::convert::u64_to_usize;
 use denali_abi::errno::Errno;
 use denali_abi::hypercall::Hypercall;
@@ -108,12 +108,22 @@ impl Simulation {
             );
         }
         if self.random.below(2) == 0 {
-            let number = 60_000 + self.small(5_000);
+            // A stranger, or one that takes the place of another and gives it back as it goes.
+            let elder = self.any().filter(|_| self.random.below(2) == 0);
+            let (number, flags) = match elder.and_then(|vm| self.vms.get(&vm)) {
+                Some(model) => (model.number, vm_flags::SUCCESSOR),
+                None => (60_000 + self.small(5_000), 0),
+            };
             let config = VmConfig {
                 memory_pages: 16 + self.small(64),
+                flags,
                 ..Host::config(image, number)
             };
             if let Ok(vm) = self.host.create(&config) {
+                if self.random.below(2) == 0 {
+                    let succeeded = self.host.control(Hypercall::VmSucceed, &[vm.raw()]);
+                    assert_eq!(succeeded, Ok(0));
+                }
                 let busy = self.host.control(Hypercall::ImageDestroy, &[image]);
                 assert_eq!(busy, Err(Errno::Busy));
                 let busy = self.host.control(Hypercall::VmDestroy, &[vm.raw()]);
