@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cargo_metadata::{MetadataCommand, TargetKind};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,17 +13,16 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Package whose test programs boot machines: they take longest, so they begin first.
+/// Package whose test programs boot machines.
 const MACHINES: &str = "test-harness";
 
-/// Of them, those that build most, the longest first: what is left at the end is short, so no lane waits for another.
-const LONGEST: [&str; 5] = [
-    "std_examples",
-    "attacks",
-    "service_tests",
-    "first_use",
-    "std_services",
-];
+/// The one that begins: it builds the longest, kernel and supervisor first. All that boot machines need these, so the
+/// other lanes run what boots none meanwhile.
+const FIRST: &str = "std_examples";
+
+/// Of the others those that build most, the longest first: what is left at the end is short, so no lane waits for
+/// another.
+const LONGEST: [&str; 4] = ["attacks", "service_tests", "first_use", "std_services"];
 
 /// One run of `cargo test`.
 struct Job {
@@ -70,39 +69,43 @@ fn build() -> Result<()> {
 /// Lists a job for each test program, one for the tests within crates, one for those in documentation.
 fn jobs() -> Result<Vec<Job>> {
     let metadata = MetadataCommand::new().no_deps().exec()?;
-    let mut packages = metadata.workspace_packages();
-    packages.sort_by_key(|package| package.name != MACHINES);
-    let targets = |kind: TargetKind| {
-        let all = packages.iter().flat_map(|package| &package.targets);
-        let mut names = Vec::new();
-        for target in all.filter(|target| target.test && target.kind.contains(&kind)) {
-            if !names.contains(&target.name) {
-                names.push(target.name.clone());
-            }
-        }
-        names
+    let packages = metadata.workspace_packages();
+    let targets = |kind: TargetKind, boots: bool| {
+        let these = packages.iter().filter(|it| (it.name == MACHINES) == boots);
+        let all = these.flat_map(|package| &package.targets);
+        let tested = all.filter(|target| target.test && target.kind.contains(&kind));
+        tested
+            .map(|target| target.name.clone())
+            .collect::<BTreeSet<_>>()
     };
-    let within = targets(TargetKind::Bin)
+    let (machines, mut others) = (
+        targets(TargetKind::Test, true),
+        targets(TargetKind::Test, false),
+    );
+    others.retain(|name| !machines.contains(name));
+    let mut machines: Vec<_> = machines.into_iter().collect();
+    machines.sort_by_key(|program| {
+        let place = LONGEST.iter().position(|it| it == program);
+        (program != FIRST, place.unwrap_or(LONGEST.len()))
+    });
+    let test = |name| vec!["--test".to_owned(), name];
+    let mut machines = machines.into_iter().map(test);
+    let first = machines.next();
+    let within = [true, false]
         .into_iter()
-        .flat_map(|name| ["--bin".to_owned(), name]);
-    let rest = [
+        .flat_map(|boots| targets(TargetKind::Bin, boots));
+    let within = within.flat_map(|name| ["--bin".to_owned(), name]);
+    let library = [
         std::iter::once("--lib".to_owned()).chain(within).collect(),
         vec!["--doc".to_owned()],
     ];
-    let mut programs = targets(TargetKind::Test);
-    programs.sort_by_key(|program| {
-        LONGEST
-            .iter()
-            .position(|it| it == program)
-            .unwrap_or(LONGEST.len())
-    });
-    let programs = programs
+    let others = others.into_iter().map(test);
+    let all = first
         .into_iter()
-        .map(|name| vec!["--test".to_owned(), name]);
-    Ok(programs
-        .chain(rest)
-        .map(|targets| Job { targets })
-        .collect())
+        .chain(others)
+        .chain(library)
+        .chain(machines);
+    Ok(all.map(|targets| Job { targets }).collect())
 }
 
 /// Makes the folder for what the jobs write.
