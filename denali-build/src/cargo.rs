@@ -39,9 +39,6 @@ pub struct Located {
     bin: String,
     workspace_root: PathBuf,
     target_dir: PathBuf,
-    /// Where cargo keeps what it builds on the way: below the target folder, unless the user has a
-    /// folder for many projects (`build.build-dir` of cargo).
-    build_dir: PathBuf,
 }
 
 /// The profile that tests are built with, which no manifest names.
@@ -94,20 +91,14 @@ pub fn locate(request: &BuildRequest) -> Result<Located> {
     let (metadata, package) = find_package(request)?;
     let bin = choose_bin(&package, request.bin.as_deref())?;
     let default_target_dir = || metadata.target_directory.as_std_path().join("denali");
-    let target_dir = request
-        .target_dir
-        .clone()
-        .unwrap_or_else(default_target_dir);
-    let build_dir = metadata
-        .build_directory
-        .filter(|folder| *folder != metadata.target_directory)
-        .map_or_else(|| target_dir.clone(), Utf8PathBuf::into_std_path_buf);
     Ok(Located {
         bin,
         package,
-        workspace_root: metadata.workspace_root.into_std_path_buf(),
-        target_dir,
-        build_dir,
+        workspace_root: metadata.workspace_root.as_std_path().to_owned(),
+        target_dir: request
+            .target_dir
+            .clone()
+            .unwrap_or_else(default_target_dir),
     })
 }
 
@@ -152,7 +143,7 @@ impl Located {
             let help = "use include_bytes!, or depend on denali-std";
             return Err(Failure::new(Status::Usage, what).help(help).into());
         }
-        let mut command = self.guest_command()?;
+        let mut command = self.guest_command("build")?;
         command
             .arg("--release")
             .args(arguments)
@@ -161,7 +152,6 @@ impl Located {
         if self.library() == Library::None {
             command.args(["--config", "profile.release.panic=\"abort\""]);
         }
-        command.arg("--").args(self.linker_arguments()?);
         run(command, &self.package, &self.bin, BUILD_HELP)
     }
 
@@ -183,7 +173,7 @@ impl Located {
             let help = "run them on this machine: cargo test";
             return Err(Failure::new(Status::Usage, what).help(help).into());
         }
-        let mut command = self.guest_command()?;
+        let mut command = self.guest_command("rustc")?;
         command.args(["--profile", TEST_PROFILE]);
         for setting in TEST_SETTINGS {
             command.args(["--config", &format!("profile.{TEST_PROFILE}.{setting}")]);
@@ -191,8 +181,7 @@ impl Located {
         // Tests for the host are left out, so what only they use looks unused.
         command
             .args(arguments)
-            .args(["--", "--cfg", "test", "-Aunused"])
-            .args(self.linker_arguments()?);
+            .args(["--", "--cfg", "test", "-Aunused"]);
         let help = "what only tests of this machine can do goes below \
                     #[cfg(all(test, not(denali)))]";
         run(command, &self.package, &self.bin, help)
@@ -222,12 +211,11 @@ impl Located {
     }
 
     /// Returns a command of cargo that builds the binary as a guest.
-    fn guest_command(&self) -> Result<Command> {
-        let rustflags = rustflags(&self.workspace_root, self.library())?;
-        let wrapper = link::write_wrapper(&self.target_dir)?;
+    fn guest_command(&self, verb: &str) -> Result<Command> {
+        let rustflags = rustflags(&self.workspace_root, &self.target_dir, self.library())?;
         let mut command = command();
         command
-            .args(["rustc", "--target", TARGET])
+            .args([verb, "--target", TARGET])
             .args(["--message-format", message_format()])
             .arg("--manifest-path")
             .arg(&self.package.manifest_path)
@@ -235,20 +223,8 @@ impl Located {
             .arg("--target-dir")
             .arg(&self.target_dir)
             .env_remove("RUSTFLAGS")
-            .env("CARGO_ENCODED_RUSTFLAGS", rustflags)
-            .env("RUSTC_WRAPPER", wrapper)
-            .env(link::PROJECT_VARIABLE, &self.workspace_root)
-            .env(link::BUILD_VARIABLE, &self.build_dir);
-        if let Some(theirs) = env::var_os("RUSTC_WRAPPER") {
-            command.env(link::WRAPPER_VARIABLE, theirs);
-        }
+            .env("CARGO_ENCODED_RUSTFLAGS", rustflags);
         Ok(command)
-    }
-
-    /// Returns the arguments of the compiler by which the linker lays out a guest.
-    fn linker_arguments(&self) -> Result<Vec<String>> {
-        let scripts = link::write_scripts(&self.target_dir, self.library())?;
-        Ok(link::script_arguments(&scripts).collect())
     }
 }
 
@@ -456,12 +432,22 @@ fn choose_bin(package: &Package, wanted: Option<&str>) -> Result<String, Failure
     }
 }
 
-/// Returns the encoded flags, with the folders of this machine renamed: the same sources give the same
-/// bytes wherever they lie.
-fn rustflags(workspace_root: &Path, library: Library) -> Result<String> {
+/// Returns the encoded flags, with every folder of this machine renamed: the same sources give
+/// the same bytes wherever they lie.
+fn rustflags(workspace_root: &Path, target_dir: &Path, library: Library) -> Result<String> {
+    let scripts = link::write_scripts(target_dir, library)?;
     let sysroot = sysroot(workspace_root)?;
-    let remaps = [(&*cargo_home(), "/cargo"), (&*sysroot, "/rust")];
-    Ok(link::encoded_rustflags(library, &remaps))
+    let cargo_home = cargo_home();
+    Ok(link::encoded_rustflags(
+        &scripts,
+        library,
+        &[
+            (workspace_root, "/project"),
+            (target_dir, "/project/target/denali"),
+            (&cargo_home, "/cargo"),
+            (&sysroot, "/rust"),
+        ],
+    ))
 }
 
 fn sysroot(folder: &Path) -> Result<PathBuf> {

@@ -5,8 +5,6 @@
 
 use anyhow::{Context, Result};
 use std::env;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The linker script of guests.
@@ -14,18 +12,6 @@ const SCRIPT: &str = include_str!("guest.ld");
 
 /// What comes before it for programs whose panics abort.
 const ABORT_SCRIPT: &str = include_str!("abort.ld");
-
-/// The program that runs the compiler, given to cargo as its `RUSTC_WRAPPER`.
-const WRAPPER: &str = include_str!("rustc.sh");
-
-/// Tells [`WRAPPER`] the project's folder.
-pub(crate) const PROJECT_VARIABLE: &str = "DENALI_PROJECT";
-
-/// Tells [`WRAPPER`] where cargo keeps what it builds on the way.
-pub(crate) const BUILD_VARIABLE: &str = "DENALI_BUILD";
-
-/// Tells [`WRAPPER`] the wrapper that the caller has asked for.
-pub(crate) const WRAPPER_VARIABLE: &str = "DENALI_RUSTC_WRAPPER";
 
 /// The target guests are built for, whose precompiled `core` and `alloc` come with the toolchain.
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -54,43 +40,25 @@ pub(crate) fn write_scripts(folder: &Path, library: Library) -> Result<Vec<PathB
     };
     let write = |(name, script): &(&str, &str)| {
         let path = folder.join(name);
-        write(&path, script).map(|()| path)
+        let present = std::fs::read_to_string(&path);
+        if !present.is_ok_and(|text| text == *script) {
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::write(&path, script))
+                .with_context(|| format!("writing `{}`", path.display()))?;
+        }
+        Ok(path)
     };
     scripts.iter().map(write).collect()
 }
 
-/// Writes a file unless it has this text already.
-fn write(path: &Path, text: &str) -> Result<()> {
-    if fs::read_to_string(path).is_ok_and(|present| present == text) {
-        return Ok(());
-    }
-    path.parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(path, text))
-        .with_context(|| format!("writing `{}`", path.display()))
-}
-
-/// Writes the program that runs the compiler into `folder`, and returns its path.
-pub(crate) fn write_wrapper(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("rustc.sh");
-    write(&path, WRAPPER)?;
-    let executable = Permissions::from_mode(0o755);
-    fs::set_permissions(&path, executable)
-        .with_context(|| format!("making `{}` a program", path.display()))?;
-    Ok(path)
-}
-
-/// Returns what the linker of a guest is told, as arguments of the compiler.
-pub(crate) fn script_arguments(scripts: &[PathBuf]) -> impl Iterator<Item = String> + '_ {
-    let argument = |script: &PathBuf| format!("-Clink-arg=-T{}", script.display());
-    scripts.iter().map(argument)
-}
-
 /// Returns the compiler's flags for a guest, in the form of `CARGO_ENCODED_RUSTFLAGS`.
 ///
-/// They are the same for every project of this machine, so that projects with one build folder share
-/// what they depend on. The caller's own flags come first, so that ours win.
-pub(crate) fn encoded_rustflags(library: Library, remaps: &[Remap<'_>]) -> String {
+/// The caller's own flags come first, so that ours win.
+pub(crate) fn encoded_rustflags(
+    scripts: &[PathBuf],
+    library: Library,
+    remaps: &[Remap<'_>],
+) -> String {
     let mut flags = callers_flags();
     let fixed = [
         "--cfg=denali",
@@ -117,6 +85,12 @@ pub(crate) fn encoded_rustflags(library: Library, remaps: &[Remap<'_>]) -> Strin
         // The unwinder finds a function's table by it.
         flags.push("-Clink-arg=--eh-frame-hdr".to_owned());
     }
+    for script in scripts {
+        flags.push(format!("-Clink-arg=-T{}", script.display()));
+    }
+    // The last match wins, so the innermost folder comes last.
+    let mut remaps = remaps.to_vec();
+    remaps.sort_by_key(|(from, _)| from.as_os_str().len());
     for (from, to) in remaps {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     }

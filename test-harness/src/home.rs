@@ -73,11 +73,6 @@ impl Home {
         let mut invocation = Invocation::new(program)
             .within(self.path())
             .env("XDG_CACHE_HOME", &self.cache)
-            // Crates that many projects have in common are compiled once.
-            .env(
-                "CARGO_BUILD_BUILD_DIR",
-                cli::target_dir().join("harness/build"),
-            )
             .env("XDG_CONFIG_HOME", folder("config"))
             .env("XDG_STATE_HOME", folder("state"));
         let others = ["DENALI_HOME", "RUSTFLAGS"].map(str::to_owned);

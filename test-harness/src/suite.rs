@@ -6,7 +6,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A named fact about `T`; it panics if it does not hold.
 pub type Fact<T> = (&'static str, fn(&T));
@@ -15,6 +15,21 @@ pub type Fact<T> = (&'static str, fn(&T));
 #[macro_export]
 macro_rules! facts {
     ($($fact:ident),+ $(,)?) => { [$((stringify!($fact), $fact as fn(&_))),+] };
+}
+
+/// Returns which day it is, in days since 1970, or by the environment's `DENALI_DAY`.
+///
+/// # Panics
+///
+/// If the clock is before 1970.
+#[must_use]
+pub fn day() -> usize {
+    const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+    let given = std::env::var("DENALI_DAY").ok();
+    let given = given.and_then(|text| text.parse().ok());
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since.expect("it is later than 1970").as_secs();
+    given.unwrap_or(usize::try_from(seconds / SECONDS_A_DAY).expect("not that late"))
 }
 
 /// What the arguments of a test binary ask for.
@@ -27,10 +42,21 @@ struct Request {
 
 /// Sets up, checks the facts chosen on the command line, and reports as libtest does.
 pub fn run<T>(fixture: impl FnOnce() -> T, facts: &[Fact<T>]) -> ExitCode {
+    run_in_turn(fixture, facts, 1)
+}
+
+/// As [`run`], but one in `days` of the facts a day, in turn: for suites that take so long that the others would not be
+/// run any more. Facts chosen by name are checked on any day, and with `DENALI_DAY=all` all of them.
+pub fn run_in_turn<T>(fixture: impl FnOnce() -> T, facts: &[Fact<T>], days: usize) -> ExitCode {
     let request = parse(std::env::args().skip(1));
+    let is_all =
+        request.filter.is_some() || std::env::var("DENALI_DAY").is_ok_and(|it| it == "all");
+    let is_due = |nth: usize| is_all || nth % days == day() % days;
     let chosen: Vec<_> = facts
         .iter()
-        .filter(|(name, _)| request.wants(name))
+        .enumerate()
+        .filter(|(nth, (name, _))| request.wants(name) && (request.list || is_due(*nth)))
+        .map(|(_, fact)| fact)
         .collect();
     if request.list {
         chosen

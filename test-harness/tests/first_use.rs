@@ -116,13 +116,14 @@ fn check_sameness(home: &Home, program: &Path, project: &Path) {
     home.invoke(program).args(new).within(&elsewhere).succeeds();
     let twin = elsewhere.join("hello");
     fs::copy(project.join("Cargo.toml"), twin.join("Cargo.toml")).unwrap();
-    let build = |folder: &Path| {
-        let build = home.invoke(program).args(["build", "--json"]);
-        build.within(folder)
+    let build = |folder: &Path| -> Value {
+        home.invoke(program)
+            .args(["build", "--json"])
+            .within(folder)
+            .succeeds()
+            .json()
     };
-    let one: Value = build(project).succeeds().json();
-    let own = build(&twin).env_remove("CARGO_BUILD_BUILD_DIR");
-    let other: Value = own.succeeds().json();
+    let (one, other) = (build(project), build(&twin));
     for file in ["image", "package"] {
         let read = |report: &Value| fs::read(report[file].as_str().unwrap()).unwrap();
         assert!(

@@ -1,4 +1,7 @@
-//! The examples with `std`, each as a VM on one host, with clients of others.
+//! The examples with `std`, each as a VM on one host, with clients of others: a third of them a day, in turn.
+//!
+//! To compile all takes a third of the time that everything else takes. `DENALI_DAY=all` takes all, `DENALI_DAY=n` those
+//! of another day.
 
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
@@ -14,7 +17,7 @@ use test_harness::host::{Host, free_port};
 use test_harness::{cli, external, facts, suite, wait};
 
 fn main() -> ExitCode {
-    suite::run(
+    suite::run_in_turn(
         Site::prepare,
         &facts![
             the_api_answers_and_bears_load,
@@ -27,8 +30,12 @@ fn main() -> ExitCode {
             hickory_dns_answers_dig,
             mini_redis_answers_redis_clients,
         ],
+        DAYS,
     )
 }
+
+/// After so many days all have been taken.
+const DAYS: usize = 3;
 
 /// An example: its service's name, its port in the VM, and what it writes when it is ready.
 type Example = (&'static str, &'static str, &'static str);
