@@ -150,8 +150,8 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
     let output = Command::new("ldd").arg(program).output().expect("ldd runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let paths = text.lines().filter_map(|line| {
-        let words = line.split_whitespace();
-        words.filter(|word| word.starts_with('/')).last()
+        let mut words = line.split_whitespace();
+        words.rfind(|word| word.starts_with('/'))
     });
     paths.map(PathBuf::from).collect()
 }

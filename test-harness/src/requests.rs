@@ -137,7 +137,7 @@ impl Work {
     }
 }
 
-/// A machine with a service at [`SERVICE`], which is loaded from a namespace beside it.
+/// A machine with a service at 10.90.1.1, which is loaded from a namespace beside it.
 #[derive(Debug)]
 pub struct Bench {
     /// Of a machine whose instructions are counted: it runs slower.

@@ -1,7 +1,7 @@
 //! The examples with `std`, each as a VM on one host, with clients of others: a third of them a day, in turn.
 //!
-//! To compile all takes a third of the time that everything else takes. `DENALI_DAY=all` takes all, `DENALI_DAY=n` those
-//! of another day.
+//! To compile all takes a third of the time that everything else takes. `DENALI_DAY=all` takes all,
+//! `DENALI_DAY=n` those of another day.
 
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
