@@ -39,7 +39,6 @@ fn main() {
     let asked: [&[Work]; 2] = [&WORKS[..SHARED], &[AXUM]];
 
     let mut instructions = Vec::new();
-    let mut rates = Vec::new();
     for ((program, project), works) in programs.iter().zip(projects).zip(asked) {
         let ours = Bench::of_host(Pace::Counted, &host, &[project]);
         let ours: Vec<_> = works.iter().map(|work| ours.measure(work)).collect();
@@ -48,7 +47,14 @@ fn main() {
             instructions.push(bar(work.name, "Denali", ours));
             instructions.push(bar(work.name, "Linux", linux.measure(work)));
         }
-        drop(linux);
+    }
+    let parts = ["program", "kernel"];
+    let chart = bars::svg("Instructions of a request", &parts, &instructions);
+    let data = bars::json(&parts, &instructions);
+    evaluation::save("linux-instructions", &chart, &data);
+
+    let mut rates = Vec::new();
+    for ((program, project), works) in programs.iter().zip(projects).zip(asked) {
         let work = &works[0];
         let ours = rates_of(&Bench::of_host(Pace::Free, &host, &[project]), work);
         let linux = rates_of(&Bench::of_linux(Pace::Free, program), work);
@@ -60,14 +66,6 @@ fn main() {
             }
         }
     }
-
-    let parts = ["program", "kernel"];
-    let chart = bars::svg("Instructions of a request", &parts, &instructions);
-    evaluation::save(
-        "linux-instructions",
-        &chart,
-        &bars::json(&parts, &instructions),
-    );
     let parts = ["answers a second"];
     let chart = bars::svg("Answers a second over so many connections", &parts, &rates);
     evaluation::save("linux-rates", &chart, &bars::json(&parts, &rates));

@@ -14,8 +14,9 @@ use crate::home::Home;
 use crate::host::{Host, Instructions};
 use crate::http::{Body, Connection};
 use crate::linux;
-use crate::machine::{Board, boot_files, boot_in, supervisor_greets};
+use crate::machine::{self, Board, boot_files, boot_in, supervisor_greets};
 use crate::project::Project;
+use crate::wait;
 use crate::wire::Namespace;
 use std::collections::BTreeMap;
 use std::fs;
@@ -243,10 +244,15 @@ impl Bench {
     /// If one is not answered as it should be.
     #[must_use]
     pub fn rate(&self, path: &str, connections: u32) -> f64 {
+        self.namespace.within(|| {
+            wait::until("a service that takes connections", || {
+                machine::accepts(SERVICE).then_some(())
+            });
+        });
         let output = Command::new("ip")
             .args(["netns", "exec", self.namespace.name()])
             .arg(external::program("wrk", "wrk"))
-            .args(["-t1", "-d5s", &format!("-c{connections}")])
+            .args(["-t1", "-d5s", "--timeout=20s", &format!("-c{connections}")])
             .arg(format!("http://{SERVICE}{path}"))
             .output()
             .expect("wrk runs");
@@ -259,7 +265,8 @@ impl Bench {
             .lines()
             .find_map(|line| line.strip_prefix("Requests/sec:"));
         let rate = rate.and_then(|rate| rate.trim().parse().ok());
-        rate.unwrap_or_else(|| panic!("no rate: {text}"))
+        let errors = String::from_utf8_lossy(&output.stderr);
+        rate.unwrap_or_else(|| panic!("no rate: {text}{errors}"))
     }
 
     /// Carries bulk to the other service and from it, by both protocols, over a NIC that cuts
