@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::DerefMut;
 use denali_abi::ABI_VERSION;
 use denali_abi::block::VolumeConfig;
 use denali_abi::control::{self, HostStatus, VmConfig, VmStatus};
@@ -216,39 +217,51 @@ impl SharedKernel {
     }
 }
 
-impl Kernel for SharedKernel {
+/// A way to a kernel, on which each call may meet something.
+pub(crate) trait Way {
+    /// Takes the way, for one call.
+    fn kernel(&mut self) -> impl DerefMut<Target: Kernel>;
+}
+
+impl Way for SharedKernel {
+    fn kernel(&mut self) -> impl DerefMut<Target: Kernel> {
+        self.lock()
+    }
+}
+
+impl<T: Way> Kernel for T {
     fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno> {
-        self.lock().image_create(header)
+        self.kernel().image_create(header)
     }
     fn image_write(&mut self, image: ImageId, offset: u64, contents: &[u8]) -> Result<(), Errno> {
-        self.lock().image_write(image, offset, contents)
+        self.kernel().image_write(image, offset, contents)
     }
     fn image_header(&mut self, image: ImageId) -> Result<ImageHeader, Errno> {
-        self.lock().image_header(image)
+        self.kernel().image_header(image)
     }
     fn image_read(&mut self, image: ImageId, index: u64, page: &mut Page) -> Result<(), Errno> {
-        self.lock().image_read(image, index, page)
+        self.kernel().image_read(image, index, page)
     }
     fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.lock().vm_freeze(vm)
+        self.kernel().vm_freeze(vm)
     }
     fn vm_succeed(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.lock().vm_succeed(vm)
+        self.kernel().vm_succeed(vm)
     }
     fn vm_thaw(&mut self, vm: VmId, state: Option<&control::FrozenVm>) -> Result<(), Errno> {
-        self.lock().vm_thaw(vm, state)
+        self.kernel().vm_thaw(vm, state)
     }
     fn vm_save(&mut self, vm: VmId, state: &mut control::FrozenVm) -> Result<(), Errno> {
-        self.lock().vm_save(vm, state)
+        self.kernel().vm_save(vm, state)
     }
     fn page_read(&mut self, vm: VmId, first: u64, page: &mut Page) -> Result<u64, Errno> {
-        self.lock().page_read(vm, first, page)
+        self.kernel().page_read(vm, first, page)
     }
     fn page_write(&mut self, vm: VmId, number: u64, page: &Page) -> Result<(), Errno> {
-        self.lock().page_write(vm, number, page)
+        self.kernel().page_write(vm, number, page)
     }
     fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno> {
-        self.lock().image_destroy(image)
+        self.kernel().image_destroy(image)
     }
     fn vm_create(
         &mut self,
@@ -256,25 +269,25 @@ impl Kernel for SharedKernel {
         arguments: &[u8],
         volumes: &[VolumeConfig],
     ) -> Result<VmId, Errno> {
-        self.lock().vm_create(config, arguments, volumes)
+        self.kernel().vm_create(config, arguments, volumes)
     }
     fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.lock().vm_stop(vm)
+        self.kernel().vm_stop(vm)
     }
     fn vm_ask_to_stop(&mut self, vm: VmId, deadline_ns: u64) -> Result<(), Errno> {
-        self.lock().vm_ask_to_stop(vm, deadline_ns)
+        self.kernel().vm_ask_to_stop(vm, deadline_ns)
     }
     fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.lock().vm_destroy(vm)
+        self.kernel().vm_destroy(vm)
     }
     fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno> {
-        self.lock().vm_status(vm)
+        self.kernel().vm_status(vm)
     }
     fn vm_limits(&mut self, vm: VmId, limits: &control::Limits) -> Result<(), Errno> {
-        self.lock().vm_limits(vm, limits)
+        self.kernel().vm_limits(vm, limits)
     }
     fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {
-        self.lock().vm_next(after)
+        self.kernel().vm_next(after)
     }
     fn console_read(
         &mut self,
@@ -282,10 +295,10 @@ impl Kernel for SharedKernel {
         position: u64,
         buffer: &mut [u8],
     ) -> Result<ConsolePiece, Errno> {
-        self.lock().console_read(vm, position, buffer)
+        self.kernel().console_read(vm, position, buffer)
     }
     fn host_status(&mut self) -> HostStatus {
-        self.lock().host_status()
+        self.kernel().host_status()
     }
 }
 

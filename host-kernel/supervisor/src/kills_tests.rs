@@ -1,11 +1,10 @@
 //! The supervisor is killed at any call it makes to kernel or disk, again and again: no service is
 //! lost, none runs what nobody acknowledged, and VMs that nobody works on are not touched.
 
-use crate::checkpoint::body::Page;
-use crate::fixtures::{self, Memory, SharedKernel, manifest};
+use crate::fixtures::{self, Memory, SharedKernel, Way, manifest};
 use crate::health::fake::FakeNetwork;
 use crate::keeper::Keeper;
-use crate::kernel::{ConsolePiece, ImageId, Kernel, VmId};
+use crate::kernel::{Kernel, VmId};
 use crate::package;
 use crate::releases::{self, Deployer};
 use crate::service::has_ended;
@@ -17,10 +16,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use denali_abi::block::VolumeConfig;
-use denali_abi::control::{FrozenVm, HostStatus, Limits, VmConfig, VmStatus};
-use denali_abi::errno::Errno;
-use denali_abi::image::ImageHeader;
+use core::ops::DerefMut;
 use denali_store::{Contents, Device, IoError};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::println;
@@ -56,76 +52,9 @@ impl<T> Mortal<T> {
     }
 }
 
-impl Kernel for Mortal<SharedKernel> {
-    fn image_create(&mut self, header: &ImageHeader) -> Result<ImageId, Errno> {
-        self.call().image_create(header)
-    }
-    fn image_write(&mut self, image: ImageId, offset: u64, contents: &[u8]) -> Result<(), Errno> {
-        self.call().image_write(image, offset, contents)
-    }
-    fn image_header(&mut self, image: ImageId) -> Result<ImageHeader, Errno> {
-        self.call().image_header(image)
-    }
-    fn image_read(&mut self, image: ImageId, index: u64, page: &mut Page) -> Result<(), Errno> {
-        self.call().image_read(image, index, page)
-    }
-    fn vm_freeze(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.call().vm_freeze(vm)
-    }
-    fn vm_succeed(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.call().vm_succeed(vm)
-    }
-    fn vm_thaw(&mut self, vm: VmId, state: Option<&FrozenVm>) -> Result<(), Errno> {
-        self.call().vm_thaw(vm, state)
-    }
-    fn vm_save(&mut self, vm: VmId, state: &mut FrozenVm) -> Result<(), Errno> {
-        self.call().vm_save(vm, state)
-    }
-    fn page_read(&mut self, vm: VmId, first: u64, page: &mut Page) -> Result<u64, Errno> {
-        self.call().page_read(vm, first, page)
-    }
-    fn page_write(&mut self, vm: VmId, number: u64, page: &Page) -> Result<(), Errno> {
-        self.call().page_write(vm, number, page)
-    }
-    fn image_destroy(&mut self, image: ImageId) -> Result<(), Errno> {
-        self.call().image_destroy(image)
-    }
-    fn vm_create(
-        &mut self,
-        config: VmConfig,
-        arguments: &[u8],
-        volumes: &[VolumeConfig],
-    ) -> Result<VmId, Errno> {
-        self.call().vm_create(config, arguments, volumes)
-    }
-    fn vm_stop(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.call().vm_stop(vm)
-    }
-    fn vm_ask_to_stop(&mut self, vm: VmId, deadline_ns: u64) -> Result<(), Errno> {
-        self.call().vm_ask_to_stop(vm, deadline_ns)
-    }
-    fn vm_destroy(&mut self, vm: VmId) -> Result<(), Errno> {
-        self.call().vm_destroy(vm)
-    }
-    fn vm_status(&mut self, vm: VmId) -> Result<VmStatus, Errno> {
-        self.call().vm_status(vm)
-    }
-    fn vm_limits(&mut self, vm: VmId, limits: &Limits) -> Result<(), Errno> {
-        self.call().vm_limits(vm, limits)
-    }
-    fn vm_next(&mut self, after: Option<VmId>) -> Option<VmId> {
-        self.call().vm_next(after)
-    }
-    fn console_read(
-        &mut self,
-        vm: VmId,
-        position: u64,
-        buffer: &mut [u8],
-    ) -> Result<ConsolePiece, Errno> {
-        self.call().console_read(vm, position, buffer)
-    }
-    fn host_status(&mut self) -> HostStatus {
-        self.call().host_status()
+impl Way for Mortal<SharedKernel> {
+    fn kernel(&mut self) -> impl DerefMut<Target: Kernel> {
+        self.call()
     }
 }
 

@@ -28,7 +28,7 @@ impl Switch {
             return Err(Errno::Exists);
         }
         self.plug_in(vm, identity)?;
-        self.lead_to(vm, &identity);
+        self.lead_to(vm);
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl Switch {
         if !is_same || wanted.addressing != theirs.addressing {
             return Err(Errno::Invalid);
         }
-        if self.succession(elder).is_some() {
+        if self.twin(elder).is_some() {
             return Err(Errno::Exists);
         }
         if self.successions.len() >= SUCCESSIONS_MAX {
@@ -75,13 +75,9 @@ impl Switch {
     /// Has `vm` take the place of the VM whose addresses it has, if it waits for one: what begins is for it
     /// from now on.
     pub fn succeed(&mut self, vm: u32) {
-        let waits = |succession: &&mut Succession| succession.awaits(vm);
-        if let Some(succession) = self.successions.iter_mut().find(waits) {
-            succession.take_over();
-        }
-        if let Some(port) = self.port(vm) {
-            let identity = port.identity;
-            self.lead_to(vm, &identity);
+        let mut all = self.successions.iter_mut();
+        if all.any(|succession| succession.take_over(vm)) {
+            self.lead_to(vm);
         }
     }
 
@@ -98,10 +94,8 @@ impl Switch {
         let with = |succession: &Succession| succession.twin(vm).is_some();
         if let Some(at) = self.successions.iter().position(with)
             && let Some(twin) = self.successions.swap_remove(at).twin(vm)
-            && let Some(left) = self.port(twin)
         {
-            let identity = left.identity;
-            self.lead_to(twin, &identity);
+            self.lead_to(twin);
         }
     }
 
@@ -135,8 +129,11 @@ impl Switch {
         Ok(())
     }
 
-    /// Has addresses lead to `vm`. There is room for those of each port.
-    fn lead_to(&mut self, vm: u32, identity: &Identity) {
+    /// Has the addresses of `vm` lead to it. There is room for those of each port.
+    fn lead_to(&mut self, vm: u32) {
+        let Some(Port { identity, .. }) = self.port(vm).copied() else {
+            return;
+        };
         let by_mac = self.by_mac.insert(identity.mac.key(), vm);
         let by_address = identity
             .address

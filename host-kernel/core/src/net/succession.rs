@@ -9,7 +9,7 @@
 //! since, and only until the elder has ended.
 
 use super::ethernet::{Frame, Ipv4, ethertype, field, field_u16, protocol};
-use super::ipv6::icmpv6;
+use super::ipv6::{Icmpv6, Ipv6, icmpv6};
 use super::switch::{Audience, Destination};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -84,14 +84,11 @@ impl Succession {
         }
     }
 
-    /// Returns whether `vm` waits to take over.
-    pub(super) fn awaits(&self, vm: u32) -> bool {
-        vm == self.successor && !self.is_over
-    }
-
-    /// From now on the successor has what begins.
-    pub(super) fn take_over(&mut self) {
-        self.is_over = true;
+    /// Gives `vm` what begins from now on, if it waits for that. Returns whether it did.
+    pub(super) fn take_over(&mut self, vm: u32) -> bool {
+        let waits = vm == self.successor && !self.is_over;
+        self.is_over |= waits;
+        waits
     }
 
     /// Returns where a frame from `from`, or from the wire, goes.
@@ -128,9 +125,9 @@ impl Succession {
 
     /// Takes note of what `vm` sends.
     pub(super) fn note_sent(&mut self, vm: u32, frame: &Frame<'_>) {
-        let flow = Flow::of(frame, Way::FromUs).filter(|flow| !flow.goes_on);
-        if let Some(flow) = flow
-            && vm == self.successor
+        if vm == self.successor
+            && let Some(flow) = Flow::of(frame, Way::FromUs)
+            && !flow.goes_on
         {
             self.remember(&flow);
         }
@@ -168,9 +165,13 @@ impl Flow {
                 )
             }
             ethertype::IPV6 => {
-                let [kind] = field(frame.payload, 6)?;
-                let peer = field(frame.payload, if is_to_us { 8 } else { 24 })?;
-                (u128::from_be_bytes(peer), kind, frame.payload.get(40..)?)
+                let packet = Ipv6::parse(frame.payload)?;
+                let peer = if is_to_us {
+                    packet.source
+                } else {
+                    field(frame.payload, 24)?
+                };
+                (u128::from_be_bytes(peer), packet.protocol, packet.payload)
             }
             _ => return None,
         };
@@ -184,20 +185,14 @@ impl Flow {
             protocol::UDP => false,
             _ => return None,
         };
-        let mut bytes = [0; 21];
         let parts: [&[u8]; 4] = [
             &peer.to_be_bytes(),
             &theirs.to_be_bytes(),
             &ours.to_be_bytes(),
             &[kind],
         ];
-        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
-            *to = *from;
-        }
-        Some(Self {
-            hash: hash(&bytes),
-            goes_on,
-        })
+        let hash = hash(parts.into_iter().flatten().copied());
+        Some(Self { hash, goes_on })
     }
 
     /// Returns the word and the bit within it that stand for the flow.
@@ -212,21 +207,20 @@ fn is_about_neighbors(frame: &Frame<'_>) -> bool {
     let discovery = icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT;
     match frame.ethertype {
         ethertype::ARP => true,
-        ethertype::IPV6 => {
-            let is_icmpv6 = field(frame.payload, 6) == Some([protocol::ICMPV6]);
-            let kind = field(frame.payload, 40).is_some_and(|[kind]| discovery.contains(&kind));
-            is_icmpv6 && kind
-        }
+        ethertype::IPV6 => Ipv6::parse(frame.payload)
+            .filter(|packet| packet.protocol == protocol::ICMPV6)
+            .and_then(|packet| Icmpv6::parse(packet.payload))
+            .is_some_and(|message| discovery.contains(&message.kind)),
         _ => false,
     }
 }
 
 /// FNV-1a, its high bits mixed once more.
-fn hash(bytes: &[u8]) -> u64 {
+fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x100_0000_01b3;
-    let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(PRIME);
-    let folded = bytes.iter().fold(BASIS, fold);
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    let folded = bytes.fold(BASIS, fold);
     (folded ^ folded >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

@@ -256,9 +256,10 @@ impl Switch {
         self.by_mac.get(ipv6::station(address)?.key())
     }
 
-    pub(super) fn succession(&self, vm: u32) -> Option<&Succession> {
+    /// Returns the VM that has the addresses of `vm`, too.
+    pub(super) fn twin(&self, vm: u32) -> Option<u32> {
         let mut all = self.successions.iter();
-        all.find(|succession| succession.twin(vm).is_some())
+        all.find_map(|succession| succession.twin(vm))
     }
 
     /// Returns where a frame goes that is for the addresses of `owner`.
@@ -335,8 +336,8 @@ impl Switch {
         let message = dhcp_reply(frame)?;
         let vm = self.by_mac.get(message.client.key());
         let Some(vm) = vm else { return Some(None) };
-        let twin = self.succession(vm).and_then(|both| both.twin(vm));
-        let vm = twin
+        let vm = self
+            .twin(vm)
             .filter(|twin| self.is_awaited(*twin, message.transaction))
             .unwrap_or(vm);
         let addressed = frame.destination == message.client || frame.destination == Mac::BROADCAST;
@@ -360,10 +361,9 @@ impl Switch {
         if !is_host_address(address) {
             return;
         }
-        let twin = self.succession(vm).and_then(|both| both.twin(vm));
         if let Some(owner) = self.owner(address)
             && owner != vm
-            && twin != Some(owner)
+            && self.twin(vm) != Some(owner)
         {
             let Some(Some(other)) = self.ports.get_mut(u32_to_usize(owner)) else {
                 return;

@@ -80,13 +80,10 @@ pub fn wait(shared: &Shared, begun: &Begun, check: Option<&Check>) -> Result<(),
             None if age_ns < PROOF_NS => Err("has only just begun".into()),
             None => Ok(()),
         };
-        let has_ended = || {
-            let status = shared.with(|supervisor| supervisor.status_of(begun));
-            status.is_none_or(|status| has_ended(&status))
-        };
+        let status_now = || shared.with(|supervisor| supervisor.status_of(begun));
         match examined {
             // When it is gone its predecessor answers at its address.
-            Ok(()) if check.is_some() && has_ended() => {}
+            Ok(()) if check.is_some() && status_now().is_none_or(|it| has_ended(&it)) => {}
             Ok(()) => return Ok(()),
             Err(why) if age_ns > PATIENCE_NS => {
                 let seconds = PATIENCE_NS / 1_000_000_000;
