@@ -29,6 +29,13 @@ struct Forward {
     guest: u16,
 }
 
+impl Forward {
+    /// Returns whether the port is forwarded by this.
+    fn is_of(&self, port: &PublishedPort) -> bool {
+        (self.host, self.protocol) == (port.host, port.protocol)
+    }
+}
+
 impl Ports {
     /// Connects to the host's QEMU.
     ///
@@ -62,10 +69,7 @@ impl Ports {
             if let Some(other) = other {
                 return Err(taken(port, &format!("by the service `{}`", other.name)).into());
             }
-            let ours = forwards
-                .iter()
-                .any(|forward| (forward.host, forward.protocol) == (port.host, port.protocol));
-            if !ours {
+            if !forwards.iter().any(|forward| forward.is_of(port)) {
                 check_free(port)?;
             }
         }
@@ -99,9 +103,7 @@ impl Ports {
         };
         let forwards = self.forwards()?;
         for port in &service.publish {
-            let present = forwards
-                .iter()
-                .find(|forward| (forward.host, forward.protocol) == (port.host, port.protocol));
+            let present = forwards.iter().find(|forward| forward.is_of(port));
             if !present.is_some_and(|it| it.address == *address && it.guest == port.guest) {
                 self.forward(port, address, present.is_some())?;
             }
@@ -141,10 +143,7 @@ impl Ports {
     /// QEMU does not answer.
     pub fn withdraw(&mut self, ports: &[PublishedPort]) -> Result<()> {
         for forward in self.forwards()? {
-            let is_one = |port: &PublishedPort| {
-                (forward.host, forward.protocol) == (port.host, port.protocol)
-            };
-            if ports.iter().any(is_one) {
+            if ports.iter().any(|port| forward.is_of(port)) {
                 let (protocol, host) = (name_of(forward.protocol), forward.host);
                 self.monitor.human(&format!(
                     "hostfwd_remove {NETDEV} {protocol}:127.0.0.1:{host}"

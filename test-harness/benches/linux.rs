@@ -1,7 +1,7 @@
 //! Services beside the same work on Linux: the web server beside nginx, and one program with axum twice.
 
 use denali_chart::bars::{self, Bar};
-use std::process::Command;
+use denali_tidy::cargo;
 use test_harness::evaluation;
 use test_harness::external;
 use test_harness::host::{Host, Instructions};
@@ -115,7 +115,7 @@ fn nginx() -> Program {
 
 /// Builds a project as a program of this machine.
 fn native(project: &Project) -> Program {
-    let build = Command::new("cargo")
+    let build = cargo::command()
         .args(["build", "--release", "--bin", "axum"])
         .current_dir(project.folder())
         .status();

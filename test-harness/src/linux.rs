@@ -17,9 +17,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The package of the kernel, and of the shell within.
+/// The package of the kernel.
 const KERNEL: &str = "linux-image-cloud-amd64";
-const BUSYBOX: (&str, &str) = ("/bin/busybox", "busybox-static");
 
 /// Modules of the kernel for the network card, without what they depend on.
 const MODULES: [&str; 2] = [
@@ -85,10 +84,6 @@ fn kernel() -> PathBuf {
 
 /// Makes the first file system.
 fn archive_of(kernel: &Path, program: &Program, service: SocketAddr) -> Vec<u8> {
-    let (busybox, package) = BUSYBOX;
-    if !Path::new(busybox).is_file() {
-        external::install(package);
-    }
     let version = kernel.to_str().and_then(|path| path.split_once("vmlinuz-"));
     let (_, version) = version.expect("a kernel's name has its version");
     let modules = Path::new("/lib/modules").join(version);
@@ -115,7 +110,8 @@ fn archive_of(kernel: &Path, program: &Program, service: SocketAddr) -> Vec<u8> 
         .iter()
         .for_each(|it| tree.folder(it));
     program.folders.iter().for_each(|it| tree.folder(it));
-    tree.take(Path::new(busybox));
+    let busybox = external::program("busybox", "busybox-static");
+    tree.file("/bin/busybox", &read(&busybox), 0o755);
     tree.take(&program.path);
     for library in libraries(&program.path) {
         tree.take(&library);
@@ -156,6 +152,10 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
     paths.map(PathBuf::from).collect()
 }
 
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// A file system that is put together.
 #[derive(Default)]
 struct Tree {
@@ -166,8 +166,8 @@ struct Tree {
 impl Tree {
     /// Takes a file of this machine, to lie where it does here.
     fn take(&mut self, path: &Path) {
-        let contents = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        self.file(path.to_str().expect("a path in UTF-8"), &contents, 0o755);
+        let name = path.to_str().expect("a path in UTF-8");
+        self.file(name, &read(path), 0o755);
     }
 
     fn file(&mut self, path: &str, contents: &[u8], mode: u32) {

@@ -238,7 +238,7 @@ fn boot_beside(
         .within(|| wait::within(BOOT_TIMEOUT, || (qemu.has_ended() || is_up()).then_some(())));
     assert!(
         came.is_some() && !qemu.has_ended(),
-        "the host does not come up:\n{}",
+        "the machine does not come up:\n{}",
         String::from_utf8_lossy(&fs::read(&serial).unwrap_or_default())
     );
     qemu

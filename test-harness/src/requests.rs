@@ -191,31 +191,25 @@ impl Bench {
     /// If something does not work; it takes root.
     #[must_use]
     pub fn of_host(pace: Pace, host: &Host, projects: &[&Path]) -> Self {
-        let home = Home::new();
-        let copies = ["kernel", "boot-module"].map(|name| home.path().join(name));
-        for (file, copy) in boot_files(host.status().pid).iter().zip(&copies) {
-            fs::copy(file, copy).expect("a copy");
-        }
-        let namespace = Namespace::new();
-        let (board, counter) = pace.board(&home);
-        let board = board.kernel(&copies[0], &copies[1]);
-        let machine = boot_in(&namespace, &home, &board, supervisor_greets);
+        let bench = Self::of_machine(pace, |namespace, home, board| {
+            let copies = ["kernel", "boot-module"].map(|name| home.path().join(name));
+            for (file, copy) in boot_files(host.status().pid).iter().zip(&copies) {
+                fs::copy(file, copy).expect("a copy");
+            }
+            let board = board.kernel(&copies[0], &copies[1]);
+            boot_in(namespace, home, &board, supervisor_greets)
+        });
         for folder in projects {
             // By the user whose key the boot module knows.
             host.home()
                 .invoke("ip")
-                .args(["netns", "exec", namespace.name()])
+                .args(["netns", "exec", bench.namespace.name()])
                 .arg(cli::program())
                 .args(["deploy", "10.90.0.15:22"])
                 .within(folder)
                 .succeeds();
         }
-        Self {
-            counter,
-            _machine: machine,
-            namespace,
-            _home: home,
-        }
+        bench
     }
 
     /// Boots Linux with a program instead, on a machine like that of the host.
@@ -225,10 +219,16 @@ impl Bench {
     /// If something does not work; it takes root.
     #[must_use]
     pub fn of_linux(pace: Pace, program: &linux::Program) -> Self {
+        Self::of_machine(pace, |namespace, home, board| {
+            linux::boot(namespace, home, board, program, SERVICE)
+        })
+    }
+
+    fn of_machine(pace: Pace, boot: impl FnOnce(&Namespace, &Home, Board) -> Running) -> Self {
         let home = Home::new();
         let namespace = Namespace::new();
         let (board, counter) = pace.board(&home);
-        let machine = linux::boot(&namespace, &home, board, program, SERVICE);
+        let machine = boot(&namespace, &home, board);
         Self {
             counter,
             _machine: machine,

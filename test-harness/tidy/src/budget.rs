@@ -3,7 +3,7 @@
 use super::{Finding, Source, unsafe_inventory};
 
 /// Most lines of code in ring 0: neither blank, nor comment, nor test; see
-/// `docs/src/decisions/0094-ring-0-budget-with-checkpoints.md`.
+/// `docs/src/decisions/0095-taking-over.md`.
 pub const LINES_MAX: usize = 20_280;
 
 /// Most uses of `unsafe` in ring 0.
