@@ -195,22 +195,20 @@ fn only_so_many_change_at_a_time() {
 fn one_lease_is_for_both() {
     let mut switch = switch();
     let dynamic = config(D, ANY, addressing::DHCP);
-    let lease = |switch: &mut Switch, vm: u32| {
+    let lease = |switch: &mut Switch, vm: u32, to: Mac| {
         switch.check_transmit(vm, &request(D, vm)).unwrap();
         let message = udp(67, 68, &dhcp(2, 5, vm, D, IP_D));
-        let answer = ipv4(
-            Mac::BROADCAST,
-            ELSEWHERE,
-            [IP_ELSEWHERE, IP_D],
-            17,
-            &message,
-        );
+        let answer = ipv4(to, ELSEWHERE, [IP_ELSEWHERE, IP_D], 17, &message);
         check(switch, &answer, vm);
         assert_eq!(switch.address_of(vm), Some(IP_D));
     };
-    lease(&mut switch, VM_D);
+    lease(&mut switch, VM_D, Mac::BROADCAST);
     switch.connect_successor(NEW, &dynamic, None).unwrap();
-    lease(&mut switch, NEW);
+    // A server may answer to the hardware address alone.
+    for to in [Mac::BROADCAST, D] {
+        lease(&mut switch, NEW, to);
+        lease(&mut switch, VM_D, to);
+    }
     assert_eq!(switch.address_of(VM_D), Some(IP_D));
     switch.disconnect(VM_D);
     assert_eq!(switch.address_of(NEW), Some(IP_D));

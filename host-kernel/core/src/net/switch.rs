@@ -149,6 +149,14 @@ impl Switch {
         }
         let lease = self.learn_lease(&frame);
         if !frame.destination.is_group() && !cfg!(sabotage = "flood-unicast") {
+            // Of two with one address the one that asked its DHCP server.
+            let is_theirs = |vm: &u32| {
+                let port = self.port(*vm);
+                port.is_some_and(|port| port.identity.mac == frame.destination)
+            };
+            if let Some(asker) = lease.flatten().filter(is_theirs) {
+                return Destination::Vm(asker);
+            }
             let owner = self.by_mac.get(frame.destination.key());
             return owner.map_or(Destination::Nowhere, |owner| {
                 self.recipient(owner, &frame, None)
