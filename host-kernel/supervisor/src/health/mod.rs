@@ -156,8 +156,20 @@ fn tail(shared: &Shared, vm: VmId) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     let last = lines.get(lines.len().saturating_sub(TAIL_LINES)..);
-    let line = |line: &&str| format!("\n    {}", line.escape_debug());
+    let line = |line: &&str| format!("\n    {}", shown(line));
     last.unwrap_or_default().iter().map(line).collect()
+}
+
+/// Returns a line of a guest's as a terminal can show it: escaped, but for quotation marks.
+fn shown(line: &str) -> String {
+    let mut shown = String::new();
+    for character in line.chars() {
+        match character {
+            '\'' | '"' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
 }
 
 /// Returns the last bytes of a VM's console.
@@ -192,6 +204,13 @@ mod tests {
         };
         manifest.health = Some(check.clone());
         assert_eq!(check_of(&manifest), Some(check));
+    }
+
+    #[test]
+    fn a_line_is_shown_as_it_was_written_unless_a_terminal_would_obey_it() {
+        let line = "thread 'main' panicked: \"no\" \u{1b}[2J\u{202e}";
+        let expected = "thread 'main' panicked: \"no\" \\u{1b}[2J\\u{202e}";
+        assert_eq!(shown(line), expected);
     }
 
     #[test]
