@@ -266,6 +266,34 @@ fn a_release_that_was_replaced_finishes_what_it_has_begun() {
 }
 
 #[test]
+fn a_release_that_leaves_keeps_its_addresses_from_nobody() {
+    let disk = Memory::new(2048);
+    let kernel = SharedKernel::new(4000);
+    let shared = boot_asking(&kernel, &disk, || Ok(()));
+    deploy_version(&shared, "web", "1").unwrap();
+    deploy_version(&shared, "web", "2").unwrap();
+    assert_eq!(kernel.counts(), (2, 2));
+    let vm = shared.with(|supervisor| supervisor.vm_of("web")).unwrap();
+    let crash = denali_abi::end::EndReason::DivideError;
+    kernel.lock().end(vm.unwrap(), crash, 0);
+    shared.with(|supervisor| supervisor.start("web")).unwrap();
+    assert_eq!(kernel.counts(), (1, 1));
+}
+
+#[test]
+fn nothing_of_a_service_serves_once_it_is_stopped() {
+    let disk = Memory::new(2048);
+    let kernel = SharedKernel::new(4000);
+    let shared = boot_asking(&kernel, &disk, || Ok(()));
+    deploy_version(&shared, "web", "1").unwrap();
+    deploy_version(&shared, "web", "2").unwrap();
+    shared.with(|supervisor| supervisor.stop("web")).unwrap();
+    let kernel = kernel.lock();
+    let mut vms = kernel.vms.values();
+    assert!(vms.all(|vm| crate::service::has_ended(&vm.status)));
+}
+
+#[test]
 fn a_release_that_leaves_makes_way_for_what_needs_its_room() {
     let disk = Memory::new(2048);
     // Room for two services and a bit.

@@ -217,13 +217,14 @@ impl Supervisor {
     }
 
     /// Ends the VM of the service `name`; console and reason stay readable. A service that has
-    /// ended already stays as it is.
+    /// ended already stays as it is. Releases that were replaced end, too: their addresses are its own.
     ///
     /// # Errors
     ///
     /// No such service, or the kernel's refusal.
     pub fn stop(&mut self, name: &str) -> Result<(), Failure> {
         let vm = self.vm_of(name)?;
+        self.drain_service(name);
         self.watch.forget(name);
         let Some(vm) = vm else { return Ok(()) };
         self.table
@@ -290,6 +291,8 @@ impl Supervisor {
             image_pages: 0,
             memory_pages: u64::from(service.memory_pages),
         };
+        // They have its addresses.
+        self.drain_service(name);
         let mut host = self.kernel.host_status();
         if need.memory_pages > admission::available_pages(&host) && self.drain_all() {
             host = self.kernel.host_status();
